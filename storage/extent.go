@@ -1,0 +1,212 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"sync"
+
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// extentBytes is how much one log must have in a frame for its entries to go
+// straight to its segment file. Less is cheaper to write twice (journal, then
+// segment) than to sync on its own; more halves what is written.
+const extentBytes = 128 << 10
+
+// extent is the entries of one log in one frame that stand in its segment file
+// and not in the journal.
+type extent struct {
+	log     *Log
+	bytes   int64
+	entries []*appended
+	bufs    []*batchData // parallel to entries
+	seg     *segment
+	pos     int64
+}
+
+func (x *extent) first() Offset { return x.entries[0].ent.base }
+func (x *extent) last() *entry  { return &x.entries[len(x.entries)-1].ent }
+
+func (x *extent) maxTime() int64 {
+	t := x.entries[0].ent.time
+	for _, a := range x.entries {
+		t = max(t, a.ent.time)
+	}
+	return t
+}
+
+func (x *extent) encode(dst []byte) []byte {
+	return appendWords(dst, opExtent, int64(x.log.id), int64(x.seg.base), x.pos, x.bytes,
+		int64(x.first()), int64(x.last().end()), x.maxTime())
+}
+
+// planExtents chooses the logs whose entries leave the frame: those with
+// extentBytes or more, and the largest of the rest until the frame fits.
+func (s *Store) planExtents(f *frame) []*extent {
+	limit := s.cfg.frameBytes()
+	if f.bytes < min(extentBytes, limit) {
+		return nil
+	}
+	byLog := map[*Log]*extent{}
+	for _, d := range f.batches {
+		if d.carry {
+			continue
+		}
+		for i := range d.appends {
+			if a := &d.appends[i]; a.pos >= 0 {
+				byLog[a.log] = byLog[a.log].with(a, d)
+			}
+		}
+	}
+	all := make([]*extent, 0, len(byLog))
+	for _, x := range byLog {
+		all = append(all, x)
+	}
+	slices.SortFunc(all, func(a, b *extent) int {
+		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.log.id, b.log.id))
+	})
+	rest, n := int64(f.bytes), 0
+	for n < len(all) && (all[n].bytes >= extentBytes || rest > int64(limit)) {
+		rest -= all[n].bytes
+		n++
+	}
+	return all[:n]
+}
+
+func (x *extent) with(a *appended, d *batchData) *extent {
+	if x == nil {
+		x = &extent{log: a.log}
+	}
+	x.entries = append(x.entries, a)
+	x.bufs = append(x.bufs, d)
+	x.bytes += int64(a.ent.total())
+	return x
+}
+
+// writeExtents writes and syncs the frame's extents. An extent that the disk
+// has no room for stays in the frame: the journal has its space already.
+func (s *Store) writeExtents(f *frame) ([]*extent, error) {
+	var done []*extent
+	for _, x := range s.planExtents(f) {
+		err := s.writeExtent(x)
+		if errors.Is(err, vfs.ErrNoSpace) {
+			s.space.filled(err)
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		for _, a := range x.entries {
+			a.extent = true
+		}
+		s.counts.extentBytes.Add(uint64(x.bytes))
+		done = append(done, x)
+	}
+	if f.inlineBytes(done) > len(s.ring.mem)/2-blockSize {
+		return nil, vfs.ErrNoSpace // a batch of many megabytes on a full disk
+	}
+	return done, s.syncExtents(done)
+}
+
+func (s *Store) writeExtent(x *extent) error {
+	l := x.log
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	if err := l.flushHeld(); err != nil {
+		return err
+	}
+	g, err := l.room(x.first(), x.bytes)
+	if err != nil {
+		return err
+	}
+	h, err := s.files.get(g.name, vfs.OpenOptions{Write: true})
+	if err != nil {
+		return err
+	}
+	defer s.files.put(h)
+	if err := reserve(g, h, g.length+x.bytes); err != nil {
+		return err
+	}
+	x.seg, x.pos = g, g.length
+	return x.write(h)
+}
+
+// reserve allocates the segment's blocks ahead, at least up to a length.
+func reserve(g *segment, f vfs.File, length int64) error {
+	if length <= g.reserved {
+		return nil
+	}
+	from := max(g.reserved, g.length)
+	n := max(length-from, reserveAhead)
+	if err := f.Allocate(from, n); err != nil && !errors.Is(err, vfs.ErrUnsupported) {
+		return err
+	}
+	g.reserved = from + n
+	return nil
+}
+
+// write writes the entries, joining those that lie side by side in a batch.
+func (x *extent) write(f vfs.File) error {
+	pos := x.pos
+	for i := 0; i < len(x.entries); {
+		d, from := x.bufs[i], x.entries[i].pos
+		to := from
+		for i < len(x.entries) && x.bufs[i] == d && x.entries[i].pos == to {
+			to += x.entries[i].ent.total()
+			i++
+		}
+		if _, err := f.WriteAt(d.buf[from:to], pos); err != nil {
+			return err
+		}
+		pos += int64(to - from)
+	}
+	return nil
+}
+
+// syncExtents syncs the segments side by side: the device does them together.
+func (s *Store) syncExtents(exts []*extent) error {
+	errs := make([]error, len(exts))
+	var wg sync.WaitGroup
+	for i, x := range exts {
+		if i == len(exts)-1 {
+			errs[i] = s.syncExtent(x)
+			break
+		}
+		wg.Go(func() { errs[i] = s.syncExtent(x) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+func (s *Store) syncExtent(x *extent) error {
+	if err := s.syncFile(x.seg.name); err != nil || x.seg.linked {
+		return err
+	}
+	if err := s.fs.SyncDir(x.seg.dir()); err != nil {
+		return err
+	}
+	x.seg.linked = true
+	return s.fs.SyncDir(segmentDir)
+}
+
+func (s *Store) syncFile(name string) error {
+	h, err := s.files.get(name, vfs.OpenOptions{Write: true})
+	if err != nil {
+		return err
+	}
+	defer s.files.put(h)
+	s.counts.syncs.Add(1)
+	return h.Sync()
+}
+
+// addExtent shows an extent's entries to readers. Called with state held.
+func (l *Log) addExtent(x *extent) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, a := range x.entries {
+		x.seg.grow(&a.ent)
+	}
+	l.durable.Store(int64(x.last().end()))
+	l.store.dirty.wrote(x.seg)
+}

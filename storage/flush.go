@@ -1,0 +1,197 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"slices"
+	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// The flusher moves durable entries from the ring to segment files, so that
+// the ring has room, and writes checkpoints, so that the journal has. It works
+// on what is durable only, and so never waits for the committer.
+
+func (s *Store) flushLoop() {
+	tick := time.NewTicker(spaceEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.flushWake:
+		case <-tick.C:
+			s.checkSpace()
+			if err := s.syncInterval(); err != nil {
+				_ = s.poison(err) // sticky: every waiter gets it from Err
+			}
+		case <-s.failed:
+			return
+		case <-s.quit:
+			return
+		}
+		if err := s.flushRound(); err != nil {
+			_ = s.poison(err)
+			return
+		}
+	}
+}
+
+// wantsFlush says whether the committer should wake the flusher.
+func (s *Store) wantsFlush() bool {
+	return s.ring.used() > len(s.ring.mem)/2 || s.journal.wantsCheckpoint() ||
+		s.journal.wantsFile() || s.volatileBytes.Load() > volatileSpill
+}
+
+// flushRound makes room where it is short.
+func (s *Store) flushRound() error {
+	err := s.flushVolatile()
+	if s.ring.used() > len(s.ring.mem)/2 || s.stalled.Load() {
+		err = errors.Join(err, s.flushOldest(len(s.ring.mem)/4))
+	}
+	if s.journal.wantsFile() {
+		err = errors.Join(err, s.journal.prepare())
+	}
+	if s.journal.wantsCheckpoint() {
+		err = errors.Join(err, s.checkpoint(true))
+	}
+	if errors.Is(err, vfs.ErrNoSpace) {
+		s.space.filled(err)
+		err = nil
+	}
+	poke(s.roomMade)
+	return err
+}
+
+// flushOldest writes the tails of the logs that hold the oldest part of the
+// ring, until no more than keep bytes of it are in use.
+func (s *Store) flushOldest(keep int) error {
+	type holder struct {
+		log *Log
+		at  uint64
+	}
+	var hs []holder
+	head := s.ring.shown.Load()
+	for _, l := range s.durableLogs() {
+		if at, ok := l.oldest(); ok {
+			hs = append(hs, holder{l, at})
+		}
+	}
+	slices.SortFunc(hs, func(a, b holder) int { return cmp.Compare(a.at, b.at) })
+	for _, h := range hs {
+		if h.at+uint64(keep) >= head {
+			break
+		}
+		if err := h.log.flush(); err != nil {
+			return err
+		}
+	}
+	s.releaseRing(head)
+	return nil
+}
+
+// releaseRing frees what no log refers to. head is the ring's head from before
+// the logs were looked at: entries of later frames need no looking at.
+func (s *Store) releaseRing(head uint64) {
+	low := head
+	for _, l := range s.durableLogs() {
+		if at, ok := l.oldest(); ok {
+			low = min(low, at)
+		}
+	}
+	s.ring.tail.Store(low)
+}
+
+func (s *Store) durableLogs() []*Log {
+	s.state.RLock()
+	defer s.state.RUnlock()
+	out := make([]*Log, 0, len(s.logs))
+	for _, l := range s.logs {
+		out = append(out, l)
+	}
+	return out
+}
+
+// flush writes the log's tail to its segment files.
+func (l *Log) flush() error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	return l.flushHeld()
+}
+
+// flushHeld is flush for who holds writer.
+func (l *Log) flushHeld() error {
+	buf := allocBytes(flushChunk)
+	defer func() { freeBytes(buf) }()
+	for {
+		var refs []tailRef
+		buf, refs = l.copyTail(buf[:0])
+		if len(refs) == 0 {
+			return nil
+		}
+		g, err := l.room(refs[0].base, int64(len(buf)))
+		if err != nil {
+			return err
+		}
+		if err := l.writeChunk(g, buf); err != nil {
+			return err
+		}
+		l.flushed(g, refs)
+	}
+}
+
+// copyTail copies the oldest entries of the tail, about a chunk of them.
+func (l *Log) copyTail(buf []byte) ([]byte, []tailRef) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	n := 0
+	for ; n < len(l.tail); n++ {
+		size := int(l.tail[n].size)
+		hole := n > 0 && l.tail[n].base != l.tail[n-1].end()
+		if hole || n > 0 && len(buf)+size > flushChunk {
+			break
+		}
+		at := len(buf)
+		buf = grow(buf, size)
+		copy(buf[at:], l.tailBytes(n))
+	}
+	return buf, slices.Clone(l.tail[:n])
+}
+
+func (l *Log) writeChunk(g *segment, p []byte) error {
+	h, err := l.store.files.get(g.name, vfs.OpenOptions{Write: true})
+	if err != nil {
+		return err
+	}
+	defer l.store.files.put(h)
+	if _, err := h.WriteAt(p, g.length); err != nil {
+		return err
+	}
+	return h.Flush(g.length, int64(len(p)))
+}
+
+// flushed moves entries from the tail to the segment that has them now, unless
+// a trim or drop took the segment away meanwhile.
+func (l *Log) flushed(g *segment, refs []tailRef) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if n := len(l.segs); n == 0 || l.segs[n-1] != g {
+		return
+	}
+	for i := range refs {
+		r := &refs[i]
+		g.grow(&entry{base: r.base, time: r.time, count: r.count, size: r.size - entryHeader})
+	}
+	l.cutTail(l.findTail(g.end))
+	if !l.volatile {
+		l.store.dirty.wrote(g)
+	}
+}
+
+// grow notes an entry that was written at the segment's end. Called with the
+// log's mu held.
+func (g *segment) grow(e *entry) {
+	g.idx.add(g, e, g.length)
+	g.length += int64(e.total())
+	g.end = e.end()
+	g.maxTime = max(g.maxTime, e.time)
+}

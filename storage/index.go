@@ -1,0 +1,179 @@
+package storage
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sort"
+	"sync"
+)
+
+// index is sparse: one mark for the first entry that begins in each 4 KiB of a
+// segment. 16 bytes a mark, so 256 KiB for a full segment of 64 MiB.
+type index struct {
+	marks   []mark
+	next    int64 // position from which the next mark is due
+	maxTime int64 // of all entries so far
+}
+
+type mark struct {
+	rel  uint32 // base offset - segment base
+	pos  uint32
+	time int64 // greatest time of the entries before pos
+}
+
+const indexEvery = 4096
+
+// add notes an entry at pos.
+func (x *index) add(g *segment, e *entry, pos int64) {
+	if pos >= x.next {
+		x.marks = append(x.marks, mark{uint32(e.base - g.base), uint32(pos), x.maxTime})
+		x.next = pos + indexEvery
+	}
+	x.maxTime = max(x.maxTime, e.time)
+}
+
+// floor returns the position from which to look for an offset.
+func (x *index) floor(rel int64) int64 {
+	i := sort.Search(len(x.marks), func(i int) bool { return int64(x.marks[i].rel) > rel })
+	if i == 0 {
+		return segmentHeader
+	}
+	return int64(x.marks[i-1].pos)
+}
+
+// before returns the position from which to look for the first wanted time.
+func (x *index) before(wanted func(time int64) bool) int64 {
+	i := sort.Search(len(x.marks), func(i int) bool { return i > 0 && wanted(x.marks[i].time) })
+	if i == 0 {
+		return segmentHeader
+	}
+	return int64(x.marks[i-1].pos)
+}
+
+// An index file is a cache: it may be missing or of another time.
+//
+//	0 magic 4   4 version 4   8 segment bytes covered 8   16 marks 4   20 CRC 4
+//	24 max time 8   32 marks: rel 4, pos 4, time 8
+const (
+	indexMagic  = 0x58494454 // "TDIX"
+	indexHeader = 32
+	markBytes   = 16
+)
+
+func (x *index) encode(covered int64) []byte {
+	p := make([]byte, indexHeader, indexHeader+markBytes*len(x.marks))
+	le.PutUint32(p, indexMagic)
+	le.PutUint32(p[4:], formatVersion)
+	le.PutUint64(p[8:], uint64(covered))
+	le.PutUint32(p[16:], uint32(len(x.marks)))
+	le.PutUint64(p[24:], uint64(x.maxTime))
+	for _, m := range x.marks {
+		p = le.AppendUint32(p, m.rel)
+		p = le.AppendUint32(p, m.pos)
+		p = le.AppendUint64(p, uint64(m.time))
+	}
+	le.PutUint32(p[20:], checksum(p[24:]))
+	return p
+}
+
+var errStaleIndex = errors.New("index file is not of this segment")
+
+func decodeIndex(p []byte, covered int64) (*index, error) {
+	if len(p) < indexHeader || le.Uint32(p) != indexMagic || le.Uint32(p[4:]) != formatVersion ||
+		le.Uint64(p[8:]) != uint64(covered) ||
+		len(p) != indexHeader+markBytes*int(le.Uint32(p[16:])) ||
+		le.Uint32(p[20:]) != checksum(p[24:]) {
+		return nil, errStaleIndex
+	}
+	x := &index{maxTime: int64(le.Uint64(p[24:]))}
+	for q := p[indexHeader:]; len(q) > 0; q = q[markBytes:] {
+		x.marks = append(x.marks, mark{le.Uint32(q), le.Uint32(q[4:]), int64(le.Uint64(q[8:]))})
+	}
+	if n := len(x.marks); n > 0 {
+		x.next = int64(x.marks[n-1].pos) + indexEvery
+	}
+	return x, nil
+}
+
+// buildIndex reads the headers of a segment's entries. What cannot be read is
+// passed over: reading those offsets answers the damage.
+func buildIndex(g *segment, r io.ReaderAt) (*index, error) {
+	x := &index{}
+	err := scanEntries(r, segmentHeader, g.length, func(pos int64, e *entry) bool {
+		x.add(g, e, pos)
+		return true
+	})
+	if d := new(Damage); errors.As(err, &d) {
+		return x, nil
+	}
+	return x, err
+}
+
+// scanEntries calls fn for each entry header from pos to limit. A *Damage says
+// where the chain of headers breaks.
+func scanEntries(r io.ReaderAt, pos, limit int64, fn func(pos int64, e *entry) bool) error {
+	buf := allocBytes(256 << 10)
+	defer freeBytes(buf)
+	buf = buf[:cap(buf)]
+	from, have := pos, 0 // buf[:have] is the file from `from` on
+	for pos < limit {
+		if pos < from || pos+entryHeader > from+int64(have) {
+			n, err := r.ReadAt(buf[:min(int64(len(buf)), limit-pos)], pos)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return fmt.Errorf("scan at %d: %w", pos, err)
+			}
+			from, have = pos, n
+		}
+		e, ok := entry{}, false
+		if off := int(pos - from); off+entryHeader <= have {
+			e, ok = parseEntry(buf[off:have])
+		}
+		if !ok || pos+int64(e.total()) > limit {
+			return &Damage{Pos: pos, Len: limit - pos, Why: "no entry header where one should be"}
+		}
+		if !fn(pos, &e) {
+			return nil
+		}
+		pos += int64(e.total())
+	}
+	return nil
+}
+
+// indexCache bounds how many segments' indexes are in memory.
+type indexCache struct {
+	mu   sync.Mutex
+	held []indexed // oldest first
+}
+
+type indexed struct {
+	log *Log
+	seg *segment
+}
+
+const maxIndexes = 64
+
+// loaded notes that a sealed segment's index is in memory now.
+func (c *indexCache) loaded(l *Log, g *segment) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.held = append(c.held, indexed{l, g})
+}
+
+// shrink drops the oldest indexes of sealed segments. Called without locks.
+func (c *indexCache) shrink() {
+	c.mu.Lock()
+	var drop []indexed
+	if n := len(c.held) - maxIndexes; n > 0 {
+		drop = append(drop, c.held[:n]...)
+		c.held = append(c.held[:0], c.held[n:]...)
+	}
+	c.mu.Unlock()
+	for _, x := range drop {
+		x.log.mu.Lock()
+		if x.seg.sealed {
+			x.seg.idx = nil
+		}
+		x.log.mu.Unlock()
+	}
+}

@@ -1,0 +1,487 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"slices"
+	"strings"
+
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// recover brings the store to where it was, step by step:
+//
+//  1. load the manifest: the state at the last checkpoint
+//  2. replay the journal after it
+//  3. put entries found in the journal where they belong: small tails into the
+//     ring, the rest into segment files
+//  4. begin a new journal file, write a checkpoint, delete what is left over
+//
+// A crash on the way changes nothing: the old journal files stay until the
+// checkpoint is on the device.
+func (s *Store) recover() error {
+	m, state, err := loadManifest(s.fs)
+	if err != nil {
+		return err
+	}
+	if m == nil {
+		if m, err = s.create(); err != nil {
+			return err
+		}
+	}
+	s.manifest = m
+	seq, err := s.restore(state)
+	if err != nil {
+		return err
+	}
+	r := newReplay(s, seq+1)
+	r.accept = s.cfg.accept
+	defer r.close()
+	if err := r.openFiles(s.fs); err != nil {
+		return err
+	}
+	if err := r.run(); err != nil {
+		return err
+	}
+	return s.resume(r)
+}
+
+// create lays out an empty data directory. CURRENT comes before any journal
+// file, so that a journal without CURRENT is never taken for a fresh start.
+func (s *Store) create() (*manifest, error) {
+	if err := s.refuseOrphanJournal(); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{".", journalDir, segmentDir} {
+		if err := s.fs.MkdirAll(dir); err != nil {
+			return nil, err
+		}
+	}
+	m := &manifest{fs: s.fs}
+	var e edit
+	e.put([]byte{'C'}, numbers(0, 0, 0, 0))
+	if err := m.rewrite(&e); err != nil {
+		return nil, err
+	}
+	m.f, m.base = nil, m.off
+	return m, nil
+}
+
+func (s *Store) refuseOrphanJournal() error {
+	names, err := s.fs.List(journalDir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, name := range names {
+		p, err := readPrefix(s.fs, journalDir+"/"+name, blockSize)
+		if err != nil {
+			return err
+		}
+		if _, ok, err := parseJournalHead(p); ok || err != nil {
+			return cmp.Or(err, error(&Damage{File: currentName, Why: "it is missing, but there is a journal"}))
+		}
+	}
+	return nil
+}
+
+func readPrefix(fsys vfs.FS, name string, n int64) ([]byte, error) {
+	f, err := fsys.Open(name, vfs.OpenOptions{})
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.NewSectionReader(f, 0, n))
+}
+
+// restore takes over the manifest's state and returns its sequence.
+func (s *Store) restore(state map[string][]byte) (Seq, error) {
+	if state == nil {
+		return 0, nil
+	}
+	c := state["C"]
+	if len(c) != 32 {
+		return 0, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
+	}
+	s.nextLog.Store(le.Uint64(c[8:]))
+	s.nextSet.Store(le.Uint64(c[16:]))
+	// Logs and sets before their segments and pages: 'L' < 'P' < 'S' < 'T', so
+	// by kind and not by key order.
+	for _, kind := range "LTSPK" {
+		for k, v := range state {
+			if k[0] == byte(kind) && !s.restoreItem(k, v) {
+				return 0, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
+			}
+		}
+	}
+	for _, l := range s.logs {
+		l.restored()
+	}
+	return Seq(le.Uint64(c)), nil
+}
+
+func (s *Store) restoreItem(k string, v []byte) bool {
+	if k[0] == 'K' {
+		s.keys[k[1:]] = slices.Clone(v)
+		return true
+	}
+	id, ok := manifestID(k, 1)
+	if !ok {
+		return false
+	}
+	switch k[0] {
+	case 'L':
+		return s.restoreLog(LogID(id), v)
+	case 'T':
+		x := newSet(SetID(id))
+		s.sets[x.id] = x
+		if ok = len(v) == 8; ok {
+			x.floor = Offset(le.Uint64(v))
+		}
+		return ok
+	}
+	second, ok := manifestID(k, 9)
+	if !ok {
+		return false
+	}
+	if k[0] == 'S' {
+		return s.restoreSegment(LogID(id), Offset(second), v)
+	}
+	x := s.sets[SetID(id)]
+	return x == nil || x.loadPage(int64(second), v)
+}
+
+func manifestID(k string, at int) (uint64, bool) {
+	if len(k) < at+8 {
+		return 0, false
+	}
+	var id uint64
+	for i := range 8 {
+		id = id<<8 | uint64(k[at+i])
+	}
+	return id, true
+}
+
+func (s *Store) restoreLog(id LogID, v []byte) bool {
+	if len(v) != 16 {
+		return false
+	}
+	l := s.makeLog(id, int64(le.Uint64(v[8:])))
+	l.start.Store(int64(le.Uint64(v)))
+	s.logs[id] = l
+	return true
+}
+
+func (s *Store) restoreSegment(id LogID, base Offset, v []byte) bool {
+	l := s.logs[id]
+	if len(v) != 25 || l == nil {
+		return len(v) == 25 // a segment whose log was dropped is swept away later
+	}
+	l.segs = append(l.segs, &segment{log: id, base: base, name: segmentName(false, id, base),
+		end: Offset(le.Uint64(v)), length: int64(le.Uint64(v[8:])), maxTime: int64(le.Uint64(v[16:])),
+		sealed: v[24] == 1, linked: true})
+	return true
+}
+
+// restored completes a log when all its segments are known.
+func (l *Log) restored() {
+	slices.SortFunc(l.segs, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
+	start := Offset(l.start.Load())
+	for len(l.segs) > 0 && l.segs[0].end <= start {
+		l.segs = l.segs[1:]
+	}
+	end := start
+	for i, g := range l.segs {
+		g.sealed = g.sealed || i < len(l.segs)-1
+		end = max(end, g.end)
+	}
+	l.end.Store(int64(end))
+	l.durable.Store(int64(end))
+}
+
+// resume puts the replayed entries in their places and begins a new journal.
+func (s *Store) resume(r *replay) error {
+	manual := s.cfg.manual
+	s.cfg.manual = true // no goroutine runs yet
+	defer func() { s.cfg.manual = manual }()
+	for id, items := range r.items {
+		if l := s.logs[id]; l != nil {
+			if err := l.resume(r, items); err != nil {
+				return err
+			}
+		}
+	}
+	s.lastSeq = r.next - 1
+	s.durable.Store(uint64(s.lastSeq))
+	s.ring.shown.Store(s.ring.head.Load())
+	if err := s.openJournal(r); err != nil {
+		return err
+	}
+	if err := s.manifest.open(); err != nil {
+		return err
+	}
+	s.checkSpace()
+	if err := s.checkpoint(true); err != nil {
+		return err
+	}
+	return s.sweep()
+}
+
+// resume places what the journal holds of a log.
+func (l *Log) resume(r *replay, items []item) error {
+	items, size, err := l.missing(r, items)
+	if err != nil || len(items) == 0 {
+		return err
+	}
+	l.end.Store(int64(items[len(items)-1].end))
+	l.durable.Store(l.end.Load())
+	if size >= 0 && size <= l.store.cfg.CarryBytes {
+		if ok, err := l.resumeTail(items, size); ok || err != nil {
+			return err
+		}
+	}
+	return l.resumeSegments(items)
+}
+
+// missing returns the items that are in no segment, in order and without the
+// copies that were carried forward; size is -1 if extents are among them.
+func (l *Log) missing(r *replay, items []item) (need []item, size int, err error) {
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.base, b.base) })
+	end := max(Offset(l.end.Load()), Offset(l.start.Load()))
+	for _, it := range items {
+		if it.end <= end {
+			continue
+		}
+		if it.base > end {
+			d := &Damage{File: journalDir, Log: l.id, From: end, To: it.base,
+				Why: "records between the segments and the journal are missing"}
+			if err := r.damaged(d); err != nil {
+				return nil, 0, err
+			}
+		}
+		need, end = append(need, it), it.end
+		if it.ext != nil || size < 0 {
+			size = -1
+			continue
+		}
+		size += int(it.size)
+	}
+	l.end.Store(int64(end))
+	l.durable.Store(int64(end))
+	return need, size, nil
+}
+
+// resumeTail puts a small tail into the ring; the checkpoint carries it forward.
+func (l *Log) resumeTail(items []item, size int) (bool, error) {
+	ring := l.store.ring
+	pos, ok := ring.fit(roundUp(size))
+	if !ok || ring.used() > len(ring.mem)/2 {
+		return false, nil
+	}
+	mem := ring.at(pos, size)
+	ring.head.Store(pos + uint64(roundUp(size)))
+	for _, it := range items {
+		if _, err := it.file.f.ReadAt(mem[:it.size], it.pos); err != nil {
+			return false, err
+		}
+		l.tail = append(l.tail, tailRef{base: it.base, at: pos, time: it.time, count: it.count, size: it.size})
+		l.tailSize += int(it.size)
+		mem, pos = mem[it.size:], pos+uint64(it.size)
+	}
+	return true, nil
+}
+
+// resumeSegments writes items to segment files. Extents stand there already,
+// at places that the entries before them reach exactly: so a new segment is
+// begun where an extent says that one was, and by size only after the last.
+func (l *Log) resumeSegments(items []item) error {
+	l.writer.Lock()
+	defer l.writer.Unlock()
+	buf := allocBytes(flushChunk)
+	defer func() { freeBytes(buf) }()
+	for i := 0; i < len(items); {
+		base := items[i].base
+		g, err := l.segmentFor(base, nextExtent(items[i:]))
+		if err != nil {
+			return err
+		}
+		if x := items[i].ext; x != nil {
+			if g.length != x.pos {
+				return &Damage{File: g.name, Pos: g.length, Len: x.pos - g.length, Log: l.id, From: base,
+					Why: "an extent does not follow what is before it"}
+			}
+			g.extend(&items[i], x.bytes)
+			l.store.dirty.wrote(g)
+			i++
+			continue
+		}
+		n := 0
+		if buf, n, err = gatherItems(buf[:0], items[i:]); err != nil {
+			return err
+		}
+		if err := l.writeChunk(g, buf); err != nil {
+			return err
+		}
+		for _, it := range items[i : i+n] {
+			g.extend(&it, int64(it.size))
+		}
+		l.store.dirty.wrote(g)
+		i += n
+	}
+	return nil
+}
+
+// nextExtent returns the segment base that the first extent names; -1 if none.
+func nextExtent(items []item) Offset {
+	for _, it := range items {
+		if it.ext != nil {
+			return it.ext.segBase
+		}
+	}
+	return -1
+}
+
+// segmentFor returns the segment in which the entry at base belongs.
+func (l *Log) segmentFor(base, extentBase Offset) (*segment, error) {
+	var g *segment
+	if n := len(l.segs); n > 0 && !l.segs[n-1].sealed && l.segs[n-1].end == base {
+		g = l.segs[n-1]
+	}
+	switch {
+	case g == nil, extentBase == base && g.base != base, extentBase < 0 && g.length > l.segBytes:
+		if g != nil {
+			g.sealed = true
+		}
+		return l.reopenSegment(base)
+	}
+	return g, nil
+}
+
+// reopenSegment begins a segment whose file may be there, with extents in it.
+func (l *Log) reopenSegment(base Offset) (*segment, error) {
+	g := &segment{log: l.id, base: base, end: base, length: segmentHeader,
+		name: segmentName(false, l.id, base)}
+	if err := l.store.makeDir(g.dir()); err != nil {
+		return nil, err
+	}
+	h, err := l.store.files.get(g.name, vfs.OpenOptions{Write: true, Create: true})
+	if err != nil {
+		return nil, err
+	}
+	defer l.store.files.put(h)
+	l.store.dirty.created(g.dir())
+	if _, err := h.WriteAt(segmentHead(l.id, base), 0); err != nil {
+		return nil, err
+	}
+	l.segs = append(l.segs, g)
+	return g, nil
+}
+
+// extend grows a segment without its index, which is made when needed.
+func (g *segment) extend(it *item, bytes int64) {
+	g.idx = nil
+	g.length += bytes
+	g.end = it.end
+	g.maxTime = max(g.maxTime, it.time)
+}
+
+// gatherItems reads consecutive inline items, about a chunk of them.
+func gatherItems(buf []byte, items []item) ([]byte, int, error) {
+	n := 0
+	for ; n < len(items) && items[n].ext == nil; n++ {
+		it := &items[n]
+		if n > 0 && (len(buf)+int(it.size) > flushChunk || it.base != items[n-1].end) {
+			break
+		}
+		at := len(buf)
+		buf = grow(buf, int(it.size))
+		if _, err := it.file.f.ReadAt(buf[at:], it.pos); err != nil {
+			return buf, 0, err
+		}
+	}
+	return buf, n, nil
+}
+
+// openJournal takes over the old journal files, none of which may be written
+// before the next checkpoint, and begins a new one.
+func (s *Store) openJournal(r *replay) error {
+	j := &journal{fs: s.fs, limit: s.journalLimit(), policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
+	j.last.Store(uint64(s.lastSeq))
+	j.synced.Store(uint64(s.lastSeq))
+	j.time.Store(r.time)
+	s.journal = j
+	for i, rf := range r.files {
+		jf := &journalFile{name: rf.name, size: rf.size &^ (blockSize - 1), epoch: rf.head.epoch, last: s.lastSeq}
+		if i+1 < len(r.files) && r.files[i+1].head.first > 0 {
+			jf.last = r.files[i+1].head.first - 1
+		}
+		if rf.head.epoch > 0 {
+			jf.state = journalFull
+		}
+		j.epoch = max(j.epoch, rf.head.epoch)
+		if err := j.open(jf); err != nil {
+			return err
+		}
+		j.files = append(j.files, jf)
+	}
+	first := j.takeFree(firstJournal)
+	if first == nil {
+		var err error
+		if first, err = j.create(firstJournal); err != nil {
+			return err
+		}
+	}
+	if err := j.probe(first); err != nil {
+		return err
+	}
+	return j.begin(first, s.lastSeq+1)
+}
+
+// journalLimit keeps the journal below a sixteenth of a small disk.
+func (s *Store) journalLimit() int64 {
+	limit := s.cfg.JournalBytes
+	if _, total, err := s.fs.Space(); err == nil && total > 0 {
+		limit = min(limit, max(total/16, 4*firstJournal))
+	}
+	return limit
+}
+
+// sweep deletes files that nothing refers to: segments whose deletion a crash
+// interrupted, or that were begun and never acknowledged; and what spilled.
+func (s *Store) sweep() error {
+	if err := s.manifest.removeOld(); err != nil {
+		return err
+	}
+	if err := s.fs.RemoveAll(spillDir); err != nil {
+		return err
+	}
+	known := map[string]bool{}
+	for _, l := range s.durableLogs() {
+		for _, g := range l.segs {
+			known[g.name], known[g.indexName()] = true, true
+		}
+	}
+	dirs, err := s.fs.List(segmentDir)
+	if err != nil {
+		return err
+	}
+	for _, dir := range dirs {
+		dir = segmentDir + "/" + dir
+		s.madeDirs.Store(dir, true)
+		names, err := s.fs.List(dir)
+		if err != nil {
+			return err
+		}
+		for _, name := range names {
+			name = dir + "/" + name
+			if !known[name] && (strings.HasSuffix(name, ".seg") || strings.HasSuffix(name, ".idx")) {
+				if err := s.files.remove(name); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,342 @@
+package storage
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// replay reads the journal after a checkpoint. It applies frames as long as
+// their sequence goes on without a gap. What comes behind a gap decides what
+// the gap is: if any later frame says that the missing one was durable, or a
+// later file begins after it, acknowledged data is damaged; otherwise it is a
+// torn tail, which nobody was told about, and ends the journal.
+type replay struct {
+	store *Store
+	next  Seq // the frame that must come
+	time  int64
+	files []*replayFile
+	items map[LogID][]item
+	// orphans are logs with entries but no opNewLog: legal only if a later
+	// opDropLog explains why the checkpoint no longer knows them.
+	orphans map[LogID]bool
+	gap     *Damage // behind the first missing frame
+
+	// accept, when not nil, is told of damage that would otherwise end Open.
+	accept func(*Damage)
+	frames int
+}
+
+type replayFile struct {
+	name string
+	f    vfs.File
+	head journalHead
+	size int64
+}
+
+// item is a run of records found in the journal.
+type item struct {
+	base, end Offset
+	time      int64
+	count     int32
+	size      int32 // inline: header and payload
+	file      *replayFile
+	pos       int64
+	ext       *extentRef
+}
+
+// extentRef says where an extent stands.
+type extentRef struct {
+	segBase    Offset
+	pos, bytes int64
+}
+
+func newReplay(s *Store, from Seq) *replay {
+	return &replay{store: s, next: from, items: map[LogID][]item{}, orphans: map[LogID]bool{}}
+}
+
+// openFiles opens every journal file that has a header, by epoch.
+func (r *replay) openFiles(fs vfs.FS) error {
+	names, err := fs.List(journalDir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		name = journalDir + "/" + name
+		f, err := fs.Open(name, vfs.OpenOptions{})
+		if err != nil {
+			return err
+		}
+		rf := &replayFile{name: name, f: f}
+		r.files = append(r.files, rf)
+		if err := rf.readHead(); err != nil {
+			return err
+		}
+	}
+	slices.SortFunc(r.files, func(a, b *replayFile) int {
+		return cmp.Compare(a.head.epoch, b.head.epoch)
+	})
+	return nil
+}
+
+func (rf *replayFile) readHead() (err error) {
+	if rf.size, err = rf.f.Size(); err != nil {
+		return err
+	}
+	block := make([]byte, blockSize)
+	if _, err := rf.f.ReadAt(block, 0); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	rf.head, _, err = parseJournalHead(block) // no header: epoch 0, never in use
+	return err
+}
+
+func (r *replay) close() {
+	for _, rf := range r.files {
+		_ = rf.f.Close() // opened for reading
+	}
+}
+
+// run replays all files.
+func (r *replay) run() error {
+	used := r.used()
+	if len(used) == 0 {
+		if r.next > 1 {
+			return r.damaged(&Damage{File: journalDir, Why: fmt.Sprintf("no file holds frame %d or what came before", r.next)})
+		}
+		return nil
+	}
+	if used[0].head.first > r.next {
+		err := r.damaged(&Damage{File: used[0].name, Why: fmt.Sprintf(
+			"the journal begins with frame %d, the checkpoint needs %d", used[0].head.first, r.next)})
+		if err != nil {
+			return err
+		}
+		r.next = used[0].head.first
+	}
+	for i, rf := range used {
+		if i > 0 {
+			if err := r.enter(rf); err != nil {
+				return err
+			}
+		}
+		if err := r.scan(rf); err != nil {
+			return err
+		}
+	}
+	return r.explainOrphans()
+}
+
+// used returns the files that may hold frames from next on.
+func (r *replay) used() []*replayFile {
+	files := r.files
+	for len(files) > 0 && files[0].head.epoch == 0 {
+		files = files[1:]
+	}
+	for len(files) > 1 && files[1].head.first <= r.next {
+		files = files[1:]
+	}
+	return files
+}
+
+// enter goes on to the next file. Its header says which frame it begins with:
+// all before that were written.
+func (r *replay) enter(rf *replayFile) error {
+	if rf.head.first > r.next {
+		d := r.gap
+		if d == nil {
+			d = &Damage{File: rf.name}
+		}
+		d.Why = fmt.Sprintf("frames %d to %d are missing: a later file begins with %d",
+			r.next, rf.head.first-1, rf.head.first)
+		if err := r.damaged(d); err != nil {
+			return err
+		}
+		r.next = rf.head.first
+	}
+	r.gap = nil
+	return nil
+}
+
+// scan visits every valid frame of a file.
+func (r *replay) scan(rf *replayFile) error {
+	var buf []byte
+	const window = 4 << 20
+	for pos := int64(blockSize); pos < rf.size; {
+		n := int(min(window, rf.size-pos))
+		if cap(buf) < n {
+			buf = make([]byte, n)
+		}
+		buf = buf[:n]
+		if _, err := rf.f.ReadAt(buf, pos); err != nil && !errors.Is(err, io.EOF) {
+			return err
+		}
+		used, want, err := r.scanWindow(rf, pos, buf)
+		if err != nil {
+			return err
+		}
+		pos += int64(used)
+		if used == 0 { // a frame longer than the window
+			buf = make([]byte, want)
+			if err := r.scanLong(rf, &pos, buf); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// scanWindow visits the frames that lie whole in p and returns how far it got;
+// where that is nowhere, want is the length of the frame that begins here.
+func (r *replay) scanWindow(rf *replayFile, pos int64, p []byte) (used, want int, err error) {
+	for used < len(p) {
+		f, ok := parseFrame(p[used:])
+		if ok = ok && f.epoch == rf.head.epoch && pos+int64(used+f.total()) <= rf.size; ok {
+			if used+f.total() > len(p) {
+				return used, f.total(), nil
+			}
+			body := p[used+frameHeader : used+frameHeader+f.body]
+			if ok = checksum(body) == f.crc; ok {
+				if err := r.frame(rf, pos+int64(used), &f, body); err != nil {
+					return 0, 0, err
+				}
+				used += f.total()
+				continue
+			}
+		}
+		r.bad(rf, pos+int64(used))
+		used += blockSize
+	}
+	return used, 0, nil
+}
+
+func (r *replay) scanLong(rf *replayFile, pos *int64, buf []byte) error {
+	if _, err := rf.f.ReadAt(buf, *pos); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	f, _ := parseFrame(buf)
+	body := buf[frameHeader : frameHeader+f.body]
+	if checksum(body) != f.crc {
+		r.bad(rf, *pos)
+		*pos += blockSize
+		return nil
+	}
+	err := r.frame(rf, *pos, &f, body)
+	*pos += int64(f.total())
+	return err
+}
+
+// bad notes the first block that is no frame; it may be damage, or the end.
+func (r *replay) bad(rf *replayFile, pos int64) {
+	if r.gap == nil {
+		r.gap = &Damage{File: rf.name, Pos: pos}
+	}
+}
+
+// frame takes a valid frame.
+func (r *replay) frame(rf *replayFile, pos int64, f *frameInfo, body []byte) error {
+	expected := f.seq == r.next
+	if f.kind == frameSeal {
+		expected = f.seq < r.next
+	}
+	if f.seq < r.next && f.kind != frameSeal {
+		r.gap = nil // from before the checkpoint, as was what is missing
+		return nil
+	}
+	if expected {
+		r.gap = nil
+		return r.take(rf, pos, f, body)
+	}
+	return r.behindGap(rf, pos, f, body)
+}
+
+// behindGap decides what a gap is once a later frame is known.
+func (r *replay) behindGap(rf *replayFile, pos int64, f *frameInfo, body []byte) error {
+	sealed := f.kind == frameSeal
+	if f.durable < r.next && !sealed {
+		r.bad(rf, pos)
+		return nil // not vouched for: written after a sync that never came
+	}
+	d := r.gap
+	if d == nil {
+		d = &Damage{File: rf.name, Pos: pos}
+	}
+	d.Len = pos - d.Pos
+	d.Why = fmt.Sprintf("frame %d is missing and frame %d says that it was durable", r.next, f.seq)
+	if err := r.damaged(d); err != nil {
+		return err
+	}
+	r.gap, r.next = nil, f.seq
+	if sealed {
+		r.next++
+	}
+	return r.take(rf, pos, f, body)
+}
+
+func (r *replay) damaged(d *Damage) error {
+	if r.accept == nil {
+		return d
+	}
+	r.accept(d)
+	return nil
+}
+
+// take applies a frame.
+func (r *replay) take(rf *replayFile, pos int64, f *frameInfo, body []byte) error {
+	r.time = max(r.time, f.time)
+	if f.kind == frameSeal {
+		return nil
+	}
+	r.next = f.seq + 1
+	r.frames++
+	for rest := body; len(rest) > 0; {
+		at := pos + frameHeader + int64(len(body)-len(rest))
+		o, tail, err := decodeOp(rest)
+		if err != nil {
+			return &Damage{File: rf.name, Pos: at, Why: err.Error()}
+		}
+		r.operation(&o, rf, at)
+		rest = tail
+	}
+	return nil
+}
+
+func (r *replay) operation(o *op, rf *replayFile, at int64) {
+	switch o.kind {
+	case opAppend:
+		e := &o.entry
+		r.found(e.log, item{base: e.base, end: e.end(), time: e.time, count: e.count,
+			size: int32(e.total()), file: rf, pos: at})
+	case opExtent:
+		w := o.words
+		r.found(o.log(), item{base: Offset(w[4]), end: Offset(w[5]), time: w[6],
+			ext: &extentRef{segBase: Offset(w[1]), pos: w[2], bytes: w[3]}})
+	case opDropLog:
+		delete(r.orphans, o.log())
+		delete(r.items, o.log())
+		r.store.apply(o)
+	default:
+		r.store.apply(o)
+	}
+}
+
+func (r *replay) found(id LogID, it item) {
+	if r.store.logs[id] == nil {
+		r.orphans[id] = true
+		return
+	}
+	r.items[id] = append(r.items[id], it)
+}
+
+func (r *replay) explainOrphans() error {
+	for id := range r.orphans {
+		if err := r.damaged(&Damage{File: journalDir, Log: id, Why: "entries of a log that was never made"}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
