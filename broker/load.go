@@ -1,0 +1,171 @@
+package broker
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// load rebuilds the state from the store's keys. It reads no record: the time it
+// takes grows with topics, groups, cursors and producers.
+func (b *Broker) load() error {
+	b.cat = catalog{
+		topics: make(map[Name]*Topic), byID: make(map[ID]*Topic),
+		groups: make(map[Name]*Group), streams: make(map[Name]*Streams),
+		trash: make(map[storage.LogID]bool),
+	}
+	orphans := removal{store: b.store}
+	for _, step := range []func(*removal) error{
+		b.loadID, b.loadCatalog, b.loadProducers, b.loadCursors, b.loadProducerIDs, b.loadTrash,
+	} {
+		if err := step(&orphans); err != nil {
+			return err
+		}
+	}
+	_, err := orphans.submit()
+	return err
+}
+
+// loadID reads the broker's identity or, in a new directory, makes one. It is
+// durable before anyone is told.
+func (b *Broker) loadID(*removal) error {
+	if value, ok := b.store.Get([]byte{familyBroker}); ok {
+		d := newDecoder(value)
+		copy(b.id[:], d.take(len(b.id)))
+		d.varint() // when it was created
+		return d.end("broker identity")
+	}
+	b.id = newID()
+	var batch storage.Batch
+	value := append([]byte{valueVersion}, b.id[:]...)
+	batch.Put([]byte{familyBroker}, binary.AppendVarint(value, b.nowMillis()))
+	seq, err := b.store.Submit(&batch)
+	if err != nil {
+		return err
+	}
+	return b.store.Await(context.Background(), seq)
+}
+
+func (b *Broker) loadCatalog(*removal) error {
+	for key, value := range b.store.Scan([]byte{familyCatalog}) {
+		name, err := decodeCatalogKey(key)
+		if err == nil {
+			err = b.loadEntry(name, value)
+		}
+		if err != nil {
+			return fmt.Errorf("catalog entry %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+func (b *Broker) loadEntry(name Name, value []byte) (err error) {
+	switch name.Kind {
+	case KindTopic:
+		var t *Topic
+		if t, err = b.decodeTopic(name, value); err == nil {
+			b.cat.addTopic(t)
+		}
+	case KindGroup:
+		var g *Group
+		if g, err = b.decodeGroup(name, value); err == nil {
+			b.cat.groups[name] = g
+		}
+	case KindStreams:
+		var s *Streams
+		if s, err = b.decodeStreams(name, value); err == nil {
+			b.cat.streams[name] = s
+		}
+	default:
+		err = fmt.Errorf("kind %d: %w", name.Kind, storage.ErrFormat)
+	}
+	return err
+}
+
+// loadProducers gives the producers back to their partitions. Those whose log is
+// gone are left over from a deletion that a crash cut short.
+func (b *Broker) loadProducers(orphans *removal) error {
+	byLog := make(map[storage.LogID]*Partition, b.cat.partitions)
+	for _, t := range b.cat.topics {
+		for _, p := range t.all() {
+			byLog[p.log.ID()] = p
+		}
+	}
+	var gone [][]byte
+	for key, value := range b.store.Scan([]byte{familyProducer}) {
+		log, id, err := decodeProducerKey(key)
+		if err != nil {
+			return err
+		}
+		p := byLog[log]
+		if p == nil {
+			gone = append(gone, append([]byte(nil), key...))
+			continue
+		}
+		state, err := decodeProducer(value)
+		if err != nil {
+			return fmt.Errorf("producer %d in %s: %w", id, p, err)
+		}
+		if p.producers == nil {
+			p.producers = make(map[int64]*producer)
+		}
+		p.producers[id] = state
+	}
+	orphans.deleteAll(gone)
+	return nil
+}
+
+// loadCursors gives the cursors back to their groups. Those whose topic or group
+// is gone are left over from a deletion.
+func (b *Broker) loadCursors(orphans *removal) error {
+	var gone [][]byte
+	for key, value := range b.store.Scan([]byte{familyCursor}) {
+		name, at, err := decodeCursorKey(key)
+		if err != nil {
+			return err
+		}
+		g := b.cat.groups[name]
+		if g == nil || b.cat.byID[at.topic] == nil {
+			gone = append(gone, append([]byte(nil), key...))
+			continue
+		}
+		c, err := decodeCursor(value)
+		if err != nil {
+			return fmt.Errorf("cursor of group %s: %w", name, err)
+		}
+		g.setCursorLocked(at, c)
+	}
+	orphans.deleteAll(gone)
+	return nil
+}
+
+func (b *Broker) loadProducerIDs(*removal) error {
+	b.producerIDs.next, b.producerIDs.limit = 1, 1
+	value, ok := b.store.Get([]byte{familyProducerID})
+	if !ok {
+		return nil
+	}
+	d := newDecoder(value)
+	next := d.varint()
+	b.producerIDs.next, b.producerIDs.limit = next, next
+	return d.end("producer ids")
+}
+
+func (b *Broker) loadTrash(*removal) error {
+	for key := range b.store.Scan([]byte{familyTrash}) {
+		d := decoder{b: key[1:]}
+		b.cat.trash[storage.LogID(d.uint64())] = true
+		if err := d.end("trash key"); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *removal) deleteAll(keys [][]byte) {
+	for _, key := range keys {
+		r.delete(key)
+	}
+}
