@@ -1,0 +1,112 @@
+package console
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+)
+
+// Config says how to listen and what the API may tell. The zero value listens
+// on 127.0.0.1:7070.
+type Config struct {
+	Addr        string   // host:port; default 127.0.0.1:7070
+	AllowRemote bool     // an address beyond loopback is refused without it
+	Hosts       []string // Host header names to answer to, beside loopback and addresses
+
+	Version    string // of the program
+	Data       string // absolute path of the data directory, for people
+	Sync       string // always, interval or never, for people
+	AutoCreate bool   // publishing to an unknown topic creates it
+	Partitions int    // of an auto-created topic; default 1
+
+	Limits  Limits
+	Metrics *Metrics // the Observer given to broker.Open; nil: no counts by topic
+	Logger  *slog.Logger
+	Now     func() time.Time
+
+	// Listeners names the faces beside this API. May be nil.
+	Listeners func() []Listener
+	// Groups reports what only a face knows of its live groups. May be nil.
+	Groups func() []LiveGroup
+	// Backup copies the store into a directory. Nil: refused as unsupported.
+	Backup func(ctx context.Context, dir string) error
+}
+
+// LiveGroup is a group as the face that serves it sees it now.
+type LiveGroup struct {
+	Name     string
+	Protocol string
+	State    string
+	Members  []Member
+}
+
+// Limits: zero means the default; what is beyond a limit is answered with
+// too_large (413) or busy (503).
+type Limits struct {
+	Connections    int   // 512
+	Streams        int   // record streams at once: 64
+	BodyBytes      int64 // of a request: 16 MiB
+	PublishRecords int   // in one request: 10,000
+	StreamBytes    int   // read ahead of a slow reader, per stream: 4 MiB
+}
+
+func (l Limits) withDefaults() Limits {
+	l.Connections = or(l.Connections, 512)
+	l.Streams = or(l.Streams, 64)
+	l.BodyBytes = or(l.BodyBytes, 16<<20)
+	l.PublishRecords = or(l.PublishRecords, 10_000)
+	l.StreamBytes = or(l.StreamBytes, 4<<20)
+	return l
+}
+
+func (c Config) withDefaults() Config {
+	c.Addr = or(c.Addr, "127.0.0.1:7070")
+	c.Partitions = or(c.Partitions, 1)
+	c.Limits = c.Limits.withDefaults()
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Listeners == nil {
+		c.Listeners = func() []Listener { return nil }
+	}
+	if c.Groups == nil {
+		c.Groups = func() []LiveGroup { return nil }
+	}
+	return c
+}
+
+// checkAddr refuses an address that other machines can reach, unless allowed.
+func (c Config) checkAddr() error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("admin address %q: %w", c.Addr, err)
+	}
+	if c.AllowRemote || isLoopbackName(host) {
+		return nil
+	}
+	return fmt.Errorf("admin address %s is reachable from other machines, and the admin API "+
+		"has no passwords: allow it explicitly, or listen on 127.0.0.1", c.Addr)
+}
+
+// isLoopbackName reports whether a host can only be this machine.
+func isLoopbackName(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}

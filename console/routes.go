@@ -1,0 +1,130 @@
+package console
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"time"
+)
+
+// Handler is the whole API behind its guard, for a server of one's own.
+func (s *Server) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for pattern, h := range s.routes() {
+		mux.Handle(pattern, h)
+	}
+	mux.Handle("/", s.answer(unknownPath))
+	return s.guard(mux)
+}
+
+// routes is the API: docs/api.md describes each, and a test sees to it.
+func (s *Server) routes() map[string]http.Handler {
+	return map[string]http.Handler{
+		"GET /{$}":                               s.answer(s.info),
+		"GET /api/v1":                            s.answer(s.info),
+		"GET /api/v1/topics":                     s.answer(s.listTopics),
+		"POST /api/v1/topics":                    s.answer(s.createTopic),
+		"GET /api/v1/topics/{topic}":             s.answer(s.showTopic),
+		"DELETE /api/v1/topics/{topic}":          s.answer(s.deleteTopic),
+		"POST /api/v1/topics/{topic}/partitions": s.answer(s.growTopic),
+		"POST /api/v1/topics/{topic}/records":    s.answer(s.publish),
+		"GET /api/v1/topics/{topic}/records":     http.HandlerFunc(s.stream),
+		"GET /api/v1/groups":                     s.answer(s.listGroups),
+		"GET /api/v1/groups/{group}":             s.answer(s.showGroup),
+		"DELETE /api/v1/groups/{group}":          s.answer(s.deleteGroup),
+		"POST /api/v1/groups/{group}/reset":      s.answer(s.resetGroup),
+		"GET /api/v1/lag":                        s.answer(s.lag),
+		"GET /api/v1/storage":                    s.answer(s.storage),
+		"POST /api/v1/backup":                    s.answer(s.backup),
+		"GET /healthz":                           http.HandlerFunc(s.healthz),
+		"GET /metrics":                           s.metricsHandler(),
+	}
+}
+
+// answer is a handler that returns its document, or an error.
+type answer func(r *http.Request) (any, error)
+
+func (s *Server) answer(a answer) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.bound(w, r)
+		doc, err := a(r)
+		if err != nil {
+			p := asProblem(err)
+			if p.status >= http.StatusInternalServerError {
+				s.c.Logger.Warn("admin request", "method", r.Method, "path", r.URL.Path, "err", err)
+			}
+			writeProblem(w, p)
+			return
+		}
+		status := http.StatusOK
+		if c, ok := doc.(created); ok {
+			doc, status = c.doc, http.StatusCreated
+		}
+		writeJSON(w, status, doc)
+	})
+}
+
+// created marks a document to be answered with 201.
+type created struct{ doc any }
+
+// bound limits how much a client may send, and how long it may take to send it
+// and to read the answer.
+func (s *Server) bound(w http.ResponseWriter, r *http.Request) {
+	rc := http.NewResponseController(w)
+	now := time.Now()
+	// Recorders in tests have no deadlines; connections always do.
+	_ = rc.SetReadDeadline(now.Add(bodyTimeout))
+	_ = rc.SetWriteDeadline(now.Add(bodyTimeout + answerTimeout))
+	r.Body = http.MaxBytesReader(w, r.Body, s.c.Limits.BodyBytes)
+}
+
+// decode reads one JSON document, refusing fields it does not know: a
+// misspelt setting must not be taken for the default.
+func decode(r *http.Request, doc any) error {
+	d := json.NewDecoder(r.Body)
+	d.DisallowUnknownFields()
+	err := d.Decode(doc)
+	switch tooLarge := new(http.MaxBytesError); {
+	case errors.As(err, &tooLarge):
+		return err
+	case errors.Is(err, io.EOF):
+		return invalid("the request has no body")
+	case err != nil:
+		return invalid("request body: %s", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return invalid("request body: more than one JSON document")
+	}
+	return nil
+}
+
+func unknownPath(r *http.Request) (any, error) {
+	return nil, &problem{status: http.StatusNotFound, Problem: Problem{
+		Code:    "not_found",
+		Message: fmt.Sprintf("%s %s is not part of the API", r.Method, r.URL.Path),
+		Hint:    "see docs/api.md; it starts at /api/v1",
+	}}
+}
+
+func (s *Server) info(*http.Request) (any, error) {
+	listeners := append(s.c.Listeners(), s.listener()...)
+	return Info{
+		Name: "tidings", Version: s.c.Version, API: APIVersion,
+		ID: s.b.ID().String(), PID: os.Getpid(), Started: s.started.UTC(),
+		Data: s.c.Data, Sync: s.c.Sync, AutoCreate: s.c.AutoCreate,
+		Listeners: listeners,
+		Topics:    len(s.b.Topics("")), Groups: len(s.groupNames()),
+	}, nil
+}
+
+// listener is this API's own row; none when a handler is used without Listen.
+func (s *Server) listener() []Listener {
+	if s.ln == nil {
+		return []Listener{}
+	}
+	l := s.ln.(*limited)
+	return []Listener{{Name: "admin", Addr: s.ln.Addr().String(), Connections: len(l.tokens)}}
+}
