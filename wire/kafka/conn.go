@@ -1,0 +1,259 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// conn is one client's connection: a read loop, in the goroutine of run, and a write loop.
+//
+// Back-pressure is the absence of reading: the read loop stops when replies holds as many as
+// it may, when they weigh too much, and while the engine does not admit more.
+type conn struct {
+	srv    *Server
+	nc     net.Conn
+	in     *frames
+	ctx    context.Context // ends when the connection is of no more use
+	cancel context.CancelFunc
+
+	advertised endpoint // where this client is told to connect
+	host       string   // the client's address, as groups show it
+	log        *slog.Logger
+
+	replies chan reply    // in request order; closed by the read loop
+	queued  atomic.Int64  // weight of replies that are not yet sent
+	waiting atomic.Int64  // number of them
+	relief  chan struct{} // capacity 1: queued has fallen
+
+	rotation int // where the next fetch begins to look
+}
+
+var errDraining = errors.New("server is being closed")
+
+func newConn(s *Server, nc net.Conn) *conn {
+	ctx, cancel := context.WithCancel(context.Background())
+	where, _ := advertised(s.config.Advertise, nc.LocalAddr()) // checked by Listen
+	return &conn{
+		srv: s, nc: nc, in: newFrames(nc, &s.config.Limits, s.requestMemory, s.drain),
+		ctx: ctx, cancel: cancel,
+		advertised: where, host: hostOf(nc.RemoteAddr()),
+		log:     s.config.Logger.With("client", nc.RemoteAddr().String()),
+		replies: make(chan reply, s.config.Limits.Pipeline),
+		relief:  make(chan struct{}, 1),
+	}
+}
+
+// hostOf shows an address the way Kafka does in a group's description.
+func hostOf(a net.Addr) string {
+	if tcp, ok := a.(*net.TCPAddr); ok {
+		return "/" + tcp.AddrPort().Addr().Unmap().WithZone("").String()
+	}
+	return "/" + a.String()
+}
+
+// run serves the connection until it ends, and returns when nothing of it is left.
+func (c *conn) run() {
+	var writer sync.WaitGroup
+	writer.Go(c.writeLoop)
+	err := c.readLoop()
+	if !errors.Is(err, errDraining) {
+		c.kill()
+		c.report(err)
+	}
+	close(c.replies)
+	writer.Wait()
+	c.kill()
+	c.in.close()
+}
+
+// kill ends the connection: both loops return soon.
+func (c *conn) kill() {
+	c.cancel()
+	c.nc.Close()
+}
+
+// report logs why a connection ended, unless it was the client's normal way to go.
+func (c *conn) report(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || c.ctx.Err() == nil {
+		return
+	}
+	c.log.Debug("kafka connection closed", "reason", err)
+}
+
+// readLoop reads and hands on requests until the connection ends. It returns why.
+func (c *conn) readLoop() (err error) {
+	defer c.recover(&err)
+	first := time.Now().Add(c.srv.config.Limits.FirstRequest)
+	if err := c.handshake(first); err != nil {
+		return err
+	}
+	deadline := func() time.Time { return first }
+	for {
+		frame, err := c.in.next(c.ctx, deadline)
+		if errors.Is(err, os.ErrDeadlineExceeded) && c.keep() {
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		if err := c.handle(frame); err != nil {
+			return err
+		}
+		deadline = c.idle
+	}
+}
+
+// keep says that a connection whose deadline has passed is to be read on: because it waits for
+// an answer, a join for instance, or because the server is draining, which next will notice.
+func (c *conn) keep() bool {
+	select {
+	case <-c.srv.drain:
+		return true
+	default:
+		return c.in.empty() && c.waiting.Load() > 0
+	}
+}
+
+// idle is when a connection that sends nothing from now on is closed.
+func (c *conn) idle() time.Time { return time.Now().Add(c.srv.config.Limits.Idle) }
+
+// handshaker is a tls.Conn.
+type handshaker interface {
+	HandshakeContext(context.Context) error
+}
+
+func (c *conn) handshake(until time.Time) error {
+	h, ok := c.nc.(handshaker)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithDeadline(c.ctx, until)
+	defer cancel()
+	return h.HandshakeContext(ctx)
+}
+
+// recover turns a panic of a handler into the end of this connection alone.
+func (c *conn) recover(err *error) {
+	if p := recover(); p != nil {
+		c.srv.panics.Add(1)
+		*err = fmt.Errorf("panic: %v", p)
+		c.log.Error("kafka request handler panicked", "panic", p, "stack", string(debug.Stack()))
+	}
+}
+
+// handle serves one request, which is done with frame when this returns.
+func (c *conn) handle(frame []byte) error {
+	r, e, err := parseRequest(frame, time.Now())
+	if err != nil {
+		return err
+	}
+	rep, err := c.serve(&r, e)
+	if err != nil || rep == nil {
+		return err
+	}
+	if h, ok := rep.(hangUp); ok {
+		return h.why
+	}
+	return c.enqueue(rep)
+}
+
+func (c *conn) serve(r *request, e *entry) (reply, error) {
+	c.srv.requests.Add(1)
+	if r.version > e.Max {
+		return c.unknownAPIVersions(r), nil
+	}
+	body, err := r.decode(e, c.srv.config.Limits.Elements)
+	if err != nil {
+		return nil, err
+	}
+	return e.serve(c, r, body), nil
+}
+
+// enqueue hands a reply to the write loop. It waits for room.
+func (c *conn) enqueue(r reply) error {
+	c.waiting.Add(1)
+	c.queued.Add(int64(r.weight()))
+	select {
+	case c.replies <- r:
+	case <-c.ctx.Done():
+		return net.ErrClosed
+	}
+	for c.queued.Load() > int64(c.srv.config.Limits.QueuedBytes) {
+		select {
+		case <-c.relief:
+		case <-c.ctx.Done():
+			return net.ErrClosed
+		}
+	}
+	return nil
+}
+
+// writeLoop sends replies until there are no more or the connection ends.
+func (c *conn) writeLoop() {
+	out := &output{
+		conn: c.nc, timeout: c.srv.config.Limits.WriteTimeout, memory: c.srv.fetchMemory,
+	}
+	defer out.reset()
+	w := newWaiting(c.ctx, c.srv.drain)
+	for {
+		r, ok := c.foremost(out)
+		if !ok || c.send(r, w, out) != nil {
+			break
+		}
+	}
+	if out.flush() != nil || c.ctx.Err() != nil {
+		c.kill() // the read loop notices
+	}
+}
+
+// foremost returns the next reply. What was gathered is sent before it waits for one.
+func (c *conn) foremost(out *output) (reply, bool) {
+	select {
+	case r, ok := <-c.replies:
+		return r, ok
+	default:
+	}
+	if out.flush() != nil {
+		c.kill()
+		return nil, false
+	}
+	select {
+	case r, ok := <-c.replies:
+		return r, ok
+	case <-c.ctx.Done():
+		return nil, false
+	}
+}
+
+// send adds one reply to out. It flushes before waiting, and when enough is gathered.
+func (c *conn) send(r reply, w *waiting, out *output) error {
+	if !r.ready() {
+		if err := out.flush(); err != nil {
+			return err
+		}
+		r.await(w)
+		if c.ctx.Err() != nil {
+			return c.ctx.Err()
+		}
+	}
+	r.write(out)
+	c.waiting.Add(-1)
+	c.queued.Add(-int64(r.weight()))
+	select {
+	case c.relief <- struct{}{}:
+	default:
+	}
+	if out.pending() >= flushBytes {
+		return out.flush()
+	}
+	return nil
+}

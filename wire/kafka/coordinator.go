@@ -1,0 +1,216 @@
+package kafka
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// coordinator keeps the groups of a listener's namespace: in memory as they are, and in the
+// engine as they have to be found after a crash.
+//
+// It runs three goroutines, whatever the number of groups: one rings alarms, one saves groups,
+// one forgets offsets that nobody will ask for any more. Order of locks: coordinator, group,
+// alarms or saver.
+type coordinator struct {
+	broker *broker.Broker
+	config *Config
+	alarms *alarms
+	saver  *saver
+	ctx    context.Context // ends with close
+	cancel context.CancelFunc
+	loop   sync.WaitGroup
+
+	mu     sync.Mutex
+	groups map[string]*group
+	closed bool
+}
+
+// newCoordinator loads the groups that the engine has.
+func newCoordinator(b *broker.Broker, config *Config) (*coordinator, error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	c := &coordinator{
+		broker: b, config: config, alarms: newAlarms(), saver: newSaver(),
+		ctx: ctx, cancel: cancel, groups: make(map[string]*group),
+	}
+	for _, stored := range b.Groups(config.Namespace) {
+		g := newGroup(c, stored.Name().Name)
+		if err := g.restore(stored.State()); err != nil {
+			return nil, fmt.Errorf("kafka: %w", err)
+		}
+		c.groups[g.name] = g
+	}
+	return c, nil
+}
+
+func (c *coordinator) start() {
+	c.alarms.start()
+	c.saver.start()
+	c.loop.Go(c.forgetLoop)
+}
+
+// close answers everybody who waits and ends the goroutines. Groups stay as they were saved.
+func (c *coordinator) close() {
+	c.mu.Lock()
+	if c.closed {
+		c.mu.Unlock()
+		return
+	}
+	c.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.loop.Wait()
+	c.alarms.close()
+	c.saver.close()
+	for _, g := range c.all() {
+		g.dismiss()
+	}
+}
+
+// dismiss answers who is waiting for the group, since nothing will happen to it any more.
+func (g *group) dismiss() {
+	g.lock()
+	defer g.unlock()
+	g.gone = true
+	for _, m := range g.members {
+		g.answerJoin(m, errCoordinatorNotAvailable)
+		g.answerSync(m, errCoordinatorNotAvailable)
+	}
+	for _, a := range g.saving.waiting {
+		setError(a.resp, errCoordinatorNotAvailable)
+		a.reply.complete(a.resp)
+	}
+	g.saving.waiting, g.saving.changed = nil, false
+}
+
+// all returns the groups by name.
+func (c *coordinator) all() []*group {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	all := make([]*group, 0, len(c.groups))
+	for _, g := range c.groups {
+		all = append(all, g)
+	}
+	slices.SortFunc(all, func(a, b *group) int { return cmp.Compare(a.name, b.name) })
+	return all
+}
+
+// checkName says whether a group can have this name.
+func checkName(name string) code {
+	if name == "" || len(name) > maxGroupName || !utf8.ValidString(name) {
+		return errInvalidGroupID
+	}
+	return errNone
+}
+
+// maxGroupName is the longest name of a group that the engine takes, in bytes.
+const maxGroupName = 255
+
+// find returns a group, locked, or nil if there is none.
+func (c *coordinator) find(name string) (*group, code) {
+	c.mu.Lock()
+	g, closed := c.groups[name], c.closed
+	c.mu.Unlock()
+	if closed {
+		return nil, errCoordinatorNotAvailable
+	}
+	if g == nil || !g.lockIfHere() {
+		return nil, errNone
+	}
+	return g, errNone
+}
+
+// lockIfHere locks the group, unless it is gone.
+func (g *group) lockIfHere() bool {
+	g.lock()
+	if g.gone {
+		g.unlock()
+	}
+	return !g.gone
+}
+
+// findOrAdd returns a group, locked. It makes it if there is none.
+func (c *coordinator) findOrAdd(name string) (*group, code) {
+	var former *group
+	for {
+		g, bad := c.lookUp(name, former)
+		if bad != errNone {
+			return nil, bad
+		}
+		if g.lockIfHere() {
+			return g, errNone
+		}
+		former = g
+	}
+}
+
+// lookUp returns a group, or makes one if there is none but former, which is gone. The new
+// one takes over the turn, so that it does not save anything before former has been deleted.
+func (c *coordinator) lookUp(name string, former *group) (*group, code) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch g := c.groups[name]; {
+	case c.closed:
+		return nil, errCoordinatorNotAvailable
+	case g != nil && g != former:
+		return g, errNone
+	case g == nil && len(c.groups) >= c.broker.Limits().Groups:
+		return nil, errPolicyViolation
+	}
+	g := newGroup(c, name)
+	if former != nil {
+		g.turn = former.turn
+	}
+	c.groups[name] = g
+	return g, errNone
+}
+
+// drop takes a group that is gone out of the list.
+func (c *coordinator) drop(g *group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.groups[g.name] == g {
+		delete(c.groups, g.name)
+	}
+}
+
+// reader returns the group whose member a client is that has a partition assigned: that is how
+// a fetch, which does not name its group, is attributed. "" if there is none.
+func (c *coordinator) reader(client, host string, p *broker.Partition) string {
+	topic, index := p.Topic().Name().Name, int32(p.Index())
+	for _, g := range c.all() {
+		g.lock()
+		found := g.state == groupStable && g.kind == consumerKind &&
+			slices.ContainsFunc(g.members, func(m *member) bool {
+				return m.client == client && m.host == host && assigned(m.assigned, topic, index)
+			})
+		g.unlock()
+		if found {
+			return g.name
+		}
+	}
+	return ""
+}
+
+// forgetInterval is how often offsets are looked through for those that have expired.
+const forgetInterval = 10 * time.Minute
+
+// forgetLoop removes expired offsets until close.
+func (c *coordinator) forgetLoop() {
+	tick := time.NewTicker(forgetInterval)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			c.forget(time.Now())
+		case <-c.ctx.Done():
+			return
+		}
+	}
+}

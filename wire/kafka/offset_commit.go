@@ -1,0 +1,250 @@
+package kafka
+
+// OffsetCommit (key 8), OffsetDelete (47).
+//
+// Versions: OffsetCommit 2 to 10, OffsetDelete 0.
+//
+// Behaviour: members commit with their generation, which counts as a heartbeat; consumers that
+// assign their own partitions commit without one while the group has no members, which makes
+// the group if it does not exist. The response is sent when the offsets are on disk. Offsets go
+// when their topic is deleted, and expire Config.OffsetRetention after the group became empty
+// (KIP-211). OffsetDelete spares topics that the group is reading: GROUP_SUBSCRIBED_TO_TOPIC.
+//
+// Differences from Apache Kafka: retention_time (versions 2 to 4) is not looked at. A group id
+// has 1 to 255 bytes.
+
+import (
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+	"github.com/twmb/franz-go/pkg/kmsg"
+)
+
+func (c *conn) offsetCommit(r *request, q *kmsg.OffsetCommitRequest) reply {
+	resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
+	p := committing{conn: c, query: q, resp: resp, tx: c.srv.broker.Begin()}
+	p.resolve()
+	if !p.work {
+		return r.answer(resp)
+	}
+	confirm, err := p.commit()
+	if err != nil {
+		p.refuse(commitCode(err))
+		return r.answer(resp)
+	}
+	answer := r.promise(resp, []pledge{{confirm, p.refuse}})
+	answer.heavy = partWeight * p.parts
+	return answer
+}
+
+// committing is one request to commit offsets being handled.
+type committing struct {
+	conn  *conn
+	query *kmsg.OffsetCommitRequest
+	resp  *kmsg.OffsetCommitResponse
+	tx    *broker.Tx
+	parts int
+	work  bool // there is something to commit
+}
+
+// resolve finds the partitions, and puts those that exist into the transaction.
+func (p *committing) resolve() {
+	p.resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(p.query.Topics))
+	for i := range p.query.Topics {
+		in, out := &p.query.Topics[i], &p.resp.Topics[i]
+		out.Topic, out.TopicID = in.Topic, in.TopicID
+		t, missing := p.topic(in)
+		out.Partitions = make([]kmsg.OffsetCommitResponseTopicPartition, len(in.Partitions))
+		for j := range in.Partitions {
+			res := &out.Partitions[j]
+			res.Partition, res.ErrorCode = in.Partitions[j].Partition, missing
+			if missing == errNone {
+				res.ErrorCode = p.partition(t, &in.Partitions[j])
+			}
+			p.parts++
+		}
+	}
+}
+
+func (p *committing) topic(in *kmsg.OffsetCommitRequestTopic) (*broker.Topic, code) {
+	if p.query.Version >= 10 {
+		t, err := p.conn.srv.topicByID(in.TopicID)
+		if err != nil {
+			return nil, errUnknownTopicID
+		}
+		return t, errNone
+	}
+	t, err := p.conn.srv.broker.Topic(p.conn.srv.config.Namespace, in.Topic)
+	return t, codeOf(err)
+}
+
+func (p *committing) partition(
+	t *broker.Topic, in *kmsg.OffsetCommitRequestTopicPartition,
+) code {
+	part := t.Partition(int(in.Partition))
+	switch {
+	case part == nil:
+		return errUnknownTopicOrPartition
+	case len(name(in.Metadata)) > p.conn.srv.broker.Limits().CursorMetadata:
+		return errOffsetMetadataTooLarge
+	case in.Offset < 0:
+		return errInvalidRequest
+	}
+	p.work = true
+	p.tx.SaveCursor(p.conn.srv.config.Namespace, p.query.Group, part, broker.Cursor{
+		Offset: broker.Offset(in.Offset), LeaderEpoch: in.LeaderEpoch,
+		Metadata: name(in.Metadata), Time: time.Now(),
+	})
+	return errNone
+}
+
+// commit checks that the sender may commit, and does it.
+func (p *committing) commit() (broker.Confirm, error) {
+	for {
+		g, err := p.group()
+		if err != nil {
+			return broker.Confirm{}, err
+		}
+		if !g.takeTurn(p.conn.ctx) {
+			return broker.Confirm{}, p.conn.ctx.Err()
+		}
+		confirm, again, err := p.commitIn(g)
+		g.giveTurn()
+		if !again {
+			return confirm, err
+		}
+	}
+}
+
+// commitIn commits in a group, whose turn it holds. It has to be tried again if the group is
+// gone.
+func (p *committing) commitIn(g *group) (confirm broker.Confirm, again bool, err error) {
+	if !g.lockIfHere() {
+		return confirm, true, nil
+	}
+	bad := g.mayCommit(p.query)
+	g.unlock()
+	if bad != errNone {
+		return confirm, false, refusef(bad, "commit refused")
+	}
+	confirm, err = p.tx.Commit(p.conn.ctx)
+	return confirm, false, err
+}
+
+// group finds the group, not locked. Whoever commits without a generation may make it.
+func (p *committing) group() (*group, error) {
+	if bad := checkName(p.query.Group); bad != errNone {
+		return nil, refusef(bad, "bad group name")
+	}
+	find := p.conn.srv.groups.findOrAdd
+	if p.query.Generation >= 0 {
+		find = p.conn.srv.groups.find
+	}
+	g, bad := find(p.query.Group)
+	switch {
+	case bad != errNone:
+		return nil, refusef(bad, "no group")
+	case g == nil && p.query.Version >= 9:
+		return nil, refusef(errGroupIDNotFound, "no group")
+	case g == nil:
+		return nil, refusef(errIllegalGeneration, "no group")
+	}
+	g.unlock()
+	return g, nil
+}
+
+// refuse sets the code of every partition that had none.
+func (p *committing) refuse(c code) {
+	for i := range p.resp.Topics {
+		parts := p.resp.Topics[i].Partitions
+		for j := range parts {
+			if parts[j].ErrorCode == errNone {
+				parts[j].ErrorCode = c
+			}
+		}
+	}
+}
+
+// commitCode is codeOf for the engine's refusal to write for a group.
+func commitCode(err error) code {
+	switch broker.KindOf(err) {
+	case broker.Closed, broker.Storage:
+		return errCoordinatorNotAvailable
+	default:
+		return codeOf(err)
+	}
+}
+
+func (c *conn) offsetDelete(r *request, q *kmsg.OffsetDeleteRequest) reply {
+	resp := q.ResponseKind().(*kmsg.OffsetDeleteResponse)
+	g, bad := c.groupToEdit(q.Group)
+	if bad != errNone {
+		resp.ErrorCode = bad
+		return r.answer(resp)
+	}
+	if !g.takeTurn(c.ctx) {
+		return hangUp{c.ctx.Err()}
+	}
+	defer g.giveTurn()
+	tx := c.srv.broker.Begin()
+	c.planOffsetDelete(g, q, resp, tx)
+	confirm, err := tx.Commit(c.ctx)
+	if err != nil {
+		resp.ErrorCode, resp.Topics = commitCode(err), nil
+		return r.answer(resp)
+	}
+	return r.promise(resp, []pledge{{confirm, func(bad code) {
+		resp.ErrorCode, resp.Topics = bad, nil
+	}}})
+}
+
+// groupToEdit finds a group whose offsets an administrator may delete: one that is empty, or
+// of consumers, whose subscriptions are known.
+func (c *conn) groupToEdit(name string) (*group, code) {
+	if bad := checkName(name); bad != errNone {
+		return nil, bad
+	}
+	g, bad := c.srv.groups.find(name)
+	if g == nil {
+		if bad == errNone {
+			bad = errGroupIDNotFound
+		}
+		return nil, bad
+	}
+	defer g.unlock()
+	if g.state != groupEmpty && g.kind != consumerKind {
+		return nil, errNonEmptyGroup
+	}
+	return g, errNone
+}
+
+// planOffsetDelete puts what may be deleted into tx, and answers every partition.
+func (c *conn) planOffsetDelete(
+	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, tx *broker.Tx,
+) {
+	g.lock()
+	defer g.unlock()
+	for i := range q.Topics {
+		in := &q.Topics[i]
+		t, err := c.srv.broker.Topic(c.srv.config.Namespace, in.Topic)
+		read := g.state != groupEmpty && g.consumes(in.Topic)
+		out := kmsg.NewOffsetDeleteResponseTopic()
+		out.Topic = in.Topic
+		for _, p := range in.Partitions {
+			one := kmsg.NewOffsetDeleteResponseTopicPartition()
+			one.Partition = p.Partition
+			switch {
+			case err != nil:
+				one.ErrorCode = codeOf(err)
+			case t.Partition(int(p.Partition)) == nil:
+				one.ErrorCode = errUnknownTopicOrPartition
+			case read:
+				one.ErrorCode = errGroupSubscribed
+			default:
+				tx.DeleteCursor(c.srv.config.Namespace, g.name, in.Topic, int(p.Partition))
+			}
+			out.Partitions = append(out.Partitions, one)
+		}
+		resp.Topics = append(resp.Topics, out)
+	}
+}
