@@ -5,6 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"io/fs"
+	"maps"
+	"slices"
+	"strings"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -175,8 +178,8 @@ func (l *Log) note(e *edit) {
 	}
 	e.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.segBytes))
 	for _, g := range l.segs {
-		if g.length > segmentHeader {
-			sealed := append(numbers(int64(g.end), g.length, g.maxTime), 0)
+		if g.length > g.begin {
+			sealed := append(numbers(int64(g.end), g.length, g.maxTime, g.begin), 0)
 			if g.sealed {
 				sealed[len(sealed)-1] = 1
 			}
@@ -189,7 +192,7 @@ func (s *Store) syncSegments(segs map[*segment]struct{}, dirs map[string]struct{
 	if err := s.syncFiles(segs); err != nil {
 		return err
 	}
-	for dir := range dirs {
+	for _, dir := range slices.Sorted(maps.Keys(dirs)) {
 		if err := s.fs.SyncDir(dir); err != nil {
 			return err
 		}
@@ -204,13 +207,15 @@ func (s *Store) syncFiles(segs map[*segment]struct{}) error {
 			return err
 		}
 	}
-	for g := range segs {
+	for _, g := range slices.SortedFunc(maps.Keys(segs), compareSegments) {
 		if err := s.syncFile(g.name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return err
+			return err // a missing one was trimmed while it was being sealed
 		}
 	}
 	return nil
 }
+
+func compareSegments(a, b *segment) int { return strings.Compare(a.name, b.name) }
 
 func (s *Store) commitEdit(c *cut) error {
 	if c.full {

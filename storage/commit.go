@@ -1,6 +1,9 @@
 package storage
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
 // The committer is the only goroutine that writes the journal and the only one
 // that makes anything durable:
@@ -154,13 +157,19 @@ func (s *Store) awaitRing(n int) (pos uint64, err error) {
 	return pos, err
 }
 
+// errNoRoom means that the flusher's work does not help: a mistake of ours.
+var errNoRoom = errors.New("no room in ring or journal, and none to be made")
+
 // awaitRoom waits for the flusher until there is room.
 func (s *Store) awaitRoom(room func() bool) error {
-	for !room() {
+	for tries := 0; !room(); tries++ {
 		s.stalled.Store(true)
 		if s.cfg.manual {
 			if err := s.flushRound(); err != nil {
 				return err
+			}
+			if tries > 100 {
+				return errNoRoom
 			}
 			continue
 		}

@@ -52,8 +52,8 @@ type Config struct {
 	// 4 KiB to 1 GiB, default 64 MiB.
 	SegmentBytes int64
 	// JournalBytes bounds all journal files together; appends stall when they are
-	// full. The first file has 4 MiB, later ones up to a quarter of this. Default
-	// 256 MiB.
+	// full. The first file has 4 MiB, later ones up to a quarter of this. On a
+	// small disk a sixteenth of it is used, if that is less. Default 256 MiB.
 	JournalBytes int64
 	// TailBytes is the memory for what is durable in the journal and not yet in a
 	// segment file. A quarter of it bounds a frame. Default 16 MiB.
@@ -64,12 +64,18 @@ type Config struct {
 	// CarryBytes is the tail below which a checkpoint copies a log's records into
 	// the next journal file instead of beginning a segment file. Default 16 KiB.
 	CarryBytes int
-	// OpenFiles bounds the segment files held open. Default 512.
+	// OpenFiles bounds the segment files held open. Default 4096.
 	OpenFiles int
 	// Idle is how long the journal must be quiet before a marker frame is written,
 	// which lets recovery tell a damaged last frame from a torn one. Default 50 ms.
 	Idle time.Duration
 
+	// extentBytes is how much one log must have in a frame for its entries to go
+	// straight to its segment file. Less is cheaper to write twice (journal, then
+	// segment) than to sync on its own; more halves what is written.
+	extentBytes int
+	// firstJournal is the size of the first journal file.
+	firstJournal int64
 	// manual starts no goroutines: tests call commitAll and flushRound themselves.
 	manual bool
 	// accept makes recovery go on over damage: Repair sets it.
@@ -82,7 +88,9 @@ func (c Config) withDefaults() Config {
 	orInt(&c.TailBytes, 16<<20)
 	orInt(&c.PendingBytes, 32<<20)
 	orInt(&c.CarryBytes, 16<<10)
-	orInt(&c.OpenFiles, 512)
+	orInt(&c.extentBytes, 128<<10)
+	orInt(&c.firstJournal, 4<<20)
+	orInt(&c.OpenFiles, 4096)
 	orInt(&c.SyncInterval, 100*time.Millisecond)
 	orInt(&c.Idle, 50*time.Millisecond)
 	if c.Now == nil {
@@ -116,5 +124,5 @@ func (c Config) check() error {
 	return nil
 }
 
-// frameBytes bounds the body of a frame.
-func (c Config) frameBytes() int { return min(c.TailBytes/4, 4<<20) - blockSize }
+// frameBytes bounds the body of a frame: two fit into any journal file.
+func (c Config) frameBytes() int { return min(c.TailBytes/4, int(c.firstJournal/2)) - 2*blockSize }

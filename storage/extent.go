@@ -9,11 +9,6 @@ import (
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
-// extentBytes is how much one log must have in a frame for its entries to go
-// straight to its segment file. Less is cheaper to write twice (journal, then
-// segment) than to sync on its own; more halves what is written.
-const extentBytes = 128 << 10
-
 // extent is the entries of one log in one frame that stand in its segment file
 // and not in the journal.
 type extent struct {
@@ -42,10 +37,10 @@ func (x *extent) encode(dst []byte) []byte {
 }
 
 // planExtents chooses the logs whose entries leave the frame: those with
-// extentBytes or more, and the largest of the rest until the frame fits.
+// Config.extentBytes or more, and the largest of the rest until the frame fits.
 func (s *Store) planExtents(f *frame) []*extent {
 	limit := s.cfg.frameBytes()
-	if f.bytes < min(extentBytes, limit) {
+	if f.bytes < min(s.cfg.extentBytes, limit) {
 		return nil
 	}
 	byLog := map[*Log]*extent{}
@@ -67,7 +62,7 @@ func (s *Store) planExtents(f *frame) []*extent {
 		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.log.id, b.log.id))
 	})
 	rest, n := int64(f.bytes), 0
-	for n < len(all) && (all[n].bytes >= extentBytes || rest > int64(limit)) {
+	for n < len(all) && (all[n].bytes >= int64(s.cfg.extentBytes) || rest > int64(limit)) {
 		rest -= all[n].bytes
 		n++
 	}
@@ -103,7 +98,7 @@ func (s *Store) writeExtents(f *frame) ([]*extent, error) {
 		s.counts.extentBytes.Add(uint64(x.bytes))
 		done = append(done, x)
 	}
-	if f.inlineBytes(done) > len(s.ring.mem)/2-blockSize {
+	if f.inlineBytes(done) > 2*s.cfg.frameBytes() {
 		return nil, vfs.ErrNoSpace // a batch of many megabytes on a full disk
 	}
 	return done, s.syncExtents(done)
@@ -146,22 +141,49 @@ func reserve(g *segment, f vfs.File, length int64) error {
 	return nil
 }
 
-// write writes the entries, joining those that lie side by side in a batch.
+// write writes the entries in order. Those that lie side by side in a large
+// batch are written from there; small ones are gathered first, since a write
+// costs more than a copy.
 func (x *extent) write(f vfs.File) error {
+	gathered := allocBytes(flushChunk)
+	defer func() { freeBytes(gathered) }()
 	pos := x.pos
-	for i := 0; i < len(x.entries); {
-		d, from := x.bufs[i], x.entries[i].pos
-		to := from
-		for i < len(x.entries) && x.bufs[i] == d && x.entries[i].pos == to {
-			to += x.entries[i].ent.total()
-			i++
+	put := func(p []byte) error {
+		if len(p) == 0 {
+			return nil
 		}
-		if _, err := f.WriteAt(d.buf[from:to], pos); err != nil {
+		_, err := f.WriteAt(p, pos)
+		pos += int64(len(p))
+		return err
+	}
+	for i := 0; i < len(x.entries); {
+		p, n := x.run(i)
+		i += n
+		if len(p) < flushEarly && len(gathered)+len(p) <= cap(gathered) {
+			gathered = append(gathered, p...)
+			continue
+		}
+		if err := put(gathered); err != nil {
 			return err
 		}
-		pos += int64(to - from)
+		if gathered = gathered[:0]; len(p) < flushEarly {
+			gathered = append(gathered, p...)
+		} else if err := put(p); err != nil {
+			return err
+		}
 	}
-	return nil
+	return put(gathered)
+}
+
+// run returns the bytes of n entries from the i-th on that lie side by side.
+func (x *extent) run(i int) (p []byte, n int) {
+	d, from := x.bufs[i], x.entries[i].pos
+	to := from
+	for i+n < len(x.entries) && x.bufs[i+n] == d && x.entries[i+n].pos == to {
+		to += x.entries[i+n].ent.total()
+		n++
+	}
+	return d.buf[from:to], n
 }
 
 // syncExtents syncs the segments side by side: the device does them together.

@@ -48,7 +48,7 @@ func (s *Store) flushRound() error {
 	if s.ring.used() > len(s.ring.mem)/2 || s.stalled.Load() {
 		err = errors.Join(err, s.flushOldest(len(s.ring.mem)/4))
 	}
-	if s.journal.wantsFile() {
+	if s.journal.wantsFile() || s.stalled.Load() {
 		err = errors.Join(err, s.journal.prepare())
 	}
 	if s.journal.wantsCheckpoint() {
@@ -108,6 +108,7 @@ func (s *Store) durableLogs() []*Log {
 	for _, l := range s.logs {
 		out = append(out, l)
 	}
+	slices.SortFunc(out, func(a, b *Log) int { return cmp.Compare(a.id, b.id) })
 	return out
 }
 
@@ -163,7 +164,7 @@ func (l *Log) writeChunk(g *segment, p []byte) error {
 		return err
 	}
 	defer l.store.files.put(h)
-	if _, err := h.WriteAt(p, g.length); err != nil {
+	if _, err := h.WriteAt(p, g.length); err != nil || len(p) < flushEarly {
 		return err
 	}
 	return h.Flush(g.length, int64(len(p)))

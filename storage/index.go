@@ -34,19 +34,19 @@ func (x *index) add(g *segment, e *entry, pos int64) {
 }
 
 // floor returns the position from which to look for an offset.
-func (x *index) floor(rel int64) int64 {
+func (x *index) floor(g *segment, rel int64) int64 {
 	i := sort.Search(len(x.marks), func(i int) bool { return int64(x.marks[i].rel) > rel })
 	if i == 0 {
-		return segmentHeader
+		return g.begin
 	}
 	return int64(x.marks[i-1].pos)
 }
 
 // before returns the position from which to look for the first wanted time.
-func (x *index) before(wanted func(time int64) bool) int64 {
+func (x *index) before(g *segment, wanted func(time int64) bool) int64 {
 	i := sort.Search(len(x.marks), func(i int) bool { return i > 0 && wanted(x.marks[i].time) })
 	if i == 0 {
-		return segmentHeader
+		return g.begin
 	}
 	return int64(x.marks[i-1].pos)
 }
@@ -100,7 +100,7 @@ func decodeIndex(p []byte, covered int64) (*index, error) {
 // passed over: reading those offsets answers the damage.
 func buildIndex(g *segment, r io.ReaderAt) (*index, error) {
 	x := &index{}
-	err := scanEntries(r, segmentHeader, g.length, func(pos int64, e *entry) bool {
+	err := scanEntries(r, g.begin, g.length, func(pos int64, e *entry) bool {
 		x.add(g, e, pos)
 		return true
 	})

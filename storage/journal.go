@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -20,13 +21,13 @@ import (
 // Frames of an older use are told apart by their epoch.
 const (
 	journalMagic   = 0x4e524a54 // "TJRN"
-	firstJournal   = 4 << 20
-	journalPrepare = 2 // a free file is prepared when 1/2 of the current one is used
+	journalPrepare = 2          // a free file is prepared when 1/2 of the current one is used
 )
 
 type journal struct {
 	fs     vfs.FS
 	limit  int64 // of all files together
+	first  int64 // size of the first file
 	policy SyncPolicy
 	direct bool
 
@@ -95,9 +96,7 @@ func parseJournalHead(p []byte) (h journalHead, ok bool, err error) {
 // create makes a free slot of a size, filled with zeros: overwriting what is
 // allocated is faster than appending, and fallocate alone does not help.
 func (j *journal) create(size int64) (*journalFile, error) {
-	j.mu.Lock()
-	name := fmt.Sprintf("%s/j-%04d.wal", journalDir, len(j.files)+1)
-	j.mu.Unlock()
+	name := j.unusedName()
 	f, err := j.fs.Open(name, vfs.OpenOptions{Write: true, Create: true, Truncate: true})
 	if err != nil {
 		return nil, err
@@ -117,6 +116,17 @@ func (j *journal) create(size int64) (*journalFile, error) {
 	defer j.mu.Unlock()
 	j.files = append(j.files, jf)
 	return jf, nil
+}
+
+func (j *journal) unusedName() string {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	for n := 1; ; n++ {
+		name := fmt.Sprintf("%s/j-%04d.wal", journalDir, n)
+		if !slices.ContainsFunc(j.files, func(jf *journalFile) bool { return jf.name == name }) {
+			return name
+		}
+	}
 }
 
 func fillZero(f vfs.File, size int64) error {
@@ -338,18 +348,18 @@ func (j *journal) room() int64 {
 // wantsCheckpoint says that the journal is half full, or cannot go on.
 func (j *journal) wantsCheckpoint() bool {
 	full, all, free := j.usage()
-	return full > j.limit/2 || full > 0 && free == 0 && all+nextJournalSize(all, j.limit) > j.limit
+	return full > j.limit/2 || full > 0 && free == 0 && all+j.nextSize(all) > j.limit
 }
 
-// nextJournalSize doubles what there is, up to a quarter of the limit.
-func nextJournalSize(all, limit int64) int64 {
-	return min(max(all, firstJournal), max(limit/4, firstJournal)) &^ (blockSize - 1)
+// nextSize doubles what there is, up to a quarter of the limit.
+func (j *journal) nextSize(all int64) int64 {
+	return min(max(all, j.first), max(j.limit/4, j.first)) &^ (blockSize - 1)
 }
 
 // prepare makes a free file ahead of need. Called by the flusher.
 func (j *journal) prepare() error {
 	_, all, free := j.usage()
-	size := nextJournalSize(all, j.limit)
+	size := j.nextSize(all)
 	if free > 0 || all+size > j.limit {
 		return nil
 	}
@@ -365,7 +375,7 @@ func (j *journal) wantsFile() bool {
 		half = c.size / journalPrepare
 	}
 	j.mu.Unlock()
-	return free == 0 && j.curUsed.Load() > half && all+nextJournalSize(all, j.limit) <= j.limit
+	return free == 0 && j.curUsed.Load() > half && all+j.nextSize(all) <= j.limit
 }
 
 func (j *journal) close() {

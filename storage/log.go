@@ -98,7 +98,7 @@ func (l *Log) SizeBytes() int64 {
 	defer l.mu.RUnlock()
 	n := int64(l.tailSize)
 	for _, g := range l.segs {
-		n += g.length - segmentHeader
+		n += g.length - g.begin
 	}
 	return n
 }
@@ -197,8 +197,8 @@ func (l *Log) trim(to Offset) []*segment {
 	l.start.Store(int64(to))
 	l.cutTail(l.findTail(to))
 	n := 0
-	for n < len(l.segs) && l.segs[n].end <= to {
-		n++
+	for n < len(l.segs) && l.segs[n].end <= to && l.segs[n].length > l.segs[n].begin {
+		n++ // an empty one stays: the next would have its name
 	}
 	gone := slices.Clone(l.segs[:n])
 	l.segs = slices.Delete(l.segs, 0, n)
@@ -224,10 +224,10 @@ func (l *Log) Expired(before, keepBytes int64) Offset {
 	defer l.mu.RUnlock()
 	total := int64(l.tailSize)
 	for _, g := range l.segs {
-		total += g.length - segmentHeader
+		total += g.length - g.begin
 	}
 	for _, g := range l.segs {
-		total -= g.length - segmentHeader
+		total -= g.length - g.begin
 		old := before >= 0 && g.maxTime < before
 		if !old && (keepBytes < 0 || total < keepBytes) {
 			return max(g.base, Offset(l.start.Load()))

@@ -14,7 +14,7 @@ import (
 //
 //	'C'                 -> sequence 8, next log 8, next set 8, time 8
 //	'L' log 8           -> start 8, segment bytes 8
-//	'S' log 8, base 8   -> end 8, length 8, max time 8, sealed 1
+//	'S' log 8, base 8   -> end 8, length 8, max time 8, begin 8, sealed 1
 //	'T' set 8           -> floor 8
 //	'P' set 8, page 8   -> bitmap 512, or nothing for a full page
 //	'K' key             -> value
@@ -26,6 +26,7 @@ import (
 //	0 magic 4   4 payload bytes 4   8 CRC of 12.. 4   12 flags 1 (1: last)   13 zero 3
 //	16 items: op 1 (1 put, 2 delete), key length 2, value length 4, key, value
 const (
+	segmentItem    = 33         // bytes of an 'S' value
 	manifestMagic  = 0x464d4454 // "TDMF"
 	manifestHead   = 16
 	manifestAlign  = 64

@@ -118,7 +118,7 @@ func (l *Log) forgot(g *segment) bool {
 }
 
 func (l *Log) readSegment(buf *Buffer, g *segment, from Offset, maxBytes int) error {
-	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.floor(int64(from - g.base)) })
+	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.floor(g, int64(from-g.base)) })
 	if err != nil {
 		return err
 	}
@@ -318,7 +318,7 @@ func (l *Log) search(wanted func(time int64) bool) (Offset, bool, error) {
 }
 
 func (l *Log) searchSegment(g *segment, start Offset, wanted func(int64) bool) (Offset, bool, error) {
-	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.before(wanted) })
+	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.before(g, wanted) })
 	if err != nil {
 		return 0, false, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"slices"
 	"strings"
 
@@ -32,13 +33,20 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
+	// A process that was killed may have left directory entries that this one
+	// sees and the device does not have.
+	for _, dir := range []string{".", journalDir} {
+		if err := s.fs.SyncDir(dir); err != nil {
+			return err
+		}
+	}
 	s.manifest = m
 	seq, err := s.restore(state)
 	if err != nil {
 		return err
 	}
 	r := newReplay(s, seq+1)
-	r.accept = s.cfg.accept
+	r.accept, r.settle = s.cfg.accept, true
 	defer r.close()
 	if err := r.openFiles(s.fs); err != nil {
 		return err
@@ -176,12 +184,12 @@ func (s *Store) restoreLog(id LogID, v []byte) bool {
 
 func (s *Store) restoreSegment(id LogID, base Offset, v []byte) bool {
 	l := s.logs[id]
-	if len(v) != 25 || l == nil {
-		return len(v) == 25 // a segment whose log was dropped is swept away later
+	if len(v) != segmentItem || l == nil {
+		return len(v) == segmentItem // a segment whose log was dropped is swept away later
 	}
 	l.segs = append(l.segs, &segment{log: id, base: base, name: segmentName(false, id, base),
 		end: Offset(le.Uint64(v)), length: int64(le.Uint64(v[8:])), maxTime: int64(le.Uint64(v[16:])),
-		sealed: v[24] == 1, linked: true})
+		begin: int64(le.Uint64(v[24:])), sealed: v[32] == 1, linked: true})
 	return true
 }
 
@@ -206,14 +214,15 @@ func (s *Store) resume(r *replay) error {
 	manual := s.cfg.manual
 	s.cfg.manual = true // no goroutine runs yet
 	defer func() { s.cfg.manual = manual }()
-	for id, items := range r.items {
+	for _, id := range slices.Sorted(maps.Keys(r.items)) {
 		if l := s.logs[id]; l != nil {
-			if err := l.resume(r, items); err != nil {
+			if err := l.resume(r, r.items[id]); err != nil {
 				return err
 			}
 		}
 	}
 	s.lastSeq = r.next - 1
+	s.recovered = s.lastSeq
 	s.durable.Store(uint64(s.lastSeq))
 	s.ring.shown.Store(s.ring.head.Load())
 	if err := s.openJournal(r); err != nil {
@@ -294,75 +303,87 @@ func (l *Log) resumeTail(items []item, size int) (bool, error) {
 }
 
 // resumeSegments writes items to segment files. Extents stand there already,
-// at places that the entries before them reach exactly: so a new segment is
-// begun where an extent says that one was, and by size only after the last.
+// and what comes before them in the same file must reach exactly to them. So a
+// new segment is begun where an extent says that one was, and nowhere else as
+// long as extents follow.
 func (l *Log) resumeSegments(items []item) error {
 	l.writer.Lock()
 	defer l.writer.Unlock()
 	buf := allocBytes(flushChunk)
 	defer func() { freeBytes(buf) }()
-	for i := 0; i < len(items); {
-		base := items[i].base
-		g, err := l.segmentFor(base, nextExtent(items[i:]))
+	for len(items) > 0 {
+		g, err := l.segmentFor(items)
 		if err != nil {
 			return err
 		}
-		if x := items[i].ext; x != nil {
-			if g.length != x.pos {
-				return &Damage{File: g.name, Pos: g.length, Len: x.pos - g.length, Log: l.id, From: base,
-					Why: "an extent does not follow what is before it"}
+		n := 1
+		if x := items[0].ext; x != nil {
+			g.extend(&items[0], x.bytes)
+		} else {
+			if buf, n, err = gatherItems(buf[:0], items); err != nil {
+				return err
 			}
-			g.extend(&items[i], x.bytes)
-			l.store.dirty.wrote(g)
-			i++
-			continue
-		}
-		n := 0
-		if buf, n, err = gatherItems(buf[:0], items[i:]); err != nil {
-			return err
-		}
-		if err := l.writeChunk(g, buf); err != nil {
-			return err
-		}
-		for _, it := range items[i : i+n] {
-			g.extend(&it, int64(it.size))
+			if err := l.writeChunk(g, buf); err != nil {
+				return err
+			}
+			for i := range n {
+				g.extend(&items[i], int64(items[i].size))
+			}
 		}
 		l.store.dirty.wrote(g)
-		i += n
+		items = items[n:]
 	}
 	return nil
 }
 
-// nextExtent returns the segment base that the first extent names; -1 if none.
-func nextExtent(items []item) Offset {
-	for _, it := range items {
-		if it.ext != nil {
-			return it.ext.segBase
-		}
-	}
-	return -1
-}
-
-// segmentFor returns the segment in which the entry at base belongs.
-func (l *Log) segmentFor(base, extentBase Offset) (*segment, error) {
+// segmentFor returns the segment in which the first item belongs, its length
+// being where that goes.
+func (l *Log) segmentFor(items []item) (*segment, error) {
+	base := items[0].base
 	var g *segment
 	if n := len(l.segs); n > 0 && !l.segs[n-1].sealed && l.segs[n-1].end == base {
 		g = l.segs[n-1]
 	}
+	segBase, pos, bound := extentPlace(items)
 	switch {
-	case g == nil, extentBase == base && g.base != base, extentBase < 0 && g.length > l.segBytes:
-		if g != nil {
-			g.sealed = true
-		}
-		return l.reopenSegment(base)
+	case !bound && (g == nil || g.length > l.segBytes):
+		return l.reopenSegment(base, base, segmentHeader)
+	case !bound || g != nil && g.base == segBase && g.length == pos:
+		return g, nil
+	case segBase > base && g != nil:
+		return g, nil
+	case segBase > base:
+		return l.reopenSegment(base, base, segmentHeader)
+	case pos != segmentHeader && base > Offset(l.start.Load()):
+		return nil, &Damage{File: segmentName(false, l.id, segBase), Pos: pos, Log: l.id, From: base,
+			Why: "an extent does not follow what is before it"}
 	}
-	return g, nil
+	return l.reopenSegment(segBase, base, pos)
 }
 
-// reopenSegment begins a segment whose file may be there, with extents in it.
-func (l *Log) reopenSegment(base Offset) (*segment, error) {
-	g := &segment{log: l.id, base: base, end: base, length: segmentHeader,
-		name: segmentName(false, l.id, base)}
+// extentPlace looks ahead to the first extent: it stands in the segment that
+// begins with segBase, and pos is where the first item must go for the bytes
+// between to reach it. bound is false if no extent follows.
+func extentPlace(items []item) (segBase Offset, pos int64, bound bool) {
+	i := slices.IndexFunc(items, func(it item) bool { return it.ext != nil })
+	if i < 0 {
+		return 0, 0, false
+	}
+	x := items[i].ext
+	pos = x.pos
+	for _, it := range items[:i] {
+		if it.base >= x.segBase {
+			pos -= int64(it.size)
+		}
+	}
+	return x.segBase, pos, true
+}
+
+// reopenSegment begins a segment at a position of a file that may be there,
+// with extents in it. What stands before the position was trimmed.
+func (l *Log) reopenSegment(fileBase, base Offset, pos int64) (*segment, error) {
+	g := &segment{log: l.id, base: fileBase, end: base, begin: pos, length: pos,
+		name: segmentName(false, l.id, fileBase)}
 	if err := l.store.makeDir(g.dir()); err != nil {
 		return nil, err
 	}
@@ -372,8 +393,14 @@ func (l *Log) reopenSegment(base Offset) (*segment, error) {
 	}
 	defer l.store.files.put(h)
 	l.store.dirty.created(g.dir())
-	if _, err := h.WriteAt(segmentHead(l.id, base), 0); err != nil {
+	l.store.dirty.revive(g.name)
+	if _, err := h.WriteAt(segmentHead(l.id, fileBase), 0); err != nil {
 		return nil, err
+	}
+	if n := len(l.segs); n > 0 && l.segs[n-1].base == fileBase {
+		l.segs = l.segs[:n-1]
+	} else if n > 0 {
+		l.segs[n-1].sealed = true
 	}
 	l.segs = append(l.segs, g)
 	return g, nil
@@ -407,18 +434,20 @@ func gatherItems(buf []byte, items []item) ([]byte, int, error) {
 // openJournal takes over the old journal files, none of which may be written
 // before the next checkpoint, and begins a new one.
 func (s *Store) openJournal(r *replay) error {
-	j := &journal{fs: s.fs, limit: s.journalLimit(), policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
+	j := &journal{fs: s.fs, limit: s.journalLimit(), first: s.cfg.firstJournal,
+		policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
 	j.last.Store(uint64(s.lastSeq))
 	j.synced.Store(uint64(s.lastSeq))
 	j.time.Store(r.time)
 	s.journal = j
 	for i, rf := range r.files {
-		jf := &journalFile{name: rf.name, size: rf.size &^ (blockSize - 1), epoch: rf.head.epoch, last: s.lastSeq}
+		if rf.head.epoch == 0 {
+			continue // never used, perhaps never completed: made anew when needed
+		}
+		jf := &journalFile{name: rf.name, size: rf.size &^ (blockSize - 1), epoch: rf.head.epoch, last: s.lastSeq,
+			state: journalFull}
 		if i+1 < len(r.files) && r.files[i+1].head.first > 0 {
 			jf.last = r.files[i+1].head.first - 1
-		}
-		if rf.head.epoch > 0 {
-			jf.state = journalFull
 		}
 		j.epoch = max(j.epoch, rf.head.epoch)
 		if err := j.open(jf); err != nil {
@@ -426,10 +455,10 @@ func (s *Store) openJournal(r *replay) error {
 		}
 		j.files = append(j.files, jf)
 	}
-	first := j.takeFree(firstJournal)
+	first := j.takeFree(s.cfg.firstJournal)
 	if first == nil {
 		var err error
-		if first, err = j.create(firstJournal); err != nil {
+		if first, err = j.create(s.cfg.firstJournal); err != nil {
 			return err
 		}
 	}
@@ -443,7 +472,7 @@ func (s *Store) openJournal(r *replay) error {
 func (s *Store) journalLimit() int64 {
 	limit := s.cfg.JournalBytes
 	if _, total, err := s.fs.Space(); err == nil && total > 0 {
-		limit = min(limit, max(total/16, 4*firstJournal))
+		limit = min(limit, max(total/16, 4*s.cfg.firstJournal))
 	}
 	return limit
 }

@@ -21,11 +21,15 @@ type replay struct {
 	time  int64
 	files []*replayFile
 	items map[LogID][]item
-	// orphans are logs with entries but no opNewLog: legal only if a later
-	// opDropLog explains why the checkpoint no longer knows them.
-	orphans map[LogID]bool
-	gap     *Damage // behind the first missing frame
+	// orphans are logs with entries that nothing made: legal only if dropped,
+	// which says why the checkpoint no longer knows them.
+	orphans, dropped map[LogID]bool
+	gap              *Damage // behind the first missing frame
 
+	// settle syncs the files first: a process that was killed may have left a
+	// frame that we can read and the device does not have. What is built on it
+	// must not outlive it.
+	settle bool
 	// accept, when not nil, is told of damage that would otherwise end Open.
 	accept func(*Damage)
 	frames int
@@ -56,7 +60,8 @@ type extentRef struct {
 }
 
 func newReplay(s *Store, from Seq) *replay {
-	return &replay{store: s, next: from, items: map[LogID][]item{}, orphans: map[LogID]bool{}}
+	return &replay{store: s, next: from, items: map[LogID][]item{},
+		orphans: map[LogID]bool{}, dropped: map[LogID]bool{}}
 }
 
 // openFiles opens every journal file that has a header, by epoch.
@@ -67,12 +72,17 @@ func (r *replay) openFiles(fs vfs.FS) error {
 	}
 	for _, name := range names {
 		name = journalDir + "/" + name
-		f, err := fs.Open(name, vfs.OpenOptions{})
+		f, err := fs.Open(name, vfs.OpenOptions{Write: r.settle})
 		if err != nil {
 			return err
 		}
 		rf := &replayFile{name: name, f: f}
 		r.files = append(r.files, rf)
+		if r.settle {
+			if err := f.Sync(); err != nil {
+				return err
+			}
+		}
 		if err := rf.readHead(); err != nil {
 			return err
 		}
@@ -316,7 +326,7 @@ func (r *replay) operation(o *op, rf *replayFile, at int64) {
 		r.found(o.log(), item{base: Offset(w[4]), end: Offset(w[5]), time: w[6],
 			ext: &extentRef{segBase: Offset(w[1]), pos: w[2], bytes: w[3]}})
 	case opDropLog:
-		delete(r.orphans, o.log())
+		r.dropped[o.log()] = true
 		delete(r.items, o.log())
 		r.store.apply(o)
 	default:
@@ -334,6 +344,9 @@ func (r *replay) found(id LogID, it item) {
 
 func (r *replay) explainOrphans() error {
 	for id := range r.orphans {
+		if r.dropped[id] {
+			continue
+		}
 		if err := r.damaged(&Damage{File: journalDir, Log: id, Why: "entries of a log that was never made"}); err != nil {
 			return err
 		}

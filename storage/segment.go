@@ -21,12 +21,18 @@ const (
 	// syncs need not write the file system's own metadata.
 	reserveAhead = 8 << 20
 	flushChunk   = 256 << 10
+	// flushEarly is the write from which on the device is set to work at once,
+	// so that a checkpoint finds little to sync.
+	flushEarly = 64 << 10
 )
 
 type segment struct {
 	log  LogID
 	base Offset
 	name string // of the file
+	// begin is where the first entry stands: behind the header, or later where
+	// recovery found what comes before trimmed.
+	begin int64
 
 	// Guarded by the log's writer: bytes allocated, and whether the directory
 	// entry is known to be on the device.
@@ -87,7 +93,7 @@ func (g *segment) checkHead(f io.ReaderAt) error {
 // newSegment makes the file of a log's next segment and shows it to readers.
 // Called with the log's writer held.
 func (l *Log) newSegment(base Offset) (*segment, error) {
-	g := &segment{log: l.id, base: base, end: base, length: segmentHeader, idx: &index{},
+	g := &segment{log: l.id, base: base, end: base, begin: segmentHeader, length: segmentHeader, idx: &index{},
 		name: segmentName(l.volatile, l.id, base)}
 	s := l.store
 	if err := s.makeDir(g.dir()); err != nil {
@@ -116,8 +122,7 @@ func (l *Log) newSegment(base Offset) (*segment, error) {
 	return g, nil
 }
 
-// makeDir makes a segment directory once; its parent is synced with the next
-// checkpoint.
+// makeDir makes a segment directory once.
 func (s *Store) makeDir(dir string) error {
 	if _, made := s.madeDirs.Load(dir); made {
 		return nil
@@ -125,7 +130,6 @@ func (s *Store) makeDir(dir string) error {
 	if err := s.fs.MkdirAll(dir); err != nil {
 		return err
 	}
-	s.dirty.created(segmentDir)
 	s.madeDirs.Store(dir, true)
 	return nil
 }
@@ -142,7 +146,7 @@ func (l *Log) room(base Offset, n int64) (*segment, error) {
 	if g == nil {
 		return l.newSegment(base)
 	}
-	if g.length > segmentHeader && g.length+n > l.segBytes {
+	if g.length > g.begin && g.length+n > l.segBytes {
 		if err := l.seal(g); err != nil {
 			return nil, err
 		}
@@ -225,7 +229,7 @@ func (s *Store) loadIndex(g *segment, length int64) (*index, error) {
 	if err := g.checkHead(h); err != nil {
 		return nil, err
 	}
-	return buildIndex(&segment{base: g.base, length: length}, h)
+	return buildIndex(&segment{base: g.base, begin: g.begin, length: length}, h)
 }
 
 // readFile reads a whole small file.

@@ -36,7 +36,7 @@ func (s *Store) checkSpace() {
 		return
 	}
 	p := &s.space
-	need := max(min(total/20, maxReserve), 2*firstJournal)
+	need := max(min(total/20, maxReserve), 2*s.cfg.firstJournal)
 	p.free.Store(free)
 	p.total.Store(total)
 	p.need.Store(need)

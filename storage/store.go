@@ -73,6 +73,8 @@ type Store struct {
 	space    spaceState
 	counts   counters
 
+	recovered Seq // the last frame that Open found
+
 	ckpt       sync.Mutex    // one checkpoint at a time
 	wake       chan struct{} // capacity 1: a frame waits
 	flushWake  chan struct{} // capacity 1: the flusher has work
@@ -112,10 +114,12 @@ func (d *dirtyState) wrote(g *segment) {
 	d.logs[g.log] = struct{}{}
 }
 
+// created notes a new file in a segment directory, which may be new as well.
 func (d *dirtyState) created(dir string) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.dirs[dir] = struct{}{}
+	d.dirs[segmentDir] = struct{}{}
 }
 
 // discard hands segments that no log refers to any more to the next checkpoint,
@@ -127,6 +131,13 @@ func (d *dirtyState) discard(segs []*segment) {
 	for _, g := range segs {
 		delete(d.segs, g)
 	}
+}
+
+// revive keeps a file that a replayed trim gave up and a later extent is in.
+func (d *dirtyState) revive(name string) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.gone = slices.DeleteFunc(d.gone, func(g *segment) bool { return g.name == name })
 }
 
 func newStore(fs vfs.FS, c Config) *Store {
