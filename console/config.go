@@ -7,6 +7,8 @@ import (
 	"net"
 	"strings"
 	"time"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // Config says how to listen and what the API may tell. The zero value listens
@@ -29,10 +31,24 @@ type Config struct {
 
 	// Listeners names the faces beside this API. May be nil.
 	Listeners func() []Listener
-	// Groups reports what only a face knows of its live groups. May be nil.
-	Groups func() []LiveGroup
+	// Groups is the face that serves groups. Nil: groups have no members, and are
+	// changed in the broker directly.
+	Groups GroupFace
 	// Backup copies the store into a directory. Nil: refused as unsupported.
 	Backup func(ctx context.Context, dir string) error
+}
+
+// GroupFace is a face that serves groups: only it knows who is in them, and it
+// alone can change them without contradicting what it has in memory.
+type GroupFace interface {
+	// Groups returns the groups as they are now.
+	Groups() []LiveGroup
+	// DeleteGroup deletes a group and its cursors. Durable on return. Kinds:
+	// NotFound, Conflict if it has members.
+	DeleteGroup(ctx context.Context, name string) error
+	// MoveCursors commits a transaction that saves cursors of one group. Durable
+	// on return. Conflict if the group has members.
+	MoveCursors(ctx context.Context, name string, tx *broker.Tx) error
 }
 
 // LiveGroup is a group as the face that serves it sees it now.
@@ -74,9 +90,6 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Listeners == nil {
 		c.Listeners = func() []Listener { return nil }
-	}
-	if c.Groups == nil {
-		c.Groups = func() []LiveGroup { return nil }
 	}
 	return c
 }

@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"maps"
 	"net/http"
 	"slices"
@@ -24,7 +25,7 @@ func (s *Server) groupNames() map[string]*group {
 		name := g.Name().Name
 		all[name] = &group{name: name, durable: g}
 	}
-	for _, live := range s.c.Groups() {
+	for _, live := range s.c.Groups.Groups() {
 		if all[live.Name] == nil {
 			all[live.Name] = &group{name: live.Name}
 		}
@@ -45,7 +46,7 @@ func (s *Server) group(name string) (*group, error) {
 	}
 	hint := ""
 	if near := Nearest(name, slices.Collect(maps.Keys(all))); near != "" {
-		hint = "did you mean " + quote(near) + "?"
+		hint = "did you mean " + near + "?"
 	}
 	return nil, notFound("group", name, hint)
 }
@@ -94,9 +95,7 @@ func (s *Server) deleteGroup(r *http.Request) (any, error) {
 		return nil, err
 	}
 	gone := s.groupDetail(g)
-	tx := s.b.Begin()
-	tx.DeleteGroup("", g.name)
-	return gone, s.finish(r, tx)
+	return gone, s.c.Groups.DeleteGroup(r.Context(), g.name)
 }
 
 // idleGroup finds a group and refuses one that has members: they would go on
@@ -123,11 +122,21 @@ func (m Member) describe() string {
 	return m.Client + " at " + m.Host
 }
 
-// finish commits and waits for the disk.
-func (s *Server) finish(r *http.Request, tx *broker.Tx) error {
-	confirm, err := tx.Commit(r.Context())
+// noFace changes groups in the broker where no face serves them.
+type noFace struct{ b *broker.Broker }
+
+func (noFace) Groups() []LiveGroup { return nil }
+
+func (f noFace) DeleteGroup(ctx context.Context, name string) error {
+	tx := f.b.Begin()
+	tx.DeleteGroup("", name)
+	return f.MoveCursors(ctx, name, tx)
+}
+
+func (f noFace) MoveCursors(ctx context.Context, _ string, tx *broker.Tx) error {
+	confirm, err := tx.Commit(ctx)
 	if err != nil {
 		return err
 	}
-	return confirm.Wait(r.Context())
+	return confirm.Wait(ctx)
 }

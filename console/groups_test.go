@@ -57,7 +57,9 @@ func TestGroupShowsWhatItsFaceKnows(t *testing.T) {
 	live := []LiveGroup{{Name: "billing", Protocol: "consumer", State: "Stable", Members: []Member{{
 		ID: "m-1", Client: "app", Host: "10.0.0.1",
 		Assigned: []Assigned{{Topic: "orders", Partitions: []int{1}}}}}}}
-	h := newBench(t, Config{Now: atNoon, Groups: func() []LiveGroup { return live }})
+	face := &testFace{live: live}
+	h := newBench(t, Config{Now: atNoon, Groups: face})
+	face.b = h.b
 	orders := h.topic("orders", 2)
 	h.cursor("billing", orders, 1, 0)
 	h.cursor("a/b c", orders, 0, 0)
@@ -82,6 +84,14 @@ func TestGroupShowsWhatItsFaceKnows(t *testing.T) {
 		t.Errorf("after deleting: got %+v, want one group", got)
 	}
 }
+
+// testFace is a face with groups that have members.
+type testFace struct {
+	noFace
+	live []LiveGroup
+}
+
+func (f *testFace) Groups() []LiveGroup { return f.live }
 
 func (h *bench) reset(group, body string) ResetPlan {
 	h.t.Helper()

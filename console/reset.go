@@ -34,7 +34,7 @@ func (s *Server) resetGroup(r *http.Request) (any, error) {
 		tx.SaveCursor("", name, t.Partition(c.Partition),
 			broker.Cursor{Offset: broker.Offset(c.To), LeaderEpoch: -1, Time: s.c.Now()})
 	}
-	return plan, s.finish(r, tx)
+	return plan, s.c.Groups.MoveCursors(r.Context(), name, tx)
 }
 
 func (s *Server) resettable(name string, doc Reset) (*group, error) {

@@ -43,6 +43,9 @@ type Server struct {
 // loopback unless c.AllowRemote is set.
 func Listen(b *broker.Broker, c Config) (*Server, error) {
 	c = c.withDefaults()
+	if c.Groups == nil {
+		c.Groups = noFace{b}
+	}
 	if err := c.checkAddr(); err != nil {
 		return nil, err
 	}

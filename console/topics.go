@@ -67,7 +67,7 @@ func (s *Server) topicDetail(t *broker.Topic) TopicDetail {
 		sum.worst = max(sum.worst, l.Lag)
 	}
 	return TopicDetail{
-		Topic: topicRow(t, sum), Config: configDocument(t.Config()),
+		Topic: topicRow(t, sum), Config: configDocument(t.Effective()),
 		PartitionList: partitionRows(t), GroupList: lags,
 	}
 }
@@ -97,7 +97,7 @@ func (s *Server) didYouMean(name string) string {
 		names = append(names, t.Name().Name)
 	}
 	if near := Nearest(name, names); near != "" {
-		return "did you mean " + quote(near) + "?"
+		return "did you mean " + near + "?"
 	}
 	return ""
 }

@@ -43,7 +43,7 @@ func TestWrongInputToTopicsIsRefusedWithACode(t *testing.T) {
 	h.wantProblem(404, "not_found", "PUT", topics, ``)
 	got := h.wantProblem(404, "not_found", "GET", topics+"/ordres", ``)
 	want := Problem{Code: "not_found", Message: `no topic named "ordres"`,
-		Hint: `did you mean "orders"?`}
+		Hint: "did you mean orders?"}
 	if got != want {
 		t.Errorf("got %+v, want %+v", got, want)
 	}

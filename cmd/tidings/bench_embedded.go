@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// benchEmbedded measures the engine without a network, one batch per record, as
+// a Go program that embeds it would use it.
+func (a *app) benchEmbedded(ctx context.Context, f benchFlags) (results []benchResult, err error) {
+	if entries, err := os.ReadDir(f.embedded); err == nil && len(entries) > 0 {
+		return nil, conflict("%s is not empty", f.embedded).
+			hint("hint", "name a new directory, on the disk to be measured")
+	}
+	tuneRuntime(a.env)
+	b, err := broker.Open(f.embedded, broker.Config{})
+	if err != nil {
+		return nil, storeFailure(err, f.embedded)
+	}
+	defer func() { err = firstError(err, b.Close(), os.RemoveAll(f.embedded)) }()
+	t, err := b.CreateTopic(ctx, broker.TopicSpec{Name: "bench", Partitions: f.partitions})
+	if err != nil {
+		return nil, err
+	}
+	r, err := embeddedProduce(ctx, t, f)
+	if err != nil {
+		return nil, err
+	}
+	results = append(results, r)
+	if f.mode == "both" {
+		r, err = embeddedConsume(t, f)
+		results = append(results, r)
+	}
+	return results, err
+}
+
+func embeddedProduce(ctx context.Context, t *broker.Topic, f benchFlags) (benchResult, error) {
+	var wg sync.WaitGroup
+	var lat latencies
+	errs := make(chan error, f.producers)
+	start := time.Now()
+	for i := range f.producers {
+		n := f.records / int64(f.producers)
+		if int64(i) < f.records%int64(f.producers) {
+			n++
+		}
+		p := &embeddedProducer{t: t, f: f, lat: &lat, turn: i}
+		wg.Go(func() { errs <- p.run(ctx, n) })
+	}
+	wg.Wait()
+	took := time.Since(start)
+	close(errs)
+	for err := range errs {
+		if err != nil {
+			return benchResult{}, err
+		}
+	}
+	done := lat.n.Load()
+	return lat.result("produce", done, done*int64(f.size), took), nil
+}
+
+// embeddedProducer appends from one goroutine; a second one waits for the
+// confirms in order, so that inFlight records are on their way at once.
+type embeddedProducer struct {
+	t    *broker.Topic
+	f    benchFlags
+	lat  *latencies
+	turn int // the next partition
+}
+
+// onTheWay is a record that is not acknowledged yet.
+type onTheWay struct {
+	confirm broker.Confirm
+	sent    time.Time
+}
+
+func (p *embeddedProducer) run(ctx context.Context, n int64) error {
+	sent := make(chan onTheWay, p.f.inFlight-1)
+	waited := make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	go func() {
+		err := p.await(ctx, sent)
+		cancel() // the appender stops too
+		waited <- err
+	}()
+	err := p.append(ctx, n, sent)
+	close(sent)
+	return errors.Join(<-waited, ignoreCancel(err))
+}
+
+func ignoreCancel(err error) error {
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+func (p *embeddedProducer) append(ctx context.Context, n int64, sent chan<- onTheWay) error {
+	values := newValues(p.f.size)
+	var raw []byte
+	for range n {
+		part := p.t.Partition(p.turn % p.t.Partitions())
+		p.turn++
+		at := time.Now()
+		var err error
+		raw, err = broker.EncodeBatch(raw[:0], broker.None, broker.Record{Value: values.next(at), Time: at})
+		if err != nil {
+			return err
+		}
+		appended, err := part.Append(ctx, raw)
+		if err != nil {
+			return err
+		}
+		select {
+		case sent <- onTheWay{appended.Confirm, at}:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
+func (p *embeddedProducer) await(ctx context.Context, sent <-chan onTheWay) error {
+	for r := range sent {
+		if err := r.confirm.Wait(ctx); err != nil {
+			return err
+		}
+		p.lat.add(time.Since(r.sent))
+	}
+	return nil
+}
+
+// embeddedReadBytes is how much is read at once.
+const embeddedReadBytes = 1 << 20
+
+func embeddedConsume(t *broker.Topic, f benchFlags) (benchResult, error) {
+	var none latencies
+	got, start := int64(0), time.Now()
+	for i := range t.Partitions() {
+		p := t.Partition(i)
+		at, end := p.Bounds()
+		for at < end {
+			n, err := readSome(p, at)
+			if err != nil {
+				return benchResult{}, err
+			}
+			at += broker.Offset(n)
+			got += n
+		}
+	}
+	return none.result("consume", got, got*int64(f.size), time.Since(start)), nil
+}
+
+func readSome(p *broker.Partition, at broker.Offset) (n int64, err error) {
+	var buf broker.Buffer
+	defer buf.Release()
+	if err := p.Read(&buf, at, embeddedReadBytes); err != nil {
+		return 0, err
+	}
+	for _, e := range buf.Entries {
+		n += int64(e.Count)
+	}
+	return n, nil
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"net/url"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+// Read follows the API's record stream. The server reads ahead no further than
+// this side takes.
+func (c *apiClient) Read(
+	ctx context.Context, r readRequest, each func(console.Record) error,
+) error {
+	path := "/topics/" + url.PathEscape(r.topic) + "/records?" + r.query().Encode()
+	req, err := c.request(ctx, http.MethodGet, path, nil)
+	if err != nil {
+		return err
+	}
+	resp, err := c.send(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	err = readLines(json.NewDecoder(resp.Body), r, each)
+	if err != nil && ctx.Err() != nil {
+		return ctx.Err()
+	}
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return unreachable("tidings", c.addr, errors.New("the server went away")).
+			hint("start it again", "tidings dev")
+	}
+	return err
+}
+
+func readLines(d *json.Decoder, r readRequest, each func(console.Record) error) error {
+	for {
+		var line console.StreamLine
+		err := d.Decode(&line)
+		switch {
+		case errors.Is(err, io.EOF):
+			return nil
+		case err != nil:
+			return err
+		case line.Error != nil:
+			return problemFailure(*line.Error)
+		case line.Skipped != nil:
+			r.skipped(*line.Skipped)
+			continue
+		}
+		if err := each(line.Record); err != nil {
+			return err
+		}
+	}
+}
+
+func (r readRequest) query() url.Values {
+	q := url.Values{"from": {r.from}}
+	if r.follow {
+		q.Set("follow", "true")
+	}
+	if r.limit > 0 {
+		q.Set("limit", plain(r.limit))
+	}
+	for _, p := range r.partitions {
+		q.Add("partition", plain(p))
+	}
+	return q
+}

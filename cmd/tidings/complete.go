@@ -1,0 +1,105 @@
+package main
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// completeTimeout bounds a completion: a shell that hangs on Tab is worse than
+// no completion.
+const completeTimeout = 500 * time.Millisecond
+
+// completions asks the server for names; it offers nothing if none answers.
+func (a *app) completions(
+	cmd *cobra.Command, prefix string, list func(context.Context, client) []string,
+) ([]string, cobra.ShellCompDirective) {
+	parent := cmd.Context()
+	if parent == nil {
+		parent = context.Background()
+	}
+	ctx, cancel := context.WithTimeout(parent, completeTimeout)
+	defer cancel()
+	c, err := a.connect(ctx)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	defer c.Close()
+	var names []string
+	for _, n := range list(ctx, c) {
+		if strings.HasPrefix(n, prefix) {
+			names = append(names, n)
+		}
+	}
+	return names, cobra.ShellCompDirectiveNoFileComp
+}
+
+func topicNames(ctx context.Context, c client) []string {
+	topics, _ := c.Topics(ctx) // no server, no names
+	var names []string
+	for _, t := range topics {
+		names = append(names, t.Name)
+	}
+	return names
+}
+
+func groupNames(ctx context.Context, c client) []string {
+	groups, _ := c.Groups(ctx) // no server, no names
+	var names []string
+	for _, g := range groups {
+		names = append(names, g.Name)
+	}
+	return names
+}
+
+// completeTopics completes the first argument of pub and sub, and --topic.
+func (a *app) completeTopics(
+	cmd *cobra.Command, args []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 && cmd.Name() != "lag" {
+		return nil, cobra.ShellCompDirectiveDefault
+	}
+	return a.completions(cmd, prefix, topicNames)
+}
+
+func (a *app) completeGroups(
+	cmd *cobra.Command, _ []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	return a.completions(cmd, prefix, groupNames)
+}
+
+func (a *app) completeGroupArg(
+	cmd *cobra.Command, args []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	if len(args) > 0 {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	return a.completeGroups(cmd, args, prefix)
+}
+
+func (a *app) completeGroupThenTopic(
+	cmd *cobra.Command, args []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	switch len(args) {
+	case 0:
+		return a.completeGroups(cmd, args, prefix)
+	case 1:
+		return a.completions(cmd, prefix, topicNames)
+	}
+	return nil, cobra.ShellCompDirectiveNoFileComp
+}
+
+// completeNames completes names of topics, and of groups with group: before them.
+func (a *app) completeNames(
+	cmd *cobra.Command, _ []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	return a.completions(cmd, prefix, func(ctx context.Context, c client) []string {
+		names := topicNames(ctx, c)
+		for _, g := range groupNames(ctx, c) {
+			names = append(names, "group:"+g)
+		}
+		return names
+	})
+}

@@ -1,0 +1,248 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+// pubFlags say what becomes of arguments and input.
+type pubFlags struct {
+	key       string
+	keySep    string
+	headers   []string
+	files     []string
+	input     string
+	partition int
+	null      bool
+}
+
+func (a *app) pubCommand() *cobra.Command {
+	f := pubFlags{input: "lines"}
+	cmd := &cobra.Command{
+		Use:   "pub TOPIC [VALUE...]",
+		Short: "Publish records: arguments, files or standard input",
+		Long: "Publish each VALUE as one record; without any, what comes on standard input, a record\n" +
+			"per line. Each --file is one record. It returns when all is on the server's disk.\n" +
+			"For arguments and files the place of each record is written, for input only a summary\n" +
+			"(on standard error), unless -o asks for the places.",
+		Example: "  tidings pub orders 'hello'\n" +
+			"  tidings pub orders '{\"id\":\"o-1\"}' --key o-1 --header source=shop\n" +
+			"  tidings pub orders < lines.txt\n" +
+			"  tidings pub orders --key-separator : < keyed-lines.txt\n" +
+			"  tidings pub avatars --file me.png --key me\n" +
+			"  tidings sub orders --from start -e -o jsonl | tidings pub copy --input jsonl",
+		Args:              between(1, -1),
+		ValidArgsFunction: a.completeTopics,
+		RunE: a.with(func(ctx context.Context, c client, args []string) error {
+			return a.pub(ctx, c, args, f)
+		}),
+	}
+	f.add(cmd)
+	a.addTarget(cmd)
+	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "offsets only"
+	return cmd
+}
+
+func (f *pubFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVarP(&f.key, "key", "k", "", "key of every record: equal keys, one partition, in order")
+	fs.StringVarP(&f.keySep, "key-separator", "K", "", "key and value stand in each line, separated by this")
+	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header of every record, NAME=VALUE; repeatable")
+	fs.StringArrayVarP(&f.files, "file", "F", nil, "publish a file's content as one record; repeatable")
+	fs.VarP(&choice{&f.input, inputs}, "input", "i",
+		"what standard input holds: lines, jsonl (as sub -o jsonl writes) or one (record)")
+	fs.IntVarP(&f.partition, "partition", "p", -1, "partition (default: the key's; without key any)")
+	fs.BoolVar(&f.null, "null", false, "publish one record with a null value: a tombstone for --key")
+	_ = cmd.RegisterFlagCompletionFunc("input",
+		cobra.FixedCompletions(inputs, cobra.ShellCompDirectiveNoFileComp))
+}
+
+var inputs = []string{"lines", "jsonl", "one"}
+
+func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) error {
+	topic, values := args[0], args[1:]
+	given, err := f.given(values)
+	if err != nil {
+		return err
+	}
+	if len(given) == 0 {
+		return a.pubInput(ctx, c, topic, f)
+	}
+	places, err := c.Publish(ctx, topic, given)
+	if err != nil {
+		return orCreate(err, topic)
+	}
+	return a.writePlaces(places)
+}
+
+// orCreate adds to a missing topic how it is made.
+func orCreate(err error, topic string) error {
+	if isNotFound(err) {
+		return withHint(err, "create it", "tidings create "+topic)
+	}
+	return err
+}
+
+// given are the records of arguments and files; none: read the input.
+func (f pubFlags) given(values []string) ([]console.NewRecord, error) {
+	var recs []console.NewRecord
+	add := func(value []byte) error {
+		rec, err := f.record(value)
+		recs = append(recs, rec)
+		return err
+	}
+	for _, v := range values {
+		if err := add([]byte(v)); err != nil {
+			return nil, err
+		}
+	}
+	for _, name := range f.files {
+		value, err := readFile(name)
+		if err != nil {
+			return nil, err
+		}
+		if err := add(value); err != nil {
+			return nil, err
+		}
+	}
+	if f.null {
+		if len(recs) > 0 {
+			return nil, usage("--null is a record without value, so give none")
+		}
+		return recs, add(nil)
+	}
+	return recs, nil
+}
+
+func (a *app) writePlaces(places []console.Place) error {
+	if a.form() == "table" && !a.quiet {
+		for _, p := range places {
+			fmt.Fprintf(a.out, "%s/%d@%d\n", p.Topic, p.Partition, p.Offset)
+		}
+		return nil
+	}
+	return render(a, listing[console.Place]{
+		columns: placeColumns, rows: places, doc: console.Published{Records: places},
+		name: func(p console.Place) string { return plain(p.Offset) },
+	})
+}
+
+var placeColumns = []column[console.Place]{
+	{title: "TOPIC", show: func(p console.Place) string { return p.Topic }},
+	{title: "PARTITION", show: func(p console.Place) string { return plain(p.Partition) }},
+	{title: "OFFSET", show: func(p console.Place) string { return plain(p.Offset) }},
+}
+
+// How much goes into one request to the server.
+const (
+	pubRecords = 2000
+	pubBytes   = 1 << 20
+)
+
+// pubInput publishes standard input as it comes: each request takes what has
+// arrived meanwhile, so that a slow source is published at once and a fast one
+// in large batches.
+func (a *app) pubInput(ctx context.Context, c client, topic string, f pubFlags) error {
+	if a.term.in.tty {
+		a.note("publishing each line you type; Ctrl-D ends")
+	}
+	start := a.now()
+	total := int64(0)
+	err := f.chunks(ctx, a.in, func(recs []console.NewRecord) error {
+		places, err := c.Publish(ctx, topic, recs)
+		if err != nil {
+			return orCreate(err, topic)
+		}
+		total += int64(len(places))
+		if a.output == "" || a.quiet {
+			return nil
+		}
+		return render(a, listing[console.Place]{columns: placeColumns, rows: places,
+			doc: console.Published{Records: places}})
+	})
+	if err == nil || total > 0 {
+		a.note("published %s to %s in %s", plural(total, "record"), topic,
+			a.now().Sub(start).Round(time.Millisecond))
+	}
+	return err
+}
+
+// chunks reads records until the input ends and hands them out in batches. The
+// reader is one goroutine: it ends with the input, or at its next record after
+// chunks has returned.
+func (f pubFlags) chunks(
+	ctx context.Context, in io.Reader, each func([]console.NewRecord) error,
+) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	input := make(chan inputRecord, pubRecords)
+	go func() {
+		defer close(input)
+		f.read(bufio.NewReaderSize(in, 64<<10), func(r inputRecord) bool {
+			select {
+			case input <- r:
+				return true
+			case <-ctx.Done():
+				return false
+			}
+		})
+	}()
+	for {
+		recs, err := takeWaiting(ctx, input)
+		if len(recs) > 0 {
+			if err := each(recs); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return ignoreEOF(err)
+		}
+	}
+}
+
+func ignoreEOF(err error) error {
+	if err == io.EOF {
+		return nil
+	}
+	return err
+}
+
+// takeWaiting waits for one record and takes all that are there, up to the
+// limits of a request.
+func takeWaiting(ctx context.Context, input <-chan inputRecord) ([]console.NewRecord, error) {
+	var recs []console.NewRecord
+	for bytes := 0; len(recs) < pubRecords && bytes < pubBytes; {
+		var r inputRecord
+		var ok bool
+		if len(recs) == 0 {
+			select {
+			case r, ok = <-input:
+			case <-ctx.Done():
+				return nil, ctx.Err()
+			}
+		} else {
+			select {
+			case r, ok = <-input:
+			default:
+				return recs, nil
+			}
+		}
+		switch {
+		case !ok:
+			return recs, io.EOF
+		case r.err != nil:
+			return recs, r.err
+		}
+		recs = append(recs, r.rec)
+		bytes += r.bytes
+	}
+	return recs, nil
+}

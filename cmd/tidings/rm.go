@@ -1,0 +1,76 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+)
+
+func (a *app) rmCommand() *cobra.Command {
+	var yes bool
+	cmd := &cobra.Command{
+		Use:   "rm NAME...",
+		Short: "Delete topics or consumer groups",
+		Long: "Delete topics with all their records, or groups with their cursors. What is not empty\n" +
+			"needs --yes. A name that both have is written topic:NAME or group:NAME.",
+		Example:           "  tidings rm orders --yes\n  tidings rm group:billing",
+		Args:              between(1, -1),
+		ValidArgsFunction: a.completeNames,
+		RunE: a.with(func(ctx context.Context, c client, args []string) error {
+			return a.rm(ctx, c, args, yes)
+		}),
+	}
+	cmd.Flags().BoolVar(&yes, "yes", false, "delete although there is something in it")
+	a.addTarget(cmd)
+	return cmd
+}
+
+// rm checks all names before it deletes the first.
+func (a *app) rm(ctx context.Context, c client, names []string, yes bool) error {
+	var all []named
+	for _, name := range names {
+		found, err := resolveName(ctx, c, name)
+		if err != nil {
+			return err
+		}
+		if full := found.content(); full != "" && !yes {
+			return conflict("%s; nothing was deleted", full).
+				hint("delete it all", fmt.Sprintf("tidings rm %s --yes", name))
+		}
+		all = append(all, found)
+	}
+	for _, n := range all {
+		if err := a.rmOne(ctx, c, n); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// content says what would be lost; "" if nothing.
+func (n named) content() string {
+	switch {
+	case n.topic != nil && n.topic.Records > 0:
+		return fmt.Sprintf("topic %s holds %s", n.topic.Name, plural(n.topic.Records, "record"))
+	case n.group != nil && len(n.group.Cursors) > 0:
+		return fmt.Sprintf("group %s has %s", n.group.Name,
+			plural(int64(len(n.group.Cursors)), "cursor"))
+	}
+	return ""
+}
+
+func (a *app) rmOne(ctx context.Context, c client, n named) error {
+	if n.topic != nil {
+		if err := c.DeleteTopic(ctx, n.topic.Name); err != nil {
+			return err
+		}
+		a.note("deleted topic %s", n.topic.Name)
+		return nil
+	}
+	if err := c.DeleteGroup(ctx, n.group.Name); err != nil {
+		return err
+	}
+	a.note("deleted group %s", n.group.Name)
+	return nil
+}

@@ -1,0 +1,336 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
+	"github.com/tidings-io/tidings/storage"
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// settings say how a broker runs: the configuration file's document. What a
+// flag says goes before the environment (TIDINGS_*), that before the file, and
+// that before the defaults. docs/cli.md describes each.
+type settings struct {
+	command string // dev or serve
+	fs      vfs.FS // nil: the file system at Data
+
+	Data         string        `yaml:"data"`
+	Sync         string        `yaml:"sync"`
+	SyncInterval time.Duration `yaml:"sync-interval"`
+	Kafka        kafkaSettings `yaml:"kafka"`
+	Admin        adminSettings `yaml:"admin"`
+	AllowRemote  bool          `yaml:"allow-remote"`
+	Topics       []topicEntry  `yaml:"topics"`
+	Log          string        `yaml:"log"`
+	Drain        time.Duration `yaml:"drain"`
+}
+
+type kafkaSettings struct {
+	Listen         string        `yaml:"listen"`
+	Advertise      string        `yaml:"advertise"`
+	AutoCreate     bool          `yaml:"auto-create"`
+	Partitions     int           `yaml:"partitions"`
+	RebalanceDelay time.Duration `yaml:"rebalance-delay"`
+}
+
+type adminSettings struct {
+	Listen string   `yaml:"listen"`
+	Hosts  []string `yaml:"hosts"`
+}
+
+// topicEntry is a topic to be there at the start: "orders:3", or with settings.
+type topicEntry struct {
+	Name          string `yaml:"name"`
+	Partitions    int    `yaml:"partitions"`
+	Retention     string `yaml:"retention"`
+	RetentionSize string `yaml:"retention-size"`
+	MaxBatch      string `yaml:"max-batch"`
+	AppendTime    bool   `yaml:"append-time"`
+}
+
+// UnmarshalYAML takes the short form, NAME or NAME:PARTITIONS, and the long one.
+func (t *topicEntry) UnmarshalYAML(unmarshal func(any) error) error {
+	var short string
+	if err := unmarshal(&short); err == nil {
+		parsed, err := parseTopic(short)
+		t.Name, t.Partitions = parsed.Name, parsed.Partitions
+		return err
+	}
+	type long topicEntry
+	return unmarshal((*long)(t))
+}
+
+// document checks a topic's settings.
+func (t topicEntry) document() (console.NewTopic, error) {
+	cfg, err := topicFlags{
+		retention: t.Retention, keep: t.RetentionSize, batch: t.MaxBatch, appendTime: t.AppendTime,
+	}.config()
+	if err != nil {
+		return console.NewTopic{}, usage("topic " + t.Name + ": " +
+			strings.Replace(err.Error(), "--", "", 1))
+	}
+	return console.NewTopic{Name: t.Name, Partitions: t.Partitions, Config: cfg}, nil
+}
+
+// serveDefaults are for a server: nothing is created that was not asked for,
+// and a group's first members may wait for each other.
+func serveDefaults() settings {
+	return settings{
+		command: "serve",
+		Data:    "./data", Sync: "always", SyncInterval: 100 * time.Millisecond,
+		Kafka: kafkaSettings{Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
+		Admin: adminSettings{Listen: "127.0.0.1:7070"},
+		Log:   "info", Drain: 10 * time.Second,
+	}
+}
+
+// devDefaults are for one developer: everything just works, at once.
+func devDefaults() settings {
+	s := serveDefaults()
+	s.command = "dev"
+	s.Data = "./.tidings"
+	s.Kafka.AutoCreate = true
+	s.Kafka.RebalanceDelay = 0
+	s.Log = "warn"
+	return s
+}
+
+// load reads the configuration file. What the file does not know is an error
+// that shows the line.
+func (s *settings) load(file string) error {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, os.ErrNotExist) {
+		return &failure{exit: exitNotFound, code: "not_found",
+			msg: "no configuration file " + quote(file)}
+	}
+	if err != nil {
+		return err
+	}
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(s)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	var f *failure
+	if errors.As(err, &f) {
+		return usage(file + ": " + f.msg)
+	}
+	return usage(file+" is not right:\n"+indent(yaml.FormatError(err, false, true))).
+		hint("reference", "docs/cli.md, \"Configuration file\"")
+}
+
+func indent(text string) string {
+	return "    " + strings.ReplaceAll(strings.TrimRight(text, "\n"), "\n", "\n    ")
+}
+
+// setting is one value that a flag and the environment may set.
+type setting struct {
+	flag, env string
+	usage     string
+	set       func(*settings, string) error
+}
+
+func text(field func(*settings) *string) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		*field(s) = v
+		return nil
+	}
+}
+
+func list(field func(*settings) *[]string) func(*settings, string) error {
+	return func(s *settings, v string) error {
+		*field(s) = strings.Split(v, ",")
+		return nil
+	}
+}
+
+func parsed[T any](
+	field func(*settings) *T, parse func(string) (T, error),
+) func(*settings, string) error {
+	return func(s *settings, v string) (err error) {
+		*field(s), err = parse(v)
+		return err
+	}
+}
+
+// settingTable is every setting but the topics.
+var settingTable = []setting{
+	{"data", "TIDINGS_DATA", "data directory",
+		text(func(s *settings) *string { return &s.Data })},
+	{"sync", "TIDINGS_SYNC", "when an acknowledged record is on disk: always, interval (soon) or never (when the system likes)",
+		text(func(s *settings) *string { return &s.Sync })},
+	{"sync-interval", "TIDINGS_SYNC_INTERVAL", "how soon, for --sync interval",
+		parsed(func(s *settings) *time.Duration { return &s.SyncInterval }, time.ParseDuration)},
+	{"kafka", "TIDINGS_KAFKA_LISTEN", "address for Kafka clients, host:port or :port",
+		text(func(s *settings) *string { return &s.Kafka.Listen })},
+	{"advertise", "TIDINGS_KAFKA_ADVERTISE", "address told to Kafka clients (default: the one they dialled)",
+		text(func(s *settings) *string { return &s.Kafka.Advertise })},
+	{"auto-create", "TIDINGS_KAFKA_AUTO_CREATE", "unknown topics are created when used",
+		parsed(func(s *settings) *bool { return &s.Kafka.AutoCreate }, strconv.ParseBool)},
+	{"partitions", "TIDINGS_KAFKA_PARTITIONS", "partitions of a topic that does not say",
+		parsed(func(s *settings) *int { return &s.Kafka.Partitions }, strconv.Atoi)},
+	{"rebalance-delay", "TIDINGS_KAFKA_REBALANCE_DELAY", "how long a new group waits for more members",
+		parsed(func(s *settings) *time.Duration { return &s.Kafka.RebalanceDelay }, time.ParseDuration)},
+	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
+		text(func(s *settings) *string { return &s.Admin.Listen })},
+	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
+		list(func(s *settings) *[]string { return &s.Admin.Hosts })},
+	{"allow-remote", "TIDINGS_ALLOW_REMOTE", "listen beyond loopback although there are no passwords",
+		parsed(func(s *settings) *bool { return &s.AllowRemote }, strconv.ParseBool)},
+	{"log", "TIDINGS_LOG", "what is logged: debug, info, warn or error",
+		text(func(s *settings) *string { return &s.Log })},
+	{"drain", "TIDINGS_DRAIN", "how long stopping waits for requests under way",
+		parsed(func(s *settings) *time.Duration { return &s.Drain }, time.ParseDuration)},
+}
+
+// addSettings gives a command a flag for each setting.
+func addSettings(cmd *cobra.Command, defaults settings) {
+	shown := map[string]string{
+		"data": defaults.Data, "sync": defaults.Sync, "kafka": defaults.Kafka.Listen,
+		"admin": defaults.Admin.Listen, "log": defaults.Log,
+	}
+	for _, s := range settingTable {
+		help := s.usage
+		if d := shown[s.flag]; d != "" {
+			help += " (default " + d + ")"
+		}
+		cmd.Flags().String(s.flag, "", help)
+	}
+	for _, name := range []string{"auto-create", "allow-remote"} {
+		cmd.Flags().Lookup(name).NoOptDefVal = "true"
+	}
+	cmd.Flags().StringArray("topic", nil, "topic to be there, NAME or NAME:PARTITIONS; repeatable")
+	cmd.Flags().String("ports", "", "auto: take free ports instead of the given ones")
+	_ = cmd.RegisterFlagCompletionFunc("sync", cobra.FixedCompletions(
+		[]string{"always", "interval", "never"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("ports", cobra.FixedCompletions(
+		[]string{"auto"}, cobra.ShellCompDirectiveNoFileComp))
+}
+
+// apply lays environment and flags over the settings.
+func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
+	for _, set := range settingTable {
+		source, value := set.env, env(set.env)
+		if f := cmd.Flags().Lookup(set.flag); f.Changed {
+			source, value = "--"+set.flag, f.Value.String()
+		}
+		if value == "" {
+			continue
+		}
+		if err := set.set(s, value); err != nil {
+			return usage(fmt.Sprintf("%s: %q is not right: %s", source, value, rootCause(err)))
+		}
+	}
+	topics, _ := cmd.Flags().GetStringArray("topic")
+	for _, t := range topics {
+		parsed, err := parseTopic(t)
+		if err != nil {
+			return err
+		}
+		s.Topics = append(s.Topics, topicEntry{Name: parsed.Name, Partitions: parsed.Partitions})
+	}
+	return s.applyPorts(cmd)
+}
+
+func (s *settings) applyPorts(cmd *cobra.Command) error {
+	switch ports, _ := cmd.Flags().GetString("ports"); ports {
+	case "":
+	case "auto":
+		for _, addr := range []struct {
+			flag  string
+			value *string
+		}{{"kafka", &s.Kafka.Listen}, {"admin", &s.Admin.Listen}} {
+			if !cmd.Flags().Lookup(addr.flag).Changed {
+				*addr.value = withPort(hostOf(*addr.value), "0")
+			}
+		}
+	default:
+		return usage("--ports: the only word is auto")
+	}
+	return s.check()
+}
+
+// check finds what can be wrong before anything is opened.
+func (s *settings) check() error {
+	if _, err := s.syncPolicy(); err != nil {
+		return err
+	}
+	if _, err := s.logLevel(); err != nil {
+		return err
+	}
+	if s.Kafka.Partitions < 1 {
+		return usage("partitions: at least 1")
+	}
+	if s.Data == "" {
+		return usage("data: a directory is needed")
+	}
+	s.Kafka.Listen = withPort(s.Kafka.Listen, "9092")
+	s.Admin.Listen = withPort(s.Admin.Listen, "7070")
+	for _, t := range s.Topics {
+		if _, err := t.document(); err != nil {
+			return err
+		}
+	}
+	return s.checkRemote()
+}
+
+// checkRemote refuses addresses that other machines can reach, unless they are
+// meant: the listeners refuse them too, but only once the data is open.
+func (s *settings) checkRemote() error {
+	for _, l := range []struct{ face, addr string }{
+		{"kafka", s.Kafka.Listen}, {"admin", s.Admin.Listen},
+	} {
+		host := hostOf(l.addr)
+		ip := net.ParseIP(host)
+		if s.AllowRemote || host == "localhost" || ip != nil && ip.IsLoopback() {
+			continue
+		}
+		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords", l.face, l.addr)).
+			hint("meant", "--allow-remote, or allow-remote: true").
+			hint("not meant", "listen on 127.0.0.1")
+	}
+	return nil
+}
+
+func (s *settings) syncPolicy() (storage.SyncPolicy, error) {
+	switch s.Sync {
+	case "always":
+		return storage.SyncAlways, nil
+	case "interval":
+		return storage.SyncInterval, nil
+	case "never":
+		return storage.SyncNever, nil
+	}
+	return 0, usage("sync: " + quote(s.Sync) + " is none of always, interval, never")
+}
+
+// promise says in words what the sync policy means.
+func (s *settings) promise() string {
+	switch s.Sync {
+	case "interval":
+		return fmt.Sprintf("fsync every %s: a power cut may take that much", s.SyncInterval)
+	case "never":
+		return "no fsync: a power cut may take acknowledged records"
+	}
+	return "every acknowledged record is fsynced"
+}
+
+// dataPath is the data directory for people and programs elsewhere.
+func (s *settings) dataPath() string {
+	if abs, err := filepath.Abs(s.Data); err == nil {
+		return abs
+	}
+	return s.Data
+}

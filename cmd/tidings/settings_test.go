@@ -1,0 +1,155 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// settingsOf runs the parsing of serve with a file, environment and flags.
+func settingsOf(t *testing.T, file string, env map[string]string, flags ...string) (settings, error) {
+	t.Helper()
+	s := serveDefaults()
+	if file != "" {
+		name := filepath.Join(t.TempDir(), "tidings.yaml")
+		if err := os.WriteFile(name, []byte(file), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.load(name); err != nil {
+			return s, err
+		}
+	}
+	cmd := &cobra.Command{Use: "serve"}
+	addSettings(cmd, s)
+	if err := cmd.ParseFlags(flags); err != nil {
+		t.Fatal(err)
+	}
+	return s, s.apply(cmd, func(name string) string { return env[name] })
+}
+
+func TestExampleConfigurationIsRight(t *testing.T) {
+	got, err := settingsOf(t, documentedExample(t), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := settings{
+		command: "serve", Data: "/var/lib/tidings", Sync: "always", SyncInterval: 100 * time.Millisecond,
+		Kafka: kafkaSettings{Listen: "0.0.0.0:9092", Advertise: "events.example.org:9092",
+			Partitions: 3, RebalanceDelay: 3 * time.Second},
+		Admin:       adminSettings{Listen: "127.0.0.1:7070", Hosts: []string{"tidings.internal"}},
+		AllowRemote: true, Log: "info", Drain: 10 * time.Second,
+		Topics: []topicEntry{{Name: "orders", Partitions: 6}, {Name: "audit", Partitions: 1,
+			Retention: "forever", RetentionSize: "10GB", MaxBatch: "4MiB", AppendTime: true}},
+	}
+	if !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+// documentedExample is the configuration file in docs/cli.md.
+func documentedExample(t *testing.T) string {
+	t.Helper()
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, after, found := strings.Cut(string(text), "```yaml\n")
+	example, _, closed := strings.Cut(after, "```")
+	if !found || !closed {
+		t.Fatal("docs/cli.md has no example configuration")
+	}
+	return example
+}
+
+func TestLaterSettingsWin(t *testing.T) {
+	got, err := settingsOf(t, "data: /file\nsync: never\nlog: error\nkafka:\n  partitions: 5\n",
+		map[string]string{"TIDINGS_SYNC": "interval", "TIDINGS_LOG": "warn"}, "--log", "debug")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []any{"/file", "interval", "debug", 5}
+	if got := []any{got.Data, got.Sync, got.Log, got.Kafka.Partitions}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}
+
+func TestWrongConfigurationNamesItsLine(t *testing.T) {
+	for file, want := range map[string]string{
+		"data: /d\nsink: always\n":          `[2:1] unknown field "sink"`,
+		"kafka:\n  lissten: x\n":            `[2:3] unknown field "lissten"`,
+		"data: /d\ndata: /e\n":              `[2:1] mapping key "data" already defined at [1:1]`,
+		"kafka:\n  partitions: many\n":      "[2:15]",
+		"data: [\n":                         "[1:7]",
+		"topics:\n  - name: a\n    kept: 1": `unknown field "kept"`,
+		"topics: ['orders:x']\n":            `"x" is no number of partitions`,
+	} {
+		_, err := settingsOf(t, file, nil)
+		var f *failure
+		if !errors.As(err, &f) || f.exit != exitUsage || !strings.Contains(f.msg, want) {
+			t.Errorf("%q: got %v, want a usage failure with %s", file, err, want)
+		}
+	}
+}
+
+func TestWrongSettingsNameTheirSource(t *testing.T) {
+	for _, c := range []struct {
+		file, env string
+		flags     []string
+		want      string
+	}{
+		{"sync: often\n", "", nil, `sync: "often"`},
+		{"", "TIDINGS_SYNC_INTERVAL=soon", nil, "TIDINGS_SYNC_INTERVAL"},
+		{"", "TIDINGS_ALLOW_REMOTE=perhaps", nil, "TIDINGS_ALLOW_REMOTE"},
+		{"", "", []string{"--partitions", "0"}, "partitions"},
+		{"", "", []string{"--partitions", "x"}, "--partitions"},
+		{"", "", []string{"--drain", "x"}, "--drain"},
+		{"", "", []string{"--log", "loud"}, "log"},
+		{"topics: [{name: a, retention: soon}]\n", "", nil, "topic a: retention"},
+	} {
+		name, value, _ := strings.Cut(c.env, "=")
+		_, err := settingsOf(t, c.file, map[string]string{name: value}, c.flags...)
+		var f *failure
+		if !errors.As(err, &f) || f.exit != exitUsage || !strings.HasPrefix(f.msg, c.want) {
+			t.Errorf("%+v: got %v, want a usage failure that starts with %s", c, err, c.want)
+		}
+	}
+}
+
+func TestFreePortsAreTakenWhereNoneIsNamed(t *testing.T) {
+	got, err := settingsOf(t, "", nil, "--ports", "auto", "--kafka", ":19092")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got.Kafka.Listen != "127.0.0.1:19092" || got.Admin.Listen != "127.0.0.1:0" {
+		t.Errorf("got %s and %s, want 127.0.0.1:19092 and 127.0.0.1:0", got.Kafka.Listen, got.Admin.Listen)
+	}
+}
+
+func TestEveryCommandAndSettingIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/cli.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	docs := string(text)
+	for _, s := range settingTable {
+		for _, word := range []string{"`--" + s.flag, s.env} {
+			if !strings.Contains(docs, word) {
+				t.Errorf("docs/cli.md does not name %s", word)
+			}
+		}
+	}
+	a := &app{in: &bytes.Buffer{}, out: &bytes.Buffer{}, errOut: &bytes.Buffer{},
+		env: func(string) string { return "" }, now: time.Now}
+	for _, cmd := range a.root().Commands() {
+		if !strings.Contains(docs, "tidings "+cmd.Name()) {
+			t.Errorf("docs/cli.md does not name tidings %s", cmd.Name())
+		}
+	}
+}

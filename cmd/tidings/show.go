@@ -1,0 +1,211 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+func (a *app) showCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "show NAME",
+		Short: "Show one topic or consumer group in detail",
+		Long: "Show a topic: settings, partitions, the groups that read it. Or a group: members and\n" +
+			"cursors. A name that both have is written topic:NAME or group:NAME.\n" +
+			"Piped, only the rows are written: partitions of a topic, cursors of a group.",
+		Example:           "  tidings show orders\n  tidings show group:billing -o json",
+		Args:              between(1, 1),
+		ValidArgsFunction: a.completeNames,
+		RunE: a.with(func(ctx context.Context, c client, args []string) error {
+			return a.show(ctx, c, args[0])
+		}),
+	}
+	a.addTarget(cmd)
+	a.addOutput(cmd)
+	return cmd
+}
+
+func (a *app) show(ctx context.Context, c client, name string) error {
+	found, err := resolveName(ctx, c, name)
+	if err != nil {
+		return err
+	}
+	if found.topic != nil {
+		return a.showTopic(*found.topic)
+	}
+	return a.showGroup(*found.group)
+}
+
+// named is a topic or a group.
+type named struct {
+	topic *console.TopicDetail
+	group *console.GroupDetail
+}
+
+// resolveName finds what a name means: a topic or a group, if only one of them
+// has it, or by a topic: or group: before it.
+func resolveName(ctx context.Context, c client, name string) (found named, err error) {
+	kind, rest, prefixed := strings.Cut(name, ":")
+	if !prefixed || kind != "topic" && kind != "group" {
+		kind, rest = "", name
+	}
+	topicErr, groupErr := errNotAsked, errNotAsked
+	if kind != "group" {
+		var t console.TopicDetail
+		if t, topicErr = c.Topic(ctx, rest); topicErr == nil {
+			found.topic = &t
+		}
+	}
+	if kind != "topic" && (topicErr == nil || isNotFound(topicErr)) {
+		var g console.GroupDetail
+		if g, groupErr = c.Group(ctx, rest); groupErr == nil {
+			found.group = &g
+		}
+	}
+	return found, oneMeaning(rest, topicErr, groupErr)
+}
+
+// errNotAsked stands for a kind that the name excludes.
+var errNotAsked error = &failure{exit: exitNotFound, code: "not_found"}
+
+func isNotFound(err error) bool {
+	var f *failure
+	return errors.As(err, &f) && f.exit == exitNotFound
+}
+
+func oneMeaning(name string, topicErr, groupErr error) error {
+	switch {
+	case topicErr == nil && groupErr == nil:
+		return conflict("both a topic and a group are named %q", name).
+			hint("the topic", "topic:"+name).hint("the group", "group:"+name)
+	case topicErr == nil && isNotFound(groupErr), groupErr == nil && isNotFound(topicErr):
+		return nil
+	case topicErr == errNotAsked || topicErr == nil:
+		return groupErr
+	case groupErr == errNotAsked || !isNotFound(topicErr):
+		return topicErr
+	case !isNotFound(groupErr):
+		return groupErr
+	}
+	f := notFound("topic or group", name)
+	for _, err := range []error{topicErr, groupErr} {
+		for _, h := range err.(*failure).hints {
+			if h.label == didYouMean {
+				f = f.hint(h.label, h.text)
+			}
+		}
+	}
+	return f.hint("see all", "tidings ls").hint("groups", "tidings ls groups")
+}
+
+func (a *app) showTopic(t console.TopicDetail) error {
+	if a.form() == "table" && !a.quiet {
+		a.topicHead(t)
+	}
+	err := render(a, listing[console.Partition]{
+		columns: partitionColumns, rows: t.PartitionList, doc: t,
+		name: func(p console.Partition) string { return fmt.Sprintf("%s/%d", t.Name, p.Partition) },
+	})
+	if err != nil || a.form() != "table" || a.quiet || len(t.GroupList) == 0 {
+		return err
+	}
+	fmt.Fprintln(a.out)
+	return render(a, listing[console.Lag]{columns: lagColumns, rows: t.GroupList})
+}
+
+func (a *app) topicHead(t console.TopicDetail) {
+	sep := a.term.glyph(" · ", ", ")
+	fmt.Fprintf(a.out, "%s  %s%s%s%s%s\n", a.term.out.paint(bold, "topic "+t.Name),
+		plural(int64(t.Partitions), "partition"), sep, plural(t.Records, "record"), sep, size(t.Bytes))
+	fmt.Fprintf(a.out, "  kept      %s%s\n", retention(t.Config), appendTime(t.Config, sep))
+	fmt.Fprintf(a.out, "  batches   up to %s\n", size(int64(t.Config.BatchBytes)))
+	if !t.Created.IsZero() {
+		fmt.Fprintf(a.out, "  created   %s\n", stamp(t.Created))
+	}
+	fmt.Fprintf(a.out, "  id        %s\n\n", t.ID)
+}
+
+func retention(c console.TopicConfig) string {
+	kept := "for ever"
+	if c.RetentionSeconds >= 0 {
+		kept = "for " + seconds(float64(c.RetentionSeconds))
+	}
+	if c.RetentionBytes > 0 {
+		kept += ", at most " + size(c.RetentionBytes) + " per partition"
+	}
+	return kept
+}
+
+func appendTime(c console.TopicConfig, sep string) string {
+	if c.AppendTime {
+		return sep + "records get the broker's time"
+	}
+	return ""
+}
+
+var partitionColumns = []column[console.Partition]{
+	{title: "PARTITION", right: true,
+		show: func(p console.Partition) string { return plain(p.Partition) }},
+	{title: "START", right: true, show: func(p console.Partition) string { return plain(p.Start) }},
+	{title: "END", right: true, show: func(p console.Partition) string { return plain(p.End) }},
+	{title: "RECORDS", right: true,
+		show: func(p console.Partition) string { return count(p.End - p.Start) },
+		raw:  func(p console.Partition) string { return plain(p.End - p.Start) }},
+	{title: "SIZE", right: true, show: func(p console.Partition) string { return size(p.Bytes) },
+		raw: func(p console.Partition) string { return plain(p.Bytes) }},
+}
+
+func (a *app) showGroup(g console.GroupDetail) error {
+	if a.form() == "table" && !a.quiet {
+		a.groupHead(g)
+	}
+	return render(a, listing[console.Cursor]{
+		columns: cursorColumns, rows: g.Cursors, doc: g,
+		name: func(c console.Cursor) string { return fmt.Sprintf("%s/%d", c.Topic, c.Partition) },
+	})
+}
+
+func (a *app) groupHead(g console.GroupDetail) {
+	sep := a.term.glyph(" · ", ", ")
+	fmt.Fprintf(a.out, "%s  %s%s%s%slag %s", a.term.out.paint(bold, "group "+printable(g.Name)),
+		g.State, sep, plural(int64(g.Members), "member"), sep, count(g.Lag))
+	if g.Lag > 0 {
+		fmt.Fprintf(a.out, " (%s)", seconds(g.LagSeconds))
+	}
+	fmt.Fprintln(a.out)
+	for _, m := range g.MemberList {
+		fmt.Fprintf(a.out, "  %s  %s  %s\n", printable(m.Client), printable(m.Host), assignment(m))
+	}
+	fmt.Fprintln(a.out)
+}
+
+func assignment(m console.Member) string {
+	var parts []string
+	for _, t := range m.Assigned {
+		parts = append(parts, fmt.Sprintf("%s %v", t.Topic, t.Partitions))
+	}
+	if len(parts) == 0 {
+		return "nothing assigned"
+	}
+	return strings.Join(parts, ", ")
+}
+
+var cursorColumns = []column[console.Cursor]{
+	{title: "TOPIC", show: func(c console.Cursor) string { return c.Topic }},
+	{title: "PARTITION", right: true,
+		show: func(c console.Cursor) string { return plain(c.Partition) }},
+	{title: "CURSOR", right: true, show: func(c console.Cursor) string { return plain(c.Offset) }},
+	{title: "END", right: true, show: func(c console.Cursor) string { return plain(c.End) }},
+	{title: "LAG", right: true, show: func(c console.Cursor) string { return count(c.Lag) },
+		raw: func(c console.Cursor) string { return plain(c.Lag) }},
+	{title: "BEHIND", right: true, show: func(c console.Cursor) string { return seconds(c.LagSeconds) },
+		raw: func(c console.Cursor) string { return rawSeconds(c.LagSeconds) }},
+	{title: "COMMITTED", show: func(c console.Cursor) string { return stamp(c.Committed) },
+		raw: func(c console.Cursor) string { return rawTime(c.Committed) }},
+	{title: "MEMBER", show: func(c console.Cursor) string { return c.Member }},
+}

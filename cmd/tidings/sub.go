@@ -1,0 +1,191 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+// subFlags say what to read, until when, and how to write it.
+type subFlags struct {
+	from       string
+	group      string
+	partitions []int
+	format     string
+	limit      int64
+	expect     int64
+	timeout    time.Duration
+	exitAtEnd  bool
+}
+
+func (a *app) subCommand() *cobra.Command {
+	var f subFlags
+	cmd := &cobra.Command{
+		Use:   "sub TOPIC",
+		Short: "Read records, and those to come",
+		Long: `Read a topic from a place on and follow it until Ctrl-C. Nothing is consumed: reading moves
+no group's cursor, unless --group makes this a member of one.
+
+--from takes: end (default), start, an offset (17), -10 (that many before the end, in each
+partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z, "2026-01-31 09:00").
+
+-f formats each record: %t topic  %p partition  %o offset  %k key  %v value  %h headers
+%d time  %T time in ms  %S size of the value  %% percent  \n \t \\   e.g. -f '%k=%v\n'
+
+Piped, a record is a line of time, topic, partition, offset, key and value, tab-separated,
+with \t \n \r \\ inside them escaped; -q writes values only, -o jsonl documents.`,
+		Example: "  tidings sub orders --from start\n" +
+			"  tidings sub orders --from -5m -e -o jsonl | jq .value\n" +
+			"  tidings sub orders --group billing\n" +
+			"  tidings sub orders --from start --expect 10 --timeout 5s   # for CI: exit 6 if fewer come",
+		Args:              between(1, 1),
+		ValidArgsFunction: a.completeTopics,
+		RunE: a.with(func(ctx context.Context, c client, args []string) error {
+			return a.sub(ctx, c, args[0], f)
+		}),
+	}
+	f.add(cmd)
+	_ = cmd.RegisterFlagCompletionFunc("group", a.completeGroups)
+	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(
+		[]string{"start", "end", "-5m", "-10"}, cobra.ShellCompDirectiveNoFileComp))
+	a.addTarget(cmd)
+	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "values only"
+	return cmd
+}
+
+func (f *subFlags) add(cmd *cobra.Command) {
+	fs := cmd.Flags()
+	fs.StringVar(&f.from, "from", "", "where to start (default end; with --group where the group is, else start)")
+	fs.StringVarP(&f.group, "group", "g", "", "read as a member of this consumer group, and commit")
+	fs.IntSliceVarP(&f.partitions, "partition", "p", nil, "only these partitions")
+	fs.StringVarP(&f.format, "format", "f", "", "write each record like this")
+	fs.Int64VarP(&f.limit, "count", "n", 0, "end after this many records")
+	fs.Int64Var(&f.expect, "expect", 0, "end after this many records, or fail at --timeout (default 10s)")
+	fs.DurationVar(&f.timeout, "timeout", 0, "end after this time")
+	fs.BoolVarP(&f.exitAtEnd, "exit-at-end", "e", false, "end when all records there are now have been read")
+}
+
+func (f *subFlags) check(a *app) error {
+	switch {
+	case f.limit < 0 || f.expect < 0 || f.timeout < 0:
+		return usage("counts and times are not negative")
+	case f.limit > 0 && f.expect > 0:
+		return usage("--expect already ends after that many records: leave out -n")
+	case f.group != "" && len(f.partitions) > 0:
+		return usage("a group's members get their partitions from the group: leave out --partition")
+	case f.group != "" && f.exitAtEnd:
+		return usage("a group does not know an end: use -n or --timeout with --group")
+	case f.format != "" && (a.output != "" || a.quiet):
+		return usage("-f is a form of its own: leave out -o and -q")
+	}
+	if f.expect > 0 {
+		f.limit = f.expect
+		if f.timeout == 0 {
+			f.timeout = 10 * time.Second
+		}
+	}
+	if f.from == "" {
+		f.from = "end"
+		if f.group != "" {
+			f.from = "start"
+		}
+	}
+	_, err := console.ParsePosition(f.from, a.now())
+	if err != nil {
+		return usage("--from: " + err.Error())
+	}
+	return nil
+}
+
+func (a *app) sub(ctx context.Context, c client, topic string, f subFlags) error {
+	if err := f.check(a); err != nil {
+		return err
+	}
+	write, err := a.recordWriter(f.format)
+	if err != nil {
+		return err
+	}
+	timed, cancel := ctx, context.CancelFunc(func() {})
+	if f.timeout > 0 {
+		timed, cancel = context.WithTimeoutCause(ctx, f.timeout, errTimeUp)
+	}
+	defer cancel()
+	out := newFlusher(a.out)
+	got := int64(0)
+	err = a.receive(timed, c, topic, f, func(rec console.Record) error {
+		out.write(func(w *bufio.Writer) { write(w, rec) })
+		if got++; got == f.limit {
+			return errEnough
+		}
+		return nil
+	})
+	if flushErr := out.close(); err == nil {
+		err = flushErr
+	}
+	return f.verdict(timed, got, err)
+}
+
+var errTimeUp = errors.New("time is up")
+
+// receive reads as a member of a group, or on its own.
+func (a *app) receive(
+	ctx context.Context, c client, topic string, f subFlags, each func(console.Record) error,
+) error {
+	if f.group == "" {
+		return c.Read(ctx, readRequest{
+			topic: topic, from: f.from, partitions: f.partitions,
+			follow: !f.exitAtEnd, limit: f.limit, skipped: a.noteSkipped,
+		}, each)
+	}
+	k, err := a.kafkaOf(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer k.Close()
+	return k.join(ctx, joinRequest{group: f.group, topic: topic, from: f.from}, each)
+}
+
+// kafkaOf reaches the same server by Kafka's protocol, which is where groups
+// are joined.
+func (a *app) kafkaOf(ctx context.Context, c client) (*kafkaClient, error) {
+	seeds, err := c.Kafka(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return newKafkaClient(ctx, seeds, a.now)
+}
+
+func (a *app) noteSkipped(s console.Skipped) {
+	a.note("partition %d: records %d to %d were deleted before they were read",
+		s.Partition, s.From, s.To-1)
+}
+
+// verdict turns how reading ended into the command's result.
+func (f subFlags) verdict(ctx context.Context, got int64, err error) error {
+	timeUp := errors.Is(context.Cause(ctx), errTimeUp)
+	switch {
+	case errors.Is(err, errEnough):
+		return nil
+	case err != nil && !timeUp:
+		return err
+	case f.expect > 0 && got < f.expect:
+		why := "there are no more"
+		if timeUp {
+			why = "in " + f.timeout.String()
+		}
+		unmet := &failure{exit: exitUnmet, code: "unmet", msg: fmt.Sprintf(
+			"expected %s, got %s (%s)", plural(f.expect, "record"), count(got), why)}
+		if f.from == "end" {
+			unmet = unmet.hint("hint", "only new records count; for those there already add --from start")
+		}
+		return unmet
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+)
+
+var update = flag.Bool("update", false, "write what commands say now into testdata/*.txt")
+
+// TestTranscripts runs the commands in testdata/*.txt and compares exit code,
+// stdout and stderr. A line starts with what it is:
+//
+//   - a comment
+//     @server        a broker as dev runs it, on free ports, for the commands below
+//     @serve         the same as serve runs it: nothing is auto-created
+//     @tty           the commands below write to a terminal (@pipe: no longer)
+//     @env A=b       environment of the commands below
+//     $ ls -q        a command, words and 'quoted words'
+//     < text         its standard input
+//     | text         its stdout
+//     ! text         its stderr
+//     = 3            its exit code, if not 0
+//
+// What differs between runs is replaced: ADMIN, KAFKA, DATA, TIME, ID, MS.
+func TestTranscripts(t *testing.T) {
+	files, err := filepath.Glob("testdata/*.txt")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no transcripts: %v", err)
+	}
+	for _, file := range files {
+		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
+			text, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got := (&transcript{t: t}).play(string(text))
+			if *update {
+				if err := os.WriteFile(file, []byte(got), 0o644); err != nil {
+					t.Fatal(err)
+				}
+				return
+			}
+			compareLines(t, got, string(text))
+		})
+	}
+}
+
+func compareLines(t *testing.T, got, want string) {
+	t.Helper()
+	if got == want {
+		return
+	}
+	g, w := strings.Split(got, "\n"), strings.Split(want, "\n")
+	for i := range max(len(g), len(w)) {
+		if i >= len(g) || i >= len(w) || g[i] != w[i] {
+			from := max(0, i-3)
+			t.Fatalf("line %d differs\ngot:\n%s\nwant:\n%s", i+1,
+				strings.Join(g[from:min(i+4, len(g))], "\n"), strings.Join(w[from:min(i+4, len(w))], "\n"))
+		}
+	}
+}
+
+// transcript is one file being played.
+type transcript struct {
+	t    *testing.T
+	node *node
+	tty  bool
+	env  map[string]string
+	out  strings.Builder
+}
+
+func (p *transcript) play(text string) string {
+	p.env = map[string]string{}
+	lines := strings.Split(strings.TrimRight(text, "\n"), "\n")
+	for i := 0; i < len(lines); i++ {
+		line := lines[i]
+		kind, rest, _ := strings.Cut(line, " ")
+		switch kind {
+		case "|", "!", "=":
+			continue // what it said last time
+		case "$":
+			var stdin strings.Builder
+			p.out.WriteString(line + "\n")
+			for i+1 < len(lines) && (lines[i+1] == "<" || strings.HasPrefix(lines[i+1], "< ")) {
+				i++
+				p.out.WriteString(lines[i] + "\n")
+				stdin.WriteString(strings.TrimPrefix(strings.TrimPrefix(lines[i], "<"), " ") + "\n")
+			}
+			p.run(rest, stdin.String())
+			continue
+		case "@server":
+			p.node = startTestNode(p.t, devDefaults())
+		case "@serve":
+			p.node = startTestNode(p.t, serveDefaults())
+		case "@tty":
+			p.tty = true
+		case "@pipe":
+			p.tty = false
+		case "@env":
+			name, value, _ := strings.Cut(rest, "=")
+			p.env[name] = value
+		}
+		p.out.WriteString(line + "\n")
+	}
+	return p.out.String()
+}
+
+func (p *transcript) run(line, stdin string) {
+	var out, errOut bytes.Buffer
+	ctx, cancel := context.WithTimeout(p.t.Context(), 20*time.Second)
+	defer cancel()
+	env := p.getenv
+	a := &app{
+		in: strings.NewReader(stdin), out: &out, errOut: &errOut, env: env, now: time.Now,
+		started: time.Now(), term: terminalOf(env, false, p.tty, p.tty),
+	}
+	code := a.run(ctx, words(p.t, line))
+	for _, part := range []struct{ mark, text string }{{"|", out.String()}, {"!", errOut.String()}} {
+		text := strings.TrimSuffix(p.normal(part.text), "\n")
+		if text == "" {
+			continue
+		}
+		for l := range strings.SplitSeq(text, "\n") {
+			p.out.WriteString(strings.TrimRight(part.mark+" "+l, " ") + "\n")
+		}
+	}
+	if code != 0 {
+		fmt.Fprintf(&p.out, "= %d\n", code)
+	}
+}
+
+func (p *transcript) getenv(name string) string {
+	if v, ok := p.env[name]; ok {
+		return v
+	}
+	switch {
+	case name == "TIDINGS_SERVER" && p.node != nil:
+		return p.node.admin.Addr().String()
+	case name == "TIDINGS_SERVER":
+		return "127.0.0.1:1" // nobody listens there
+	}
+	return ""
+}
+
+// normals replace what differs between runs.
+var normals = []struct {
+	pattern *regexp.Regexp
+	with    string
+}{
+	{regexp.MustCompile(`\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z`), "TIME"},
+	{regexp.MustCompile(`\d{4}-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)?`), "TIME"},
+	{regexp.MustCompile(`\d\d:\d\d:\d\d\.\d{3}`), "TIME"},
+	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
+	{regexp.MustCompile(`(in|after) \d+(\.\d+)?(ms|s|µs)`), "$1 MS"},
+	{regexp.MustCompile(`"lagSeconds": \d\.\d+(e-\d+)?`), `"lagSeconds": 0.1`},
+	{regexp.MustCompile(`0\.\d s`), "0.1 s"},
+	{regexp.MustCompile(`\t\d\.\d{3}`), "\t0.100"},
+}
+
+func (p *transcript) normal(text string) string {
+	if p.node != nil {
+		text = strings.NewReplacer(
+			p.node.admin.Addr().String(), "ADMIN", p.node.kafka.Addr().String(), "KAFKA",
+			p.node.s.dataPath(), "DATA", p.node.s.Data, "DATA",
+		).Replace(text)
+	}
+	for _, n := range normals {
+		text = n.pattern.ReplaceAllString(text, n.with)
+	}
+	return text
+}
+
+// startTestNode runs a broker with all faces on free ports until the test ends.
+func startTestNode(t *testing.T, s settings) *node {
+	t.Helper()
+	n := startTestNodeOn(t, s)
+	t.Cleanup(func() {
+		if err := n.close(); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+	return n
+}
+
+// startTestNodeOn leaves the closing to the test.
+func startTestNodeOn(t *testing.T, s settings) *node {
+	t.Helper()
+	s.Data = filepath.Join(t.TempDir(), "data")
+	s.Kafka.Listen, s.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	s.Kafka.RebalanceDelay = 0
+	n, err := startNode(t.Context(), s, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// words splits a command line: words, 'quoted words' and "quoted words".
+func words(t *testing.T, line string) []string {
+	t.Helper()
+	var all []string
+	var word strings.Builder
+	var quote rune
+	open := false
+	for _, r := range line {
+		switch {
+		case quote != 0 && r == quote:
+			quote = 0
+		case quote == 0 && (r == '\'' || r == '"'):
+			quote, open = r, true
+		case quote == 0 && r == ' ':
+			if open {
+				all = append(all, word.String())
+			}
+			word.Reset()
+			open = false
+		default:
+			word.WriteRune(r)
+			open = true
+		}
+	}
+	if quote != 0 {
+		t.Fatalf("unclosed quote in %q", line)
+	}
+	if open {
+		all = append(all, word.String())
+	}
+	return all
+}
