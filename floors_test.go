@@ -1,0 +1,127 @@
+package tidings_test
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+const module = "github.com/tidings-io/tidings"
+
+// floors is the table of ARCHITECTURE.md: what a room may import of the house,
+// and what of other modules. A room that is not here must be added with a
+// sentence there.
+var floors = map[string]struct {
+	house  []string
+	others []string // module path prefixes
+	never  []string // of the standard library
+}{
+	"storage/vfs": {never: []string{"net"}},
+	"storage":     {house: []string{"storage/vfs"}, never: []string{"net"}},
+	"broker": {
+		house:  []string{"storage", "storage/vfs"},
+		others: []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},
+		never:  []string{"net"},
+	},
+	"wire/kafka": {
+		house:  []string{"broker"},
+		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
+	},
+	"console": {
+		house:  []string{"broker"},
+		others: []string{"github.com/prometheus/client_golang"},
+	},
+	"cmd/tidings": {
+		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "console"},
+		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
+			"github.com/prometheus/client_golang"},
+	},
+}
+
+// TestARoomImportsOnlyRoomsBelowIt reads the imports of every product file.
+func TestARoomImportsOnlyRoomsBelowIt(t *testing.T) {
+	seen := map[string]bool{}
+	for _, file := range productFiles(t) {
+		room := path.Dir(filepath.ToSlash(file))
+		floor, known := floors[room]
+		if !known {
+			t.Errorf("%s: room %q is not in the table of floors", file, room)
+			continue
+		}
+		seen[room] = true
+		for _, imp := range imports(t, file) {
+			first, _, _ := strings.Cut(imp, "/")
+			below, house := strings.CutPrefix(imp, module+"/")
+			switch {
+			case house && !slices.Contains(floor.house, below):
+				t.Errorf("%s: %s may not import %s", file, room, below)
+			case !house && strings.Contains(first, ".") && !hasPrefix(floor.others, imp):
+				t.Errorf("%s: %s may not import %s", file, room, imp)
+			case hasPrefix(floor.never, imp):
+				t.Errorf("%s: %s never imports %s", file, room, imp)
+			}
+		}
+	}
+	for room := range floors {
+		if !seen[room] {
+			t.Errorf("the table of floors has a room %q that is not there", room)
+		}
+	}
+}
+
+// TestTheFloorsRuleCanFail shows that an arrow upward would be noticed.
+func TestTheFloorsRuleCanFail(t *testing.T) {
+	if slices.Contains(floors["storage"].house, "broker") || hasPrefix(floors["broker"].others, "net/http") ||
+		!hasPrefix(floors["broker"].never, "net/http") {
+		t.Error("storage may import broker, or broker net/http: the table lets everything through")
+	}
+}
+
+// productFiles lists the Go files of the product, without tests and without
+// modules of their own.
+func productFiles(t *testing.T) (files []string) {
+	t.Helper()
+	err := filepath.WalkDir(".", func(name string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && (name == "tests" || name == "bench" || d.Name() == "testdata" ||
+			len(name) > 1 && strings.HasPrefix(d.Name(), ".")):
+			return filepath.SkipDir
+		case strings.HasSuffix(name, ".go") && !strings.HasSuffix(name, "_test.go"):
+			files = append(files, name)
+		}
+		return nil
+	})
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	return files
+}
+
+func imports(t *testing.T, file string) (out []string) {
+	t.Helper()
+	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.ImportsOnly)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, spec := range f.Imports {
+		p, err := strconv.Unquote(spec.Path.Value)
+		if err != nil {
+			t.Fatal(err)
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// hasPrefix says whether a path is one of the prefixes or lies below one.
+func hasPrefix(prefixes []string, imp string) bool {
+	return slices.ContainsFunc(prefixes, func(p string) bool { return imp == p || strings.HasPrefix(imp, p+"/") })
+}
