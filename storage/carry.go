@@ -79,7 +79,7 @@ func (s *Store) queueCarry(batches []*batchData) Seq {
 }
 
 // awaitCarry waits for the committer, but not while the committer waits for
-// room that only the flusher can make.
+// room that only this checkpoint can make.
 func (s *Store) awaitCarry(q Seq) bool {
 	if s.cfg.manual {
 		return s.commitAll() == nil
@@ -89,7 +89,7 @@ func (s *Store) awaitCarry(q Seq) bool {
 	for s.Durable() < q {
 		select {
 		case <-ch:
-		case <-s.flushWake:
+		case <-s.stallWake:
 		case <-s.failed:
 			return false
 		case <-s.quit:

@@ -141,16 +141,11 @@ func numbers(ns ...int64) []byte {
 }
 
 // noteLogs puts every changed log and its segments into the edit, and returns
-// what must be synced before the edit may say so.
+// what must be synced before the edit may say so. A segment is marked dirty
+// before anyone sees it grow, so what is taken after the lengths covers them.
 func (s *Store) noteLogs(c *cut) (segs map[*segment]struct{}, dirs map[string]struct{}) {
-	logs := s.durableLogs()
-	d := &s.dirty
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	c.logs, c.gone = d.logs, d.gone
-	segs, dirs = d.segs, d.dirs
-	d.logs, d.gone = map[LogID]struct{}{}, nil
-	d.segs, d.dirs = map[*segment]struct{}{}, map[string]struct{}{}
+	c.logs, c.gone = s.dirty.takeLogs()
+	logs := s.durableLogs() // after: what is dirty is either here or dropped
 	alive := map[LogID]bool{}
 	for _, l := range logs {
 		alive[l.id] = true
@@ -166,6 +161,22 @@ func (s *Store) noteLogs(c *cut) (segs map[*segment]struct{}, dirs map[string]st
 	for _, g := range c.gone {
 		c.edit.delete(manifestKey('S', uint64(g.log), uint64(g.base)))
 	}
+	return s.dirty.takeFiles()
+}
+
+func (d *dirtyState) takeLogs() (logs map[LogID]struct{}, gone []*segment) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	logs, gone = d.logs, d.gone
+	d.logs, d.gone = map[LogID]struct{}{}, nil
+	return logs, gone
+}
+
+func (d *dirtyState) takeFiles() (segs map[*segment]struct{}, dirs map[string]struct{}) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	segs, dirs = d.segs, d.dirs
+	d.segs, d.dirs = map[*segment]struct{}{}, map[string]struct{}{}
 	return segs, dirs
 }
 

@@ -173,6 +173,7 @@ func (s *Store) awaitRoom(room func() bool) error {
 			}
 			continue
 		}
+		poke(s.stallWake)
 		poke(s.flushWake)
 		select {
 		case <-s.roomMade:

@@ -10,8 +10,8 @@ import (
 )
 
 // The flusher moves durable entries from the ring to segment files, so that
-// the ring has room, and writes checkpoints, so that the journal has. It works
-// on what is durable only, and so never waits for the committer.
+// the ring has room; the checkpointer writes checkpoints, so that the journal
+// has. Both work on what is durable only, and so need not wait for the committer.
 
 func (s *Store) flushLoop() {
 	tick := time.NewTicker(spaceEvery)
@@ -51,15 +51,45 @@ func (s *Store) flushRound() error {
 	if s.journal.wantsFile() || s.stalled.Load() {
 		err = errors.Join(err, s.journal.prepare())
 	}
-	if s.journal.wantsCheckpoint() {
+	switch {
+	case !s.journal.wantsCheckpoint():
+	case s.cfg.manual:
 		err = errors.Join(err, s.checkpoint(true))
+	default:
+		poke(s.ckptWake)
 	}
+	return s.madeRoom(err)
+}
+
+// madeRoom ends a round: a full disk is waited out, anything else is an error.
+func (s *Store) madeRoom(err error) error {
 	if errors.Is(err, vfs.ErrNoSpace) {
 		s.space.filled(err)
 		err = nil
 	}
 	poke(s.roomMade)
 	return err
+}
+
+// checkpointLoop writes checkpoints beside the flusher: their syncs take long,
+// and the ring must not wait for them.
+func (s *Store) checkpointLoop() {
+	for {
+		select {
+		case <-s.ckptWake:
+		case <-s.failed:
+			return
+		case <-s.quit:
+			return
+		}
+		if !s.journal.wantsCheckpoint() {
+			continue
+		}
+		if err := s.madeRoom(s.checkpoint(true)); err != nil {
+			_ = s.poison(err)
+			return
+		}
+	}
 }
 
 // flushOldest writes the tails of the logs that hold the oldest part of the

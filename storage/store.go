@@ -78,6 +78,8 @@ type Store struct {
 	ckpt       sync.Mutex    // one checkpoint at a time
 	wake       chan struct{} // capacity 1: a frame waits
 	flushWake  chan struct{} // capacity 1: the flusher has work
+	ckptWake   chan struct{} // capacity 1: a checkpoint is wanted
+	stallWake  chan struct{} // capacity 1: the committer began to wait for room
 	roomMade   chan struct{} // capacity 1: the flusher made room
 	stalled    atomic.Bool   // the committer waits for room
 	quit       chan struct{} // closed by Close
@@ -149,6 +151,8 @@ func newStore(fs vfs.FS, c Config) *Store {
 		goneSets:  map[SetID][]int64{},
 		wake:      make(chan struct{}, 1),
 		flushWake: make(chan struct{}, 1),
+		ckptWake:  make(chan struct{}, 1),
+		stallWake: make(chan struct{}, 1),
 		roomMade:  make(chan struct{}, 1),
 		quit:      make(chan struct{}),
 		failed:    make(chan struct{}),
@@ -182,6 +186,7 @@ func Open(fs vfs.FS, c Config) (*Store, error) {
 	if !c.manual {
 		s.goroutines.Go(s.commitLoop)
 		s.goroutines.Go(s.flushLoop)
+		s.goroutines.Go(s.checkpointLoop)
 	}
 	return s, nil
 }
