@@ -1,0 +1,201 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// bufferBytes is what the client may hold, as in franz-go's own benchmark.
+const bufferBytes = 250 << 20
+
+// newProducer is an idempotent client with acks=all. Linger and batches are franz-go's defaults,
+// as in its own benchmark.
+func (s *scenario) newProducer(addr string, more ...kgo.Opt) (*kgo.Client, error) {
+	return kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(addr), kgo.DefaultProduceTopic(topic), kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchCompression(kgo.NoCompression()),
+		kgo.MaxBufferedRecords(bufferBytes/s.size + 1),
+	}, more...)...)
+}
+
+// value is what every record holds.
+func (s *scenario) value() []byte {
+	v := make([]byte, s.size)
+	for i := range v {
+		v[i] = byte('a' + i*7%26)
+	}
+	return v
+}
+
+// sink counts acknowledgements and keeps the first error.
+type sink struct {
+	acknowledged atomic.Int64
+	failure      atomic.Pointer[error]
+}
+
+func (k *sink) done(_ *kgo.Record, err error) {
+	if err != nil {
+		k.failure.CompareAndSwap(nil, &err)
+		return
+	}
+	k.acknowledged.Add(1)
+}
+
+func (k *sink) err() error {
+	if p := k.failure.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// produceAll sends the scenario's records as fast as they are taken.
+func produceAll(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	cl, err := s.newProducer(addr)
+	if err != nil {
+		return outcome{}, err
+	}
+	defer cl.Close()
+	var k sink
+	value := s.value()
+	start := time.Now()
+	for range s.records {
+		cl.Produce(ctx, kgo.SliceRecord(value), k.done)
+	}
+	err = errors.Join(cl.Flush(ctx), k.err())
+	took := time.Since(start)
+	if n := k.acknowledged.Load(); err == nil && n != s.records {
+		err = fmt.Errorf("%d of %d records were acknowledged", n, s.records)
+	}
+	return outcome{records: s.records, took: took}, err
+}
+
+// consumeAll reads what produceAll has sent, from the start.
+func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	from := map[int32]kgo.Offset{}
+	for p := range s.partitions {
+		from[int32(p)] = kgo.NewOffset().AtStart()
+	}
+	// The sizes are those of franz-go's own benchmark.
+	cl, err := kgo.NewClient(kgo.SeedBrokers(addr), kgo.MaxConcurrentFetches(3),
+		kgo.FetchMaxBytes(5<<20),
+		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
+	if err != nil {
+		return outcome{}, err
+	}
+	defer cl.Close()
+	start := time.Now()
+	got := int64(0)
+	for got < s.records {
+		fetches := cl.PollFetches(ctx)
+		if err := fetches.Err(); err != nil {
+			return outcome{}, fmt.Errorf("after %d records: %w", got, err)
+		}
+		fetches.EachRecord(func(r *kgo.Record) {
+			if len(r.Value) == s.size {
+				got++
+			}
+		})
+	}
+	return outcome{records: got, took: time.Since(start)}, nil
+}
+
+// publishPaced sends 500 records a second, each at once and on its own, and measures each from
+// the time it was due: a server that stalls does not hide the wait of those behind.
+func publishPaced(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	const every = time.Second / 500
+	cl, err := s.newProducer(addr, kgo.ProducerLinger(0))
+	if err != nil {
+		return outcome{}, err
+	}
+	defer cl.Close()
+	if err := cl.ProduceSync(ctx, kgo.SliceRecord(s.value())).FirstErr(); err != nil {
+		return outcome{}, err // and with that, connections and metadata are there
+	}
+	var k sink
+	times := make([]time.Duration, s.records)
+	start := time.Now()
+	for i := range times {
+		due := start.Add(time.Duration(i) * every)
+		time.Sleep(time.Until(due))
+		cl.Produce(ctx, kgo.SliceRecord(s.value()), func(r *kgo.Record, err error) {
+			times[i] = time.Since(due)
+			k.done(r, err)
+		})
+	}
+	err = errors.Join(cl.Flush(ctx), k.err())
+	return outcome{records: s.records, took: time.Since(start), times: times, paced: true}, err
+}
+
+const (
+	manyProducers = 64
+	manyWindow    = 16
+	manyTime      = 5 * time.Second
+)
+
+// produceMany lets many clients send single records to many partitions, each with a window of
+// unacknowledged ones, for a while.
+func produceMany(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	clients := make([]*kgo.Client, manyProducers)
+	for i := range clients {
+		cl, err := s.newProducer(addr, kgo.ProducerLinger(0),
+			kgo.RecordPartitioner(kgo.ManualPartitioner()))
+		if err != nil {
+			return outcome{}, err
+		}
+		defer cl.Close()
+		clients[i] = cl
+	}
+	var k sink
+	var all [][]time.Duration
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	start := time.Now()
+	for i, cl := range clients {
+		wg.Go(func() {
+			times := s.sendWindow(ctx, cl, i, &k)
+			mu.Lock()
+			defer mu.Unlock()
+			all = append(all, times)
+		})
+	}
+	wg.Wait()
+	out := outcome{took: time.Since(start)}
+	for _, times := range all {
+		out.times = append(out.times, times...)
+	}
+	out.records = int64(len(out.times))
+	return out, k.err()
+}
+
+// sendWindow is one of produceMany's clients. It returns how long each record took.
+func (s *scenario) sendWindow(
+	ctx context.Context, cl *kgo.Client, id int, k *sink,
+) []time.Duration {
+	var mu sync.Mutex
+	var times []time.Duration
+	window := make(chan struct{}, manyWindow)
+	value := s.value()
+	end := time.Now().Add(manyTime)
+	for i := id; time.Now().Before(end) && k.err() == nil; i += manyProducers {
+		window <- struct{}{}
+		sent := time.Now()
+		r := &kgo.Record{Value: value, Partition: int32(i % s.partitions)}
+		cl.Produce(ctx, r, func(r *kgo.Record, err error) {
+			k.done(r, err)
+			mu.Lock()
+			times = append(times, time.Since(sent))
+			mu.Unlock()
+			<-window
+		})
+	}
+	if err := cl.Flush(ctx); err != nil {
+		k.done(nil, err)
+	}
+	return times
+}
