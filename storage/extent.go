@@ -86,7 +86,7 @@ func (s *Store) writeExtents(f *frame) ([]*extent, error) {
 	for _, x := range s.planExtents(f) {
 		err := s.writeExtent(x)
 		if errors.Is(err, vfs.ErrNoSpace) {
-			s.space.filled(err)
+			s.space.filled()
 			continue
 		}
 		if err != nil {

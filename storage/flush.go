@@ -16,21 +16,29 @@ import (
 func (s *Store) flushLoop() {
 	tick := time.NewTicker(spaceEvery)
 	defer tick.Stop()
+	sync := time.NewTicker(s.cfg.SyncInterval)
+	defer sync.Stop()
+	if s.cfg.Sync != SyncInterval {
+		sync.Stop()
+	}
 	for {
+		var err error
 		select {
 		case <-s.flushWake:
-		case <-tick.C:
+			err = s.flushRound()
+		case <-tick.C: // a full disk is tried again here
 			s.checkSpace()
-			if err := s.syncInterval(); err != nil {
-				_ = s.poison(err) // sticky: every waiter gets it from Err
-			}
+			err = s.flushRound()
+			poke(s.roomMade)
+		case <-sync.C:
+			err = s.journal.sync()
 		case <-s.failed:
 			return
 		case <-s.quit:
 			return
 		}
-		if err := s.flushRound(); err != nil {
-			_ = s.poison(err)
+		if err != nil {
+			_ = s.poison(err) // sticky: every waiter gets it from Err
 			return
 		}
 	}
@@ -42,8 +50,11 @@ func (s *Store) wantsFlush() bool {
 		s.journal.wantsFile() || s.volatileBytes.Load() > volatileSpill
 }
 
-// flushRound makes room where it is short.
+// flushRound makes room where it is short, and wakes the committer to look for
+// it; not where the disk is full and nothing was gained, since the two would
+// then wake each other for ever. The next tick tries again.
 func (s *Store) flushRound() error {
+	before := s.room()
 	err := s.flushVolatile()
 	if s.ring.used() > len(s.ring.mem)/2 || s.stalled.Load() {
 		err = errors.Join(err, s.flushOldest(len(s.ring.mem)/4))
@@ -58,16 +69,23 @@ func (s *Store) flushRound() error {
 	default:
 		poke(s.ckptWake)
 	}
-	return s.madeRoom(err)
+	if err == nil || s.room() > before {
+		poke(s.roomMade)
+	}
+	return s.tolerate(err)
 }
 
-// madeRoom ends a round: a full disk is waited out, anything else is an error.
-func (s *Store) madeRoom(err error) error {
+// room is a figure that grows when any work of the flusher succeeds.
+func (s *Store) room() int64 {
+	return s.journal.room() - int64(s.ring.used()) - s.volatileBytes.Load()
+}
+
+// tolerate takes a full disk for a state and not for an error.
+func (s *Store) tolerate(err error) error {
 	if errors.Is(err, vfs.ErrNoSpace) {
-		s.space.filled(err)
-		err = nil
+		s.space.filled()
+		return nil
 	}
-	poke(s.roomMade)
 	return err
 }
 
@@ -85,10 +103,11 @@ func (s *Store) checkpointLoop() {
 		if !s.journal.wantsCheckpoint() {
 			continue
 		}
-		if err := s.madeRoom(s.checkpoint(true)); err != nil {
+		if err := s.tolerate(s.checkpoint(true)); err != nil {
 			_ = s.poison(err)
 			return
 		}
+		poke(s.roomMade)
 	}
 }
 

@@ -41,6 +41,8 @@ type journal struct {
 	curUsed atomic.Int64  // off, for the flusher
 	time    atomic.Int64  // of the newest frame, ms
 
+	noSpace atomic.Bool // the last try to make a file found a full disk
+
 	mu    sync.Mutex
 	files []*journalFile
 }
@@ -348,7 +350,8 @@ func (j *journal) room() int64 {
 // wantsCheckpoint says that the journal is half full, or cannot go on.
 func (j *journal) wantsCheckpoint() bool {
 	full, all, free := j.usage()
-	return full > j.limit/2 || full > 0 && free == 0 && all+j.nextSize(all) > j.limit
+	grows := all+j.nextSize(all) <= j.limit && !j.noSpace.Load()
+	return full > j.limit/2 || full > 0 && free == 0 && !grows
 }
 
 // nextSize doubles what there is, up to a quarter of the limit.
@@ -364,6 +367,7 @@ func (j *journal) prepare() error {
 		return nil
 	}
 	_, err := j.create(size)
+	j.noSpace.Store(errors.Is(err, vfs.ErrNoSpace))
 	return err
 }
 

@@ -27,7 +27,7 @@ func (p *spaceState) err() error {
 }
 
 // filled notes that a write found no room.
-func (p *spaceState) filled(error) { p.full.Store(true) }
+func (p *spaceState) filled() { p.full.Store(true) }
 
 func (s *Store) checkSpace() {
 	free, total, err := s.fs.Space()
@@ -49,12 +49,4 @@ func (s *Store) checkSpace() {
 		p.full.Store(false)
 		s.cfg.Logger.Info("disk has room again", "free", free)
 	}
-}
-
-// syncInterval syncs the journal for SyncInterval.
-func (s *Store) syncInterval() error {
-	if s.cfg.Sync != SyncInterval {
-		return nil
-	}
-	return s.journal.sync()
 }
