@@ -228,9 +228,9 @@ func (p *Partition) judgeLocked(w *work, s *staged, earlier []staged) error {
 		}
 	}
 	s.next.timeMs = s.now
-	var key [17]byte
-	var value [96]byte
-	w.batch.Put(appendProducerKey(key[:0], p.log.ID(), id), s.next.appendTo(value[:0]))
+	w.key = appendProducerKey(w.key[:0], p.log.ID(), id)
+	w.value = s.next.appendTo(w.value[:0])
+	w.batch.Put(w.key, w.value)
 	return nil
 }
 

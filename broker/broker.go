@@ -170,6 +170,15 @@ func (b *Broker) Backup(ctx context.Context, dst vfs.FS) error {
 	return storeError("backup", "", b.store.Backup(ctx, dst))
 }
 
+// usable returns why nothing can be changed any more: for changes that begin in
+// memory.
+func (b *Broker) usable() error {
+	if b.closed.Load() {
+		return storage.ErrClosed
+	}
+	return b.store.Err()
+}
+
 func (b *Broker) nowMillis() int64 { return b.config.Now().UnixMilli() }
 
 // settle waits until a change is on disk; where the context ends first the
@@ -180,8 +189,9 @@ func (b *Broker) settle(ctx context.Context, op, name string, seq storage.Seq) e
 
 // work is what one append or transaction needs for its duration.
 type work struct {
-	batch   storage.Batch
-	scratch []byte // keys and values on their way into the batch
+	batch      storage.Batch
+	scratch    []byte // records on their way into a batch
+	key, value []byte // on their way into the storage batch
 }
 
 func (b *Broker) takeWork() *work { return b.work.Get().(*work) }

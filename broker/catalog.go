@@ -192,6 +192,9 @@ func (b *Broker) removeTopic(op string, n Name) (storage.Seq, error) {
 	if t == nil {
 		return 0, &Error{Kind: NotFound, Op: op, Name: n.String()}
 	}
+	if err := b.usable(); err != nil {
+		return 0, storeError(op, n.String(), err)
+	}
 	seq, err := b.submitRemoval(t)
 	if err != nil {
 		return 0, storeError(op, n.String(), err)
