@@ -186,7 +186,7 @@ type endpoint struct {
 func advertised(setting string, local net.Addr) (endpoint, error) {
 	var e endpoint
 	if tcp, ok := local.(*net.TCPAddr); ok {
-		e = endpoint{tcp.AddrPort().Addr().Unmap().String(), int32(tcp.Port)}
+		e = endpoint{tcp.AddrPort().Addr().Unmap().WithZone("").String(), int32(tcp.Port)}
 	}
 	if setting == "" {
 		return e, nil

@@ -92,13 +92,12 @@ func (c *conn) report(err error) {
 // readLoop reads and hands on requests until the connection ends. It returns why.
 func (c *conn) readLoop() (err error) {
 	defer c.recover(&err)
-	first := time.Now().Add(c.srv.config.Limits.FirstRequest)
-	if err := c.handshake(first); err != nil {
+	c.in.firstBy = time.Now().Add(c.srv.config.Limits.FirstRequest)
+	if err := c.handshake(c.in.firstBy); err != nil {
 		return err
 	}
-	deadline := func() time.Time { return first }
 	for {
-		frame, err := c.in.next(c.ctx, deadline)
+		frame, err := c.in.next(c.ctx)
 		if errors.Is(err, os.ErrDeadlineExceeded) && c.keep() {
 			continue
 		}
@@ -108,7 +107,6 @@ func (c *conn) readLoop() (err error) {
 		if err := c.handle(frame); err != nil {
 			return err
 		}
-		deadline = c.idle
 	}
 }
 
@@ -122,9 +120,6 @@ func (c *conn) keep() bool {
 		return c.in.empty() && c.waiting.Load() > 0
 	}
 }
-
-// idle is when a connection that sends nothing from now on is closed.
-func (c *conn) idle() time.Time { return time.Now().Add(c.srv.config.Limits.Idle) }
 
 // handshaker is a tls.Conn.
 type handshaker interface {
@@ -168,7 +163,7 @@ func (c *conn) handle(frame []byte) error {
 
 func (c *conn) serve(r *request, e *entry) (reply, error) {
 	c.srv.requests.Add(1)
-	if r.version > e.Max {
+	if r.version < e.Min || r.version > e.Max {
 		return c.unknownAPIVersions(r), nil
 	}
 	body, err := r.decode(e, c.srv.config.Limits.Elements)
@@ -205,33 +200,52 @@ func (c *conn) writeLoop() {
 	defer out.reset()
 	w := newWaiting(c.ctx, c.srv.drain)
 	for {
-		r, ok := c.foremost(out)
-		if !ok || c.send(r, w, out) != nil {
-			break
+		r, err := c.foremost(out)
+		if err == nil {
+			err = c.send(r, w, out)
 		}
-	}
-	if out.flush() != nil || c.ctx.Err() != nil {
-		c.kill() // the read loop notices
+		if errors.Is(err, errNoMore) {
+			return
+		}
+		if err != nil {
+			c.kill() // the read loop notices
+			return
+		}
 	}
 }
 
+// errNoMore is the end of the replies, with everything sent.
+var errNoMore = errors.New("no more replies")
+
 // foremost returns the next reply. What was gathered is sent before it waits for one.
-func (c *conn) foremost(out *output) (reply, bool) {
+func (c *conn) foremost(out *output) (reply, error) {
 	select {
 	case r, ok := <-c.replies:
-		return r, ok
+		if ok {
+			return r, nil
+		}
+		return nil, endOf(out)
 	default:
 	}
-	if out.flush() != nil {
-		c.kill()
-		return nil, false
+	if err := out.flush(); err != nil {
+		return nil, err
 	}
 	select {
 	case r, ok := <-c.replies:
-		return r, ok
+		if ok {
+			return r, nil
+		}
+		return nil, errNoMore
 	case <-c.ctx.Done():
-		return nil, false
+		return nil, c.ctx.Err()
 	}
+}
+
+func endOf(out *output) error {
+	if err := out.flush(); err != nil {
+		return err
+	}
+	return errNoMore
 }
 
 // send adds one reply to out. It flushes before waiting, and when enough is gathered.

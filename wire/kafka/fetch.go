@@ -59,6 +59,7 @@ type fetching struct {
 	parts  []fetchPart // in the order of the request
 	bytes  int         // of records in parts
 	failed bool        // a partition has an error
+	cut    bool        // a partition has more than fits
 	taken  int64       // of the server's fetch memory
 }
 
@@ -137,7 +138,7 @@ func (f *fetching) await(w *waiting) {
 
 // enough says whether to answer with what was read.
 func (f *fetching) enough(w *waiting) bool {
-	return f.failed || len(f.parts) == 0 || f.bytes >= f.least() ||
+	return f.failed || f.cut || len(f.parts) == 0 || f.bytes >= f.least() ||
 		w.ctx.Err() != nil || !time.Now().Before(f.limit)
 }
 
@@ -197,9 +198,11 @@ func (p *fetchPart) read(f *fetching, left int) int {
 	if from < p.start || from > p.end {
 		return p.fail(f, errOffsetOutOfRange)
 	}
-	if from == p.end || left <= 0 && f.bytes > 0 {
+	if left <= 0 && f.bytes > 0 {
+		f.cut = f.cut || from < p.end
 		return 0
 	}
+	// At the end, too: that is how a deleted partition is noticed.
 	most := min(max(left, 1), int(max(p.query.PartitionMaxBytes, 1)))
 	if err := p.part.Read(&p.buf, from, most); err != nil {
 		return p.fail(f, codeOf(err))
@@ -224,8 +227,11 @@ func (p *fetchPart) measure(f *fetching) int {
 		p.bytes += len(e.Bytes)
 	}
 	f.bytes += p.bytes
-	if _, end := p.part.Bounds(); end > p.end {
-		p.end = end // at least that of what was read
+	if n := len(p.buf.Entries); n > 0 {
+		last := &p.buf.Entries[n-1]
+		next := last.Base + broker.Offset(last.Count)
+		f.cut = f.cut || next < p.end
+		p.end = max(p.end, next) // records may have come since it was looked at
 	}
 	return p.bytes
 }
@@ -251,5 +257,5 @@ func (f *fetching) release() {
 		f.parts[i].release()
 	}
 	f.conn.srv.fetchMemory.give(f.taken)
-	f.bytes, f.taken = 0, 0
+	f.bytes, f.taken, f.cut = 0, 0, false
 }

@@ -28,6 +28,8 @@ type frames struct {
 	held   int64  // taken from memory for buf
 	busy   bool   // the last read filled its buffer: there is probably more
 	proven int    // size of the largest frame that came whole
+	// firstBy is when the first frame must be there; zero once it is.
+	firstBy time.Time
 }
 
 const (
@@ -54,11 +56,11 @@ func newFrames(c net.Conn, l *Limits, memory *budget, drain <-chan struct{}) *fr
 func (f *frames) empty() bool { return f.r == f.w }
 
 // next returns the next frame without its length. It is valid until the next call.
-// Waiting for a frame to begin is bounded by idle, receiving it by FrameTimeout.
-func (f *frames) next(ctx context.Context, idle func() time.Time) ([]byte, error) {
+// Waiting for a frame to begin is bounded by Idle, receiving it by FrameTimeout.
+func (f *frames) next(ctx context.Context) ([]byte, error) {
 	f.settle()
 	for f.w-f.r < keyBytes {
-		if err := f.fill(keyBytes, f.waitUntil(idle)); err != nil {
+		if err := f.fill(keyBytes, f.beginBy()); err != nil {
 			return nil, err
 		}
 	}
@@ -66,7 +68,7 @@ func (f *frames) next(ctx context.Context, idle func() time.Time) ([]byte, error
 	if size < minHeader || size > f.limit() {
 		return nil, fmt.Errorf("%w: %d bytes", errFrameSize, size)
 	}
-	until := time.Now().Add(f.limits.FrameTimeout + time.Duration(size>>20)*time.Second)
+	until := f.by(f.limits.FrameTimeout + time.Duration(size>>20)*time.Second)
 	for f.w-f.r < lengthBytes+size {
 		if err := f.room(ctx, lengthBytes+size, until); err != nil {
 			return nil, err
@@ -78,15 +80,25 @@ func (f *frames) next(ctx context.Context, idle func() time.Time) ([]byte, error
 	body := f.buf[f.r+lengthBytes : f.r+lengthBytes+size]
 	f.r += lengthBytes + size
 	f.proven = max(f.proven, min(lengthBytes+size, mostProven))
+	f.firstBy = time.Time{}
 	return body, nil
 }
 
-// waitUntil bounds the wait for the first bytes of a frame.
-func (f *frames) waitUntil(idle func() time.Time) time.Time {
-	if f.w > f.r {
-		return time.Now().Add(f.limits.FrameTimeout)
+// beginBy is when the first bytes of a frame must be there.
+func (f *frames) beginBy() time.Time {
+	if f.empty() {
+		return f.by(f.limits.Idle)
 	}
-	return idle()
+	return f.by(f.limits.FrameTimeout)
+}
+
+// by is d from now, or when the first frame must be there if that is sooner.
+func (f *frames) by(d time.Duration) time.Time {
+	t := time.Now().Add(d)
+	if !f.firstBy.IsZero() && f.firstBy.Before(t) {
+		return f.firstBy
+	}
+	return t
 }
 
 func (f *frames) limit() int {
@@ -140,18 +152,21 @@ func (f *frames) room(ctx context.Context, need int, until time.Time) error {
 	}
 	ctx, cancel := context.WithDeadline(ctx, until)
 	defer cancel()
-	if !f.memory.take(ctx, int64(size)) {
+	if !f.memory.take(ctx, int64(size)-f.held) {
 		return errNoMemory
 	}
+	f.held = int64(size)
 	f.replace(takeBuffer(size), int64(size))
 	return nil
 }
 
-// replace moves what is unread to another buffer.
+// replace moves what is unread to another buffer, for which held is taken from memory.
 func (f *frames) replace(buf []byte, held int64) {
 	n := copy(buf, f.buf[f.r:f.w])
-	f.release()
-	f.buf, f.r, f.w, f.held = buf, 0, n, held
+	f.memory.give(f.held - held)
+	f.held = held
+	f.recycle()
+	f.buf, f.r, f.w = buf, 0, n
 }
 
 // settle chooses the buffer to wait in: the small one as soon as what is unread fits, a pooled
@@ -166,19 +181,18 @@ func (f *frames) settle() {
 	}
 }
 
-// release gives the pooled buffer back; buf must be replaced.
-func (f *frames) release() {
+// recycle gives a pooled buffer back; buf must be replaced.
+func (f *frames) recycle() {
 	if len(f.buf) > smallBuffer {
 		giveBuffer(f.buf)
 	}
-	f.memory.give(f.held)
-	f.held = 0
 }
 
 // close gives everything back.
 func (f *frames) close() {
-	f.release()
-	f.buf, f.r, f.w = nil, 0, 0
+	f.recycle()
+	f.memory.give(f.held)
+	f.buf, f.r, f.w, f.held = nil, 0, 0, 0
 }
 
 // buffers are pools of buffers of 64 KiB, 128 KiB … 4 MiB. Larger ones are left to the

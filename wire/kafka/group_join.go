@@ -129,6 +129,7 @@ func (g *group) joinStatic(j *joining) {
 	switch {
 	case g.state == groupStable && g.elect() == g.protocol:
 		// Nothing changes for the others. The new id is saved before it is answered.
+		g.changed()
 		g.resume(m)
 	case g.state == groupPreparing:
 		g.perhapsEndJoining()

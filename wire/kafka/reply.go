@@ -116,10 +116,15 @@ func (r *request) promise(resp kmsg.Response, open []pledge) *promise {
 }
 
 func (p *promise) ready() bool {
-	for len(p.open) > 0 && p.open[0].confirm.Done() {
-		p.settle(codeOf(p.open[0].confirm.Err()))
+	for len(p.open) > 0 {
+		confirm := p.open[0].confirm
+		err := confirm.Err() // nil as well while it is not known
+		if err == nil && !confirm.Done() {
+			return false
+		}
+		p.settle(codeOf(err))
 	}
-	return len(p.open) == 0
+	return true
 }
 
 // settle ends the first pledge with a code, 0 for success.

@@ -8,6 +8,7 @@ package kafka
 // that asks for behaviour that is not built (compaction, tiered storage) is refused.
 
 import (
+	"cmp"
 	"math"
 	"strconv"
 	"strings"
@@ -25,7 +26,8 @@ type topicSetting struct {
 	// synonym is the broker setting that gives the default.
 	synonym string
 	doc     string
-	// set and get are the engine's field; nil for a setting that is kept in Extra.
+	// set and get are the engine's field, get "" where it is zero, which is the default; nil for
+	// a setting that is kept in Extra.
 	set func(*broker.TopicConfig, int64)
 	get func(*broker.TopicConfig) string
 	// least and most bound numbers.
@@ -72,7 +74,7 @@ var topicSettings = []topicSetting{
 		synonym: "message.max.bytes", most: math.MaxInt32,
 		doc: "The largest record batch that is accepted, in bytes.",
 		set: func(c *broker.TopicConfig, v int64) { c.BatchBytes = int(max(v, 1)) },
-		get: func(c *broker.TopicConfig) string { return number64(int64(c.BatchBytes)) }},
+		get: func(c *broker.TopicConfig) string { return orUnset(int64(c.BatchBytes)) }},
 	{name: "message.timestamp.after.max.ms", kind: kmsg.ConfigTypeLong, def: "3600000",
 		synonym: "log.message.timestamp.after.max.ms", most: unlimited,
 		doc: "How far a record's time may lie ahead of the broker's clock, in milliseconds.",
@@ -102,8 +104,8 @@ var topicSettings = []topicSetting{
 	{name: "retention.bytes", kind: kmsg.ConfigTypeLong, def: "-1", synonym: "log.retention.bytes",
 		least: -1, most: unlimited,
 		doc: "How much of each partition is kept at least, in bytes; -1: no limit.",
-		set: func(c *broker.TopicConfig, v int64) { c.RetentionBytes = cmpOr(v, 1) },
-		get: func(c *broker.TopicConfig) string { return number64(c.RetentionBytes) }},
+		set: func(c *broker.TopicConfig, v int64) { c.RetentionBytes = notZero(v, 1) },
+		get: func(c *broker.TopicConfig) string { return orUnset(c.RetentionBytes) }},
 	{name: "retention.ms", kind: kmsg.ConfigTypeLong, def: "604800000", synonym: "log.retention.ms",
 		least: -1, most: unlimited,
 		doc: "How long records are kept at least, in milliseconds; -1: for ever.",
@@ -113,7 +115,7 @@ var topicSettings = []topicSetting{
 		least: 14, most: math.MaxInt32,
 		doc: "The size of the files of a partition, in bytes.",
 		set: func(c *broker.TopicConfig, v int64) { c.SegmentBytes = v },
-		get: func(c *broker.TopicConfig) string { return number64(c.SegmentBytes) }},
+		get: func(c *broker.TopicConfig) string { return orUnset(c.SegmentBytes) }},
 	kept("segment.index.bytes", kmsg.ConfigTypeInt, "10485760", "The index is the engine's affair."),
 	kept("segment.jitter.ms", kmsg.ConfigTypeLong, "0", "Segments end by size."),
 	kept("segment.ms", kmsg.ConfigTypeLong, "604800000", "Segments end by size."),
@@ -130,9 +132,17 @@ func kept(name string, kind kmsg.ConfigType, def, why string) topicSetting {
 
 func number64(v int64) string { return strconv.FormatInt(v, 10) }
 
-func cmpOr(v, zero int64) int64 {
+func orUnset(v int64) string {
 	if v == 0 {
-		return zero // the engine's 0 is its default
+		return ""
+	}
+	return number64(v)
+}
+
+// notZero is v, or instead where v is 0, which the engine takes for its default.
+func notZero(v, instead int64) int64 {
+	if v == 0 {
+		return instead
 	}
 	return v
 }
@@ -151,17 +161,21 @@ func duration(ms int64) time.Duration {
 }
 
 func millis(d time.Duration, forever int64) string {
-	if d == broker.Forever {
+	switch d {
+	case 0:
+		return ""
+	case broker.Forever:
 		return number64(forever)
+	default:
+		return number64(d.Milliseconds())
 	}
-	return number64(d.Milliseconds())
 }
 
 func timestampType(c *broker.TopicConfig) string {
 	if c.AppendTime {
 		return appendTime
 	}
-	return createTime
+	return ""
 }
 
 // parseTopicSettings turns the settings of a CreateTopics request into a configuration.
@@ -256,12 +270,8 @@ func (s *topicSetting) value(c, effective *broker.TopicConfig) (value string, se
 		}
 		return s.def, false
 	}
-	unset := s.get(&broker.TopicConfig{})
-	if v := s.get(c); v != unset {
+	if v := s.get(c); v != "" {
 		return v, true
 	}
-	if v := s.get(effective); v != unset {
-		return v, false
-	}
-	return s.def, false
+	return cmp.Or(s.get(effective), s.def), false
 }

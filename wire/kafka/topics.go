@@ -88,6 +88,9 @@ func (c *conn) plannedPartitions(in *kmsg.CreateTopicsRequestTopic) (int, error)
 	if len(in.ReplicaAssignment) > 0 {
 		return assignedPartitions(in)
 	}
+	if err := c.checkCount(in.NumPartitions); err != nil {
+		return 0, err
+	}
 	if in.ReplicationFactor == 0 || in.ReplicationFactor < -1 {
 		return 0, refusef(errInvalidReplication, "Replication factor must be larger than 0, "+
 			"or -1 to use the default value.")
@@ -101,6 +104,14 @@ func (c *conn) plannedPartitions(in *kmsg.CreateTopicsRequestTopic) (int, error)
 	default:
 		return int(in.NumPartitions), nil
 	}
+}
+
+// checkCount refuses more partitions than a topic may have.
+func (c *conn) checkCount(n int32) error {
+	if most := c.srv.broker.Limits().PartitionsPerTopic; int(n) > most {
+		return refusef(errInvalidPartitions, "A topic has at most %d partitions here.", most)
+	}
+	return nil
 }
 
 // assignedPartitions checks a manual assignment, which has to name node 1 for partitions 0
@@ -259,6 +270,9 @@ func (c *conn) planGrowth(in *kmsg.CreatePartitionsRequestTopic, times int) erro
 	if int(in.Count) <= t.Partitions() {
 		return refusef(errInvalidPartitions, "The topic %s currently has %d partition(s); %d "+
 			"would not be an increase.", in.Topic, t.Partitions(), in.Count)
+	}
+	if err := c.checkCount(in.Count); err != nil {
+		return err
 	}
 	if in.Assignment == nil {
 		return nil
