@@ -37,7 +37,8 @@ func (s *Server) lags(want func(topic string) bool) []Lag {
 		var row *Lag
 		for _, c := range s.cursorsIn(g, want) {
 			if row == nil || row.Topic != c.Topic {
-				rows = append(rows, Lag{Group: g.name, Topic: c.Topic, Members: len(g.live.Members)})
+				rows = append(rows,
+					Lag{Group: g.name, Topic: c.Topic, Members: len(g.live.Members)})
 				row = &rows[len(rows)-1]
 			}
 			row.Partitions++

@@ -82,8 +82,9 @@ var (
 	descPartitions  = describe("partitions", "Partitions of all topics.")
 	descTopicBytes  = describe("topic_bytes", "Bytes kept.", "topic")
 	descConnections = describe("connections", "Open connections.", "listener")
-	descLag         = describe("group_lag_records", "Records a group has not read yet.", "group", "topic")
-	descLagSeconds  = describe("group_lag_seconds",
+	descLag         = describe("group_lag_records",
+		"Records a group has not read yet.", "group", "topic")
+	descLagSeconds = describe("group_lag_seconds",
 		"Age of the oldest record a group has not read yet; -1 if unknown.", "group", "topic")
 	descMembers = describe("group_members", "Consumers in a group.", "group")
 
@@ -97,10 +98,13 @@ var (
 	descSegments    = describe("storage_segments", "Segment files there are.")
 	descOpenFiles   = describe("storage_open_files", "Segment files held open.")
 	descKeys        = describe("storage_keys", "Keys of the small durable state.")
-	descFree        = describe("storage_disk_free_bytes", "Bytes free on the data directory's disk.")
-	descTotal       = describe("storage_disk_total_bytes", "Size of the data directory's disk.")
-	descFull        = describe("storage_disk_full", "1 while producers are pushed back for lack of room.")
-	descFailed      = describe("storage_failed", "1 after a write or sync error: nothing more is accepted.")
+	descFree        = describe("storage_disk_free_bytes",
+		"Bytes free on the data directory's disk.")
+	descTotal = describe("storage_disk_total_bytes", "Size of the data directory's disk.")
+	descFull  = describe("storage_disk_full",
+		"1 while producers are pushed back for lack of room.")
+	descFailed = describe("storage_failed",
+		"1 after a write or sync error: nothing more is accepted.")
 )
 
 func describe(name, help string, labels ...string) *prometheus.Desc {

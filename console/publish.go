@@ -42,7 +42,8 @@ func (s *Server) checkPublish(doc Publish) error {
 		return invalid("no records")
 	case n > limit:
 		return &problem{status: http.StatusRequestEntityTooLarge, Problem: Problem{
-			Code: "too_large", Message: fmt.Sprintf("%d records in one request; the limit is %d", n, limit)}}
+			Code:    "too_large",
+			Message: fmt.Sprintf("%d records in one request; the limit is %d", n, limit)}}
 	}
 	return nil
 }

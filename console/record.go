@@ -47,7 +47,7 @@ func Bytes(text *string, raw []byte) []byte {
 // brokerRecord checks a document and turns it into a record.
 func brokerRecord(doc NewRecord, now time.Time) (broker.Record, error) {
 	if doc.Key != nil && doc.KeyBase64 != nil || doc.Value != nil && doc.ValueBase64 != nil {
-		return broker.Record{}, invalid("a record has a key (or value) as text or as base64, not both")
+		return broker.Record{}, invalid("a key or value is text or base64, not both")
 	}
 	rec := broker.Record{
 		Key:   Bytes(doc.Key, doc.KeyBase64),

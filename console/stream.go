@@ -34,7 +34,8 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		defer func() { <-s.streams }()
 	default:
 		writeProblem(w, problem{status: http.StatusServiceUnavailable, Problem: Problem{
-			Code: "busy", Message: fmt.Sprintf("%d record streams are open already", cap(s.streams))}})
+			Code:    "busy",
+			Message: fmt.Sprintf("%d record streams are open already", cap(s.streams))}})
 		return
 	}
 	ctx, cancel := s.untilClosing(r.Context())

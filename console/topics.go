@@ -77,7 +77,8 @@ func partitionRows(t *broker.Topic) []Partition {
 	for i := range rows {
 		p := t.Partition(i)
 		start, end := p.Bounds()
-		rows[i] = Partition{Partition: i, Start: int64(start), End: int64(end), Bytes: p.SizeBytes()}
+		rows[i] = Partition{
+			Partition: i, Start: int64(start), End: int64(end), Bytes: p.SizeBytes()}
 	}
 	return rows
 }

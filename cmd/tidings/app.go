@@ -53,8 +53,8 @@ func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "tidings",
 		Short: "A durable broker for Kafka clients, in one binary",
-		Long: "Tidings is a durable broker that Kafka clients connect to unchanged: one binary,\n" +
-			"and every acknowledged record is on disk.",
+		Long: `Tidings is a durable broker that Kafka clients connect to unchanged: one binary, and
+every acknowledged record is on disk.`,
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,

@@ -19,9 +19,9 @@ func (a *app) backupCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "backup DIR",
 		Short: "Copy all data into a new directory, while the broker runs",
-		Long: "Copy all data of the running broker into DIR, which must be empty or not exist, on the\n" +
-			"broker's machine. It goes on serving. With --data the data of a broker that does not\n" +
-			"run is copied. The copy is a data directory: tidings serve --data DIR uses it.",
+		Long: `Copy all data of the running broker into DIR, which must be empty or not exist, on
+the broker's machine. It goes on serving. With --data the data of a broker that does
+not run is copied. The copy is a data directory: tidings serve --data DIR uses it.`,
 		Example: "  tidings backup /backups/2026-01-31\n" +
 			"  tidings backup /backups/offline --data ./.tidings",
 		Args: between(1, 1),
@@ -36,7 +36,8 @@ func (a *app) backupCommand() *cobra.Command {
 			return a.backupOnline(cmd.Context(), dir)
 		},
 	}
-	cmd.Flags().StringVar(&data, "data", "", "copy the data in this directory, that no broker holds")
+	cmd.Flags().StringVar(&data, "data", "",
+		"copy the data in this directory, that no broker holds")
 	cmd.Flags().StringVar(&a.target.server, "server", "",
 		"admin API to speak to, host:port (default $TIDINGS_SERVER or 127.0.0.1:7070)")
 	a.addOutput(cmd)

@@ -51,12 +51,14 @@ func (a *app) benchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "bench [produce|consume|both]",
 		Short: "Make load and measure rate and latency",
-		Long: "Produce records as fast as they are acknowledged, then read them all (both, the default).\n" +
-			"The load goes through Kafka's protocol to the server, or any Kafka with --kafka. Without\n" +
-			"--topic a topic is made for it and deleted at the end.\n\n" +
-			"--embedded DIR measures the engine inside this process instead, on a new store in DIR:\n" +
-			"no network, one batch per record.\n\n" +
-			"Load and server share this machine's cores: compare, do not believe.",
+		Long: `Produce records as fast as they are acknowledged, then read them all (both, the
+default). The load goes through Kafka's protocol to the server, or any Kafka with
+--kafka. Without --topic a topic is made for it and deleted at the end.
+
+--embedded DIR measures the engine inside this process instead, on a new store in
+DIR: no network, one batch per record.
+
+Load and server share this machine's cores: compare, do not believe.`,
 		Example: "  tidings bench --records 1000000 --size 100\n" +
 			"  tidings bench produce --size 1000 --partitions 6 --in-flight 5000 -o json\n" +
 			"  tidings bench --embedded /tmp/b --partitions 1 --producers 1 --in-flight 1000\n" +
@@ -87,7 +89,8 @@ func (f *benchFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&f.linger, "linger", 0, "how long a producer waits to fill a batch")
 	fs.Var(&choice{&f.compression, compressions}, "compression", "none, gzip, snappy, lz4 or zstd")
 	fs.StringVar(&f.topic, "topic", "", "use this topic, and leave it")
-	fs.StringVar(&f.embedded, "embedded", "", "measure the engine in this process, in this new directory")
+	fs.StringVar(&f.embedded, "embedded", "",
+		"measure the engine in this process, in this new directory")
 	fs.DurationVar(&f.timeout, "timeout", 5*time.Minute, "give up after this time")
 	_ = cmd.RegisterFlagCompletionFunc("compression",
 		cobra.FixedCompletions(compressions, cobra.ShellCompDirectiveNoFileComp))
@@ -130,7 +133,8 @@ func (a *app) bench(ctx context.Context, f benchFlags) error {
 		err = firstError(err, a.writeBench(results))
 	}
 	if limited.Err() != nil && ctx.Err() == nil {
-		return &failure{exit: exitUnmet, code: "timeout", msg: "not finished in " + f.timeout.String()}
+		return &failure{exit: exitUnmet, code: "timeout",
+			msg: "not finished in " + f.timeout.String()}
 	}
 	return err
 }
@@ -188,11 +192,13 @@ var benchColumns = []column[benchResult]{
 	{title: "PHASE", show: func(r benchResult) string { return r.Phase }},
 	{title: "RECORDS", right: true, show: func(r benchResult) string { return count(r.Records) },
 		raw: func(r benchResult) string { return plain(r.Records) }},
-	{title: "SECONDS", right: true, show: func(r benchResult) string { return rawSeconds(r.Seconds) }},
+	{title: "SECONDS", right: true,
+		show: func(r benchResult) string { return rawSeconds(r.Seconds) }},
 	{title: "RECORDS/S", right: true, show: perSecond,
 		raw: func(r benchResult) string { return plain(int64(r.RecordsPerSecond)) }},
-	{title: "BYTES/S", right: true, show: func(r benchResult) string { return size(int64(r.BytesPerSecond)) },
-		raw: func(r benchResult) string { return plain(int64(r.BytesPerSecond)) }},
+	{title: "BYTES/S", right: true,
+		show: func(r benchResult) string { return size(int64(r.BytesPerSecond)) },
+		raw:  func(r benchResult) string { return plain(int64(r.BytesPerSecond)) }},
 	{title: "P50 MS", right: true, show: func(r benchResult) string { return millis(r.P50) }},
 	{title: "P90 MS", right: true, show: func(r benchResult) string { return millis(r.P90) }},
 	{title: "P99 MS", right: true, show: func(r benchResult) string { return millis(r.P99) }},

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"os"
-	"sync"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -40,25 +39,13 @@ func (a *app) benchEmbedded(ctx context.Context, f benchFlags) (results []benchR
 }
 
 func embeddedProduce(ctx context.Context, t *broker.Topic, f benchFlags) (benchResult, error) {
-	var wg sync.WaitGroup
 	var lat latencies
-	errs := make(chan error, f.producers)
-	start := time.Now()
-	for i := range f.producers {
-		n := f.records / int64(f.producers)
-		if int64(i) < f.records%int64(f.producers) {
-			n++
-		}
+	took, err := f.eachProducer(func(i int, n int64) error {
 		p := &embeddedProducer{t: t, f: f, lat: &lat, turn: i}
-		wg.Go(func() { errs <- p.run(ctx, n) })
-	}
-	wg.Wait()
-	took := time.Since(start)
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return benchResult{}, err
-		}
+		return p.run(ctx, n)
+	})
+	if err != nil {
+		return benchResult{}, err
 	}
 	done := lat.n.Load()
 	return lat.result("produce", done, done*int64(f.size), took), nil
@@ -109,7 +96,8 @@ func (p *embeddedProducer) append(ctx context.Context, n int64, sent chan<- onTh
 		p.turn++
 		at := time.Now()
 		var err error
-		raw, err = broker.EncodeBatch(raw[:0], broker.None, broker.Record{Value: values.next(at), Time: at})
+		rec := broker.Record{Value: values.next(at), Time: at}
+		raw, err = broker.EncodeBatch(raw[:0], broker.None, rec)
 		if err != nil {
 			return err
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -51,9 +50,20 @@ func (a *app) benchKafka(ctx context.Context, f benchFlags) (results []benchResu
 
 // benchProduce runs the producers, each with a client of its own.
 func (k *kafkaClient) benchProduce(ctx context.Context, f benchFlags) (benchResult, error) {
-	var wg sync.WaitGroup
-	var lat latencies
-	var failures atomic.Int64
+	load := &kafkaLoad{k: k, f: f}
+	took, err := f.eachProducer(func(_ int, n int64) error { return load.produce(ctx, n) })
+	if err != nil {
+		return benchResult{}, err
+	}
+	done := load.lat.n.Load()
+	r := load.lat.result("produce", done, done*int64(f.size), took)
+	r.Errors = load.failures.Load()
+	return r, nil
+}
+
+// eachProducer runs the producers at once, each with its share of the records,
+// and returns how long they took together.
+func (f benchFlags) eachProducer(run func(i int, n int64) error) (time.Duration, error) {
 	errs := make(chan error, f.producers)
 	start := time.Now()
 	for i := range f.producers {
@@ -61,60 +71,60 @@ func (k *kafkaClient) benchProduce(ctx context.Context, f benchFlags) (benchResu
 		if int64(i) < f.records%int64(f.producers) {
 			n++
 		}
-		wg.Go(func() { errs <- k.produceMany(ctx, f, n, &lat, &failures) })
+		go func() { errs <- run(i, n) }()
 	}
-	wg.Wait()
-	took := time.Since(start)
-	close(errs)
-	for err := range errs {
-		if err != nil {
-			return benchResult{}, err
-		}
+	var first error
+	for range f.producers {
+		first = firstError(first, <-errs)
 	}
-	done := lat.n.Load()
-	r := lat.result("produce", done, done*int64(f.size), took)
-	r.Errors = failures.Load()
-	return r, nil
+	return time.Since(start), first
 }
 
-func (k *kafkaClient) produceMany(
-	ctx context.Context, f benchFlags, n int64, lat *latencies, failures *atomic.Int64,
-) error {
-	codec, err := f.codec()
+// kafkaLoad is what the producers share.
+type kafkaLoad struct {
+	k        *kafkaClient
+	f        benchFlags
+	lat      latencies
+	failures atomic.Int64
+	firstErr atomic.Pointer[error]
+}
+
+func (l *kafkaLoad) produce(ctx context.Context, n int64) error {
+	codec, err := l.f.codec()
 	if err != nil {
 		return err
 	}
-	cl, err := k.open(
-		kgo.DefaultProduceTopic(f.topic), kgo.ProducerBatchCompression(codec),
-		kgo.ProducerLinger(f.linger), kgo.MaxBufferedRecords(f.inFlight),
+	cl, err := l.k.open(
+		kgo.DefaultProduceTopic(l.f.topic), kgo.ProducerBatchCompression(codec),
+		kgo.ProducerLinger(l.f.linger), kgo.MaxBufferedRecords(l.f.inFlight),
 		kgo.RecordPartitioner(kgo.RoundRobinPartitioner()))
 	if err != nil {
 		return err
 	}
 	defer cl.Close()
-	values := newValues(f.size)
-	var firstErr atomic.Pointer[error]
-	for range n {
+	values := newValues(l.f.size)
+	for i := int64(0); i < n && l.firstErr.Load() == nil; i++ {
 		sent := time.Now()
 		cl.Produce(ctx, &kgo.Record{Value: values.next(sent)}, func(_ *kgo.Record, err error) {
-			if err != nil {
-				failures.Add(1)
-				firstErr.CompareAndSwap(nil, &err)
-				return
-			}
-			lat.add(time.Since(sent))
+			l.acknowledged(sent, err)
 		})
-		if firstErr.Load() != nil {
-			break
-		}
 	}
 	if err := cl.Flush(ctx); err != nil {
 		return err
 	}
-	if err := firstErr.Load(); err != nil {
-		return k.fail(*err, "topic", f.topic)
+	if err := l.firstErr.Load(); err != nil {
+		return l.k.fail(*err, "topic", l.f.topic)
 	}
 	return nil
+}
+
+func (l *kafkaLoad) acknowledged(sent time.Time, err error) {
+	if err != nil {
+		l.failures.Add(1)
+		l.firstErr.CompareAndSwap(nil, &err)
+		return
+	}
+	l.lat.add(time.Since(sent))
 }
 
 func (f benchFlags) codec() (kgo.CompressionCodec, error) {
@@ -183,7 +193,8 @@ func (k *kafkaClient) benchConsume(ctx context.Context, f benchFlags) (benchResu
 	for got < want {
 		fetches := cl.PollFetches(ctx)
 		if ctx.Err() != nil {
-			return benchResult{}, fmt.Errorf("read %s of %s: %w", count(got), count(want), ctx.Err())
+			return benchResult{}, fmt.Errorf("read %s of %s: %w",
+				count(got), count(want), ctx.Err())
 		}
 		for _, e := range fetches.Errors() {
 			return benchResult{}, k.fail(e.Err, "topic", f.topic)

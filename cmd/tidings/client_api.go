@@ -35,7 +35,9 @@ func newAPIClient(addr string) *apiClient {
 		Transport: &http.Transport{
 			DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext,
 		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+		CheckRedirect: func(*http.Request, []*http.Request) error {
+			return http.ErrUseLastResponse
+		},
 	}}
 }
 
@@ -119,7 +121,7 @@ func (c *apiClient) Publish(
 
 // Backup is not part of client: no Kafka can do it.
 func (c *apiClient) Backup(ctx context.Context, dir string) (doc console.BackedUp, err error) {
-	req, err := c.request(ctx, http.MethodPost, "/backup", console.BackupTo{Dir: dir})
+	req, err := c.request(ctx, call{http.MethodPost, "/backup", console.BackupTo{Dir: dir}})
 	if err != nil {
 		return doc, err
 	}
@@ -156,22 +158,28 @@ func (c *apiClient) Kafka(ctx context.Context) ([]string, error) {
 }
 
 func (c *apiClient) get(ctx context.Context, path string, doc any) error {
-	return c.quick(ctx, http.MethodGet, path, nil, doc)
+	return c.quick(ctx, call{http.MethodGet, path, nil}, doc)
 }
 
 func (c *apiClient) post(ctx context.Context, path string, body, doc any) error {
-	return c.quick(ctx, http.MethodPost, path, body, doc)
+	return c.quick(ctx, call{http.MethodPost, path, body}, doc)
 }
 
 func (c *apiClient) delete(ctx context.Context, path string) error {
-	return c.quick(ctx, http.MethodDelete, path, struct{}{}, nil)
+	return c.quick(ctx, call{http.MethodDelete, path, struct{}{}}, nil)
 }
 
-// quick is a request that must answer within apiTimeout.
-func (c *apiClient) quick(ctx context.Context, method, path string, body, doc any) error {
+// call is one request: a path below /api/v1, and a document or nil.
+type call struct {
+	method, path string
+	body         any
+}
+
+// quick makes a call that must be answered within apiTimeout.
+func (c *apiClient) quick(ctx context.Context, what call, doc any) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, apiTimeout, errNoAnswer)
 	defer cancel()
-	req, err := c.request(ctx, method, path, body)
+	req, err := c.request(ctx, what)
 	if err != nil {
 		return err
 	}
@@ -180,23 +188,22 @@ func (c *apiClient) quick(ctx context.Context, method, path string, body, doc an
 
 var errNoAnswer = fmt.Errorf("no answer within %s", apiTimeout)
 
-func (c *apiClient) request(
-	ctx context.Context, method, path string, body any,
-) (*http.Request, error) {
+func (c *apiClient) request(ctx context.Context, what call) (*http.Request, error) {
 	var r io.Reader
-	if body != nil {
-		b, err := json.Marshal(body)
+	if what.body != nil {
+		b, err := json.Marshal(what.body)
 		if err != nil {
 			return nil, err
 		}
 		r = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.addr+"/api/v1"+path, r)
+	url := "http://" + c.addr + "/api/v1" + what.path
+	req, err := http.NewRequestWithContext(ctx, what.method, url, r)
 	if err != nil {
 		return nil, usage(fmt.Sprintf("%q is no server address", c.addr)).
 			hint("like this", "--server 127.0.0.1:7070")
 	}
-	if body != nil {
+	if what.body != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	return req, nil
@@ -237,7 +244,8 @@ func (c *apiClient) send(req *http.Request) (*http.Response, error) {
 
 // foreign says that something else than tidings answered.
 func (c *apiClient) foreign(err error) *failure {
-	return unreachable("tidings", c.addr, fmt.Errorf("what answers there is not tidings (%w)", err)).
+	why := fmt.Errorf("what answers there is not tidings (%s)", rootCause(err))
+	return unreachable("tidings", c.addr, why).
 		hint("other server", "--server host:port, or TIDINGS_SERVER").
 		hint("any Kafka", "--kafka host:port")
 }

@@ -17,7 +17,7 @@ func (c *apiClient) Read(
 	ctx context.Context, r readRequest, each func(console.Record) error,
 ) error {
 	path := "/topics/" + url.PathEscape(r.topic) + "/records?" + r.query().Encode()
-	req, err := c.request(ctx, http.MethodGet, path, nil)
+	req, err := c.request(ctx, call{http.MethodGet, path, nil})
 	if err != nil {
 		return err
 	}

@@ -237,7 +237,8 @@ func (c *kafkaClient) Reset(
 		if err != nil {
 			return plan, err
 		}
-		plan.Changes = append(plan.Changes, console.Change{Topic: cur.Topic, Partition: cur.Partition,
+		plan.Changes = append(plan.Changes, console.Change{
+			Topic: cur.Topic, Partition: cur.Partition,
 			From: cur.Offset, To: off, Lag: cur.End - max(off, cur.Start)})
 	}
 	if len(plan.Changes) == 0 {

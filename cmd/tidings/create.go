@@ -29,8 +29,8 @@ func (a *app) createCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "create NAME[:PARTITIONS]...",
 		Short: "Create topics, or add partitions to one",
-		Long: "Create topics. With --grow, topics that exist get more partitions instead; keys then\n" +
-			"map to other partitions than before.",
+		Long: `Create topics. With --grow, topics that exist get more partitions instead; keys then
+map to other partitions than before.`,
 		Example: "  tidings create orders:3 audit --retention 30d\n" +
 			"  tidings create orders:6 --grow\n" +
 			"  tidings create orders:3 --if-missing",
@@ -47,11 +47,15 @@ func (a *app) createCommand() *cobra.Command {
 
 func (f *topicFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.IntVarP(&f.partitions, "partitions", "p", 0, "partitions where NAME does not say (default the server's)")
-	fs.StringVar(&f.retention, "retention", "", "how long records are kept: 36h, 7d, forever (default 7d)")
-	fs.StringVar(&f.keep, "retention-size", "", "how much is kept per partition: 500MB, 10GB (default no limit)")
+	fs.IntVarP(&f.partitions, "partitions", "p", 0,
+		"partitions where NAME does not say (default the server's)")
+	fs.StringVar(&f.retention, "retention", "",
+		"how long records are kept: 36h, 7d, forever (default 7d)")
+	fs.StringVar(&f.keep, "retention-size", "",
+		"how much is kept per partition: 500MB, 10GB (default no limit)")
 	fs.StringVar(&f.batch, "max-batch", "", "largest batch accepted (default 1 MiB)")
-	fs.BoolVar(&f.appendTime, "append-time", false, "records get the broker's time, not the producer's")
+	fs.BoolVar(&f.appendTime, "append-time", false,
+		"records get the broker's time, not the producer's")
 	fs.BoolVar(&f.grow, "grow", false, "add partitions to topics that exist")
 	fs.BoolVar(&f.ifMissing, "if-missing", false, "leave topics that exist as they are")
 }

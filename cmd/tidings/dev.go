@@ -15,10 +15,11 @@ func (a *app) devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a broker for development in this directory",
-		Long: "Run a broker on this machine only, with its data in ./.tidings. Unknown topics are\n" +
-			"created when used, and groups do not wait for members. Ctrl-C stops it; the data stays.",
+		Long: `Run a broker on this machine only, with its data in ./.tidings. Unknown topics are
+created when used, and groups do not wait for members. Ctrl-C stops it; the data
+stays.`,
 		Example: "  tidings dev\n  tidings dev --topic orders:3 --topic audit\n" +
-			"  tidings dev --ports auto --data \"$(mktemp -d)\" --sync never    # throw-away, for tests",
+			"  tidings dev --ports auto --data \"$(mktemp -d)\" --sync never    # for tests",
 		Args:              between(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -38,9 +39,9 @@ func (a *app) serveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run a broker as configured",
-		Long: "Run a broker with a configuration file, environment (TIDINGS_*) and flags; later ones win.\n" +
-			"Nothing is created that was not asked for, and it listens on loopback unless told\n" +
-			"otherwise. SIGTERM drains and stops it.",
+		Long: `Run a broker with a configuration file, environment (TIDINGS_*) and flags; later
+ones win. Nothing is created that was not asked for, and it listens on loopback
+unless told otherwise. SIGTERM drains and stops it.`,
 		Example: "  tidings serve -c tidings.yaml\n" +
 			"  tidings serve --data /var/lib/tidings --topic orders:3\n" +
 			"  TIDINGS_DATA=/data tidings serve --kafka 0.0.0.0:9092 --allow-remote",

@@ -46,10 +46,10 @@ func (a *app) doctorCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "doctor",
 		Short: "Check data, disk, limits and ports",
-		Long: "Check whether a broker can run here, and how well: the data directory (every checksum,\n" +
-			"if no broker holds it), the disk and how long a durable write takes, the limit of open\n" +
-			"files, the ports. Nothing is changed; the write test uses a file of its own, beside the\n" +
-			"data. Exit code 1 if a check failed.",
+		Long: `Check whether a broker can run here, and how well: the data directory (every
+checksum, if no broker holds it), the disk and how long a durable write takes, the
+limit of open files, the ports. Nothing is changed; the write test uses a file of
+its own, beside the data. Exit code 1 if a check failed.`,
 		Example:           "  tidings doctor\n  tidings doctor --data /var/lib/tidings -o json",
 		Args:              between(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -97,9 +97,8 @@ func (a *app) findingColumns() []column[finding] {
 	colours := map[string]style{"failed": red, "warning": yellow}
 	return []column[finding]{
 		{title: "CHECK", show: func(f finding) string { return f.Check }},
-		{title: "STATUS", show: func(f finding) string { return f.Status }, style: func(f finding) style {
-			return colours[f.Status]
-		}},
+		{title: "STATUS", show: func(f finding) string { return f.Status },
+			style: func(f finding) style { return colours[f.Status] }},
 		{title: "DETAIL", show: func(f finding) string { return f.Detail }},
 	}
 }
@@ -124,9 +123,9 @@ func checkFormat(data string) finding {
 			plural(int64(len(report.Damage)), "damage"), report.Damage[0]).
 			hint("tidings repair --data " + data)
 	}
-	return fine(check, "%s: format %d, %s, %s, %s, every checksum right", data, report.FormatVersion,
-		plural(int64(report.Logs), "log"), plural(int64(report.Frames), "journal frame"),
-		size(report.Bytes))
+	return fine(check, "%s: format %d, %s, %s, %s, every checksum right",
+		data, report.FormatVersion, plural(int64(report.Logs), "log"),
+		plural(int64(report.Frames), "journal frame"), size(report.Bytes))
 }
 
 // checkDisk opens a store of its own beside the data and measures durable writes.
@@ -194,7 +193,8 @@ func checkSpace(st storage.Stats) finding {
 	detail := fmt.Sprintf("%s free of %s", size(st.DiskFree), size(st.DiskTotal))
 	switch {
 	case st.Full:
-		return broken("disk space", "%s: producers would be pushed back", detail).hint("free some space")
+		return broken("disk space", "%s: producers would be pushed back", detail).
+			hint("free some space")
 	case st.DiskFree < 1e9:
 		return warning("disk space", "%s", detail).hint("less than 1 GB is soon used up")
 	}

@@ -56,7 +56,8 @@ func writeRecordTSV(w *bufio.Writer, r console.Record) {
 //	19:37:11.204  orders/0@0  key=o-1  {"id":"o-1"}
 func (a *app) writeRecordLine(w *bufio.Writer, r console.Record) {
 	s := a.term.out
-	fmt.Fprintf(w, "%s  %s/%d@%d", s.paint(dim, clock(r.Time, a.now())), r.Topic, r.Partition, r.Offset)
+	fmt.Fprintf(w, "%s  %s/%d@%d",
+		s.paint(dim, clock(r.Time, a.now())), r.Topic, r.Partition, r.Offset)
 	if !isNull(r.Key, r.KeyBase64) {
 		fmt.Fprintf(w, "  %s%s", s.paint(dim, "key="), printable(string(key(r))))
 	}
@@ -98,7 +99,8 @@ func parseFormat(format string) (func(*bufio.Writer, console.Record), error) {
 		if c == '\\' {
 			plainText, ok := escapes[format[i]]
 			if !ok {
-				return nil, usage(fmt.Sprintf(`-f: unknown escape \%c (there are \n \t \r \0 \\)`, format[i]))
+				return nil, usage(fmt.Sprintf(`-f: unknown escape \%c`, format[i])).
+					hint("there are", `\n \t \r \0 \\`)
 			}
 			text(plainText)
 			continue

@@ -22,10 +22,12 @@ func (a *app) lagCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "lag [GROUP]",
 		Short: "How far consumer groups are behind, in records and in time",
-		Long: "How far groups are behind, by topic: LAG in records, BEHIND the age of the oldest record\n" +
-			"not yet read. With --watch it is measured again and again, and TREND says which way\n" +
-			"it goes. For single partitions see: tidings show GROUP",
-		Example:           "  tidings lag\n  tidings lag billing --watch\n  tidings lag --topic orders -o json",
+		Long: `How far groups are behind, by topic: LAG in records, BEHIND the age of the oldest
+record not yet read. With --watch it is measured again and again, and TREND says
+which way it goes. For single partitions see: tidings show GROUP`,
+		Example: "  tidings lag\n" +
+			"  tidings lag billing --watch\n" +
+			"  tidings lag --topic orders -o json",
 		Args:              between(0, 1),
 		ValidArgsFunction: a.completeGroupArg,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -37,10 +39,13 @@ func (a *app) lagCommand() *cobra.Command {
 				return a.watchLag(ctx, c, group, f)
 			}
 			rows, err := c.Lag(ctx, group, f.topic)
-			if err == nil && len(rows) == 0 {
+			if err != nil {
+				return err
+			}
+			if len(rows) == 0 {
 				a.note("no group has a cursor there yet")
 			}
-			return errOr(err, func() error { return a.writeLag(rows, nil) })
+			return a.writeLag(rows, nil)
 		}),
 	}
 	fs := cmd.Flags()
@@ -51,13 +56,6 @@ func (a *app) lagCommand() *cobra.Command {
 	a.addTarget(cmd)
 	a.addOutput(cmd)
 	return cmd
-}
-
-func errOr(err error, then func() error) error {
-	if err != nil {
-		return err
-	}
-	return then()
 }
 
 func (a *app) writeLag(rows []console.Lag, before map[lagKey]int64) error {
@@ -76,8 +74,9 @@ var lagColumns = []column[console.Lag]{
 	{title: "MEMBERS", right: true, show: func(l console.Lag) string { return plain(l.Members) }},
 	{title: "LAG", right: true, show: func(l console.Lag) string { return count(l.Lag) },
 		raw: func(l console.Lag) string { return plain(l.Lag) }},
-	{title: "BEHIND", right: true, show: func(l console.Lag) string { return seconds(l.LagSeconds) },
-		raw: func(l console.Lag) string { return rawSeconds(l.LagSeconds) }},
+	{title: "BEHIND", right: true,
+		show: func(l console.Lag) string { return seconds(l.LagSeconds) },
+		raw:  func(l console.Lag) string { return rawSeconds(l.LagSeconds) }},
 }
 
 func (a *app) lagColumnsWithTrend(before map[lagKey]int64) []column[console.Lag] {

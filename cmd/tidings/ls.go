@@ -13,10 +13,13 @@ func (a *app) lsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls [topics|groups]",
 		Short: "List topics, or consumer groups",
-		Long: "List topics (the default) or consumer groups. GROUPS is how many groups read a\n" +
-			"topic, LAG how many records the one furthest behind has not read.",
-		Example: "  tidings ls\n  tidings ls groups\n  tidings ls -q\n  tidings ls --kafka broker:9092",
-		Args:    oneOf("topics", "groups"),
+		Long: `List topics (the default) or consumer groups. GROUPS is how many groups read a
+topic, LAG how many records the one furthest behind has not read.`,
+		Example: "  tidings ls\n" +
+			"  tidings ls groups\n" +
+			"  tidings ls -q\n" +
+			"  tidings ls --kafka broker:9092",
+		Args: oneOf("topics", "groups"),
 		ValidArgsFunction: cobra.FixedCompletions(
 			[]string{"topics", "groups"}, cobra.ShellCompDirectiveNoFileComp),
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -37,7 +40,8 @@ func (a *app) lsTopics(ctx context.Context, c client) error {
 		return err
 	}
 	if len(rows) == 0 {
-		a.note("no topics yet. Make one:  tidings create orders:3   or just   tidings pub orders 'hello'")
+		a.note("no topics yet. Make one:  tidings create orders:3" +
+			"   or just   tidings pub orders 'hello'")
 	}
 	return render(a, listing[console.Topic]{
 		columns: topicColumns, rows: rows, doc: console.Topics{Topics: notNil(rows)},
@@ -47,13 +51,15 @@ func (a *app) lsTopics(ctx context.Context, c client) error {
 
 var topicColumns = []column[console.Topic]{
 	{title: "NAME", show: func(t console.Topic) string { return t.Name }},
-	{title: "PARTITIONS", right: true, show: func(t console.Topic) string { return plain(t.Partitions) }},
+	{title: "PARTITIONS", right: true,
+		show: func(t console.Topic) string { return plain(t.Partitions) }},
 	{title: "RECORDS", right: true, show: func(t console.Topic) string { return count(t.Records) },
 		raw: func(t console.Topic) string { return plain(t.Records) }},
 	{title: "SIZE", right: true, show: func(t console.Topic) string { return size(t.Bytes) },
 		raw: func(t console.Topic) string { return plain(t.Bytes) }},
-	{title: "GROUPS", right: true, show: func(t console.Topic) string { return count(int64(t.Groups)) },
-		raw: func(t console.Topic) string { return plain(t.Groups) }},
+	{title: "GROUPS", right: true,
+		show: func(t console.Topic) string { return count(int64(t.Groups)) },
+		raw:  func(t console.Topic) string { return plain(t.Groups) }},
 	{title: "LAG", right: true, show: func(t console.Topic) string {
 		if t.Groups <= 0 {
 			return "-"
@@ -83,8 +89,9 @@ var groupColumns = []column[console.Group]{
 	{title: "TOPICS", right: true, show: func(g console.Group) string { return plain(g.Topics) }},
 	{title: "LAG", right: true, show: func(g console.Group) string { return count(g.Lag) },
 		raw: func(g console.Group) string { return plain(g.Lag) }},
-	{title: "BEHIND", right: true, show: func(g console.Group) string { return seconds(g.LagSeconds) },
-		raw: func(g console.Group) string { return rawSeconds(g.LagSeconds) }},
+	{title: "BEHIND", right: true,
+		show: func(g console.Group) string { return seconds(g.LagSeconds) },
+		raw:  func(g console.Group) string { return rawSeconds(g.LagSeconds) }},
 }
 
 // with wraps a command that speaks to a server.

@@ -27,7 +27,8 @@ func main() {
 	a := &app{
 		in: os.Stdin, out: os.Stdout, errOut: os.Stderr,
 		env: os.Getenv, now: time.Now, started: started,
-		term: terminalOf(os.Getenv, isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)),
+		term: terminalOf(os.Getenv,
+			isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)),
 	}
 	os.Exit(a.run(ctx, os.Args[1:]))
 }

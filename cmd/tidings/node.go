@@ -135,7 +135,8 @@ func (n *node) listenAdmin(context.Context) (err error) {
 		Addr: n.s.Admin.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.Admin.Hosts,
 		Version: buildVersion(), Data: n.s.dataPath(), Sync: n.s.Sync,
 		AutoCreate: n.s.Kafka.AutoCreate, Partitions: n.s.Kafka.Partitions,
-		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners, Groups: kafkaGroups{n.kafka}, Backup: n.backup,
+		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
+		Groups: kafkaGroups{n.kafka}, Backup: n.backup,
 	})
 	return listenFailure(err, n.s.command, "admin", n.s.Admin.Listen)
 }

@@ -121,20 +121,21 @@ func writeTable[T any](w io.Writer, s stream, l listing[T]) {
 	}
 	fmt.Fprintln(w, s.paint(bold, tableLine(l.columns, width, titles)))
 	for r, row := range cells {
-		fmt.Fprintln(w, tableLine(l.columns, width, paintCells(s, l, r, row, width)))
+		for i, c := range l.columns {
+			if c.style != nil {
+				row[i] = s.paintCell(c.style(l.rows[r]), row[i], width[i])
+			}
+		}
+		fmt.Fprintln(w, tableLine(l.columns, width, row))
 	}
 }
 
-// paintCells colours the cells whose column says so.
-func paintCells[T any](s stream, l listing[T], r int, cells []string, width []int) []string {
-	for i, c := range l.columns {
-		if c.style == nil || c.style(l.rows[r]) == "" {
-			continue
-		}
-		pad := width[i] - utf8.RuneCountInString(cells[i])
-		cells[i] = s.paint(c.style(l.rows[r]), cells[i]) + strings.Repeat(" ", pad)
+// paintCell colours a cell and fills it up, since colour hides how wide it is.
+func (s stream) paintCell(st style, cell string, width int) string {
+	if st == "" {
+		return cell
 	}
-	return cells
+	return s.paint(st, cell) + strings.Repeat(" ", width-utf8.RuneCountInString(cell))
 }
 
 func tableLine[T any](columns []column[T], width []int, cells []string) string {
@@ -209,7 +210,8 @@ func size(n int64) string {
 	if f >= 100 {
 		digits = 0
 	}
-	return strconv.FormatFloat(f, 'f', digits, 64) + " " + []string{"kB", "MB", "GB", "TB", "PB"}[unit]
+	name := []string{"kB", "MB", "GB", "TB", "PB"}[unit]
+	return strconv.FormatFloat(f, 'f', digits, 64) + " " + name
 }
 
 // seconds writes an age: 0.4 s, 12 s, 3 min, 5 h, 2 d.

@@ -23,7 +23,8 @@ func listenFailure(err error, command, face, addr string) error {
 	_, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
 	return conflict("port %s is in use%s", port, describeHolder(portHolder(number), number)).
-		hint("use another", fmt.Sprintf("tidings %s --%s :%d      or all free ports: tidings %[1]s --ports auto",
+		hint("use another", fmt.Sprintf("tidings %s --%s :%d"+
+			"      or all free ports: tidings %[1]s --ports auto",
 			command, face, alternative(number)))
 }
 

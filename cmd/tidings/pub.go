@@ -28,10 +28,10 @@ func (a *app) pubCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "pub TOPIC [VALUE...]",
 		Short: "Publish records: arguments, files or standard input",
-		Long: "Publish each VALUE as one record; without any, what comes on standard input, a record\n" +
-			"per line. Each --file is one record. It returns when all is on the server's disk.\n" +
-			"For arguments and files the place of each record is written, for input only a summary\n" +
-			"(on standard error), unless -o asks for the places.",
+		Long: `Publish each VALUE as one record; without any, what comes on standard input, a
+record per line. Each --file is one record. It returns when all is on the server's
+disk. For arguments and files the place of each record is written, for input only a
+summary (on standard error), unless -o asks for the places.`,
 		Example: "  tidings pub orders 'hello'\n" +
 			"  tidings pub orders '{\"id\":\"o-1\"}' --key o-1 --header source=shop\n" +
 			"  tidings pub orders < lines.txt\n" +
@@ -53,14 +53,20 @@ func (a *app) pubCommand() *cobra.Command {
 
 func (f *pubFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVarP(&f.key, "key", "k", "", "key of every record: equal keys, one partition, in order")
-	fs.StringVarP(&f.keySep, "key-separator", "K", "", "key and value stand in each line, separated by this")
-	fs.StringArrayVarP(&f.headers, "header", "H", nil, "header of every record, NAME=VALUE; repeatable")
-	fs.StringArrayVarP(&f.files, "file", "F", nil, "publish a file's content as one record; repeatable")
+	fs.StringVarP(&f.key, "key", "k", "",
+		"key of every record: equal keys, one partition, in order")
+	fs.StringVarP(&f.keySep, "key-separator", "K", "",
+		"key and value stand in each line, separated by this")
+	fs.StringArrayVarP(&f.headers, "header", "H", nil,
+		"header of every record, NAME=VALUE; repeatable")
+	fs.StringArrayVarP(&f.files, "file", "F", nil,
+		"publish a file's content as one record; repeatable")
 	fs.VarP(&choice{&f.input, inputs}, "input", "i",
 		"what standard input holds: lines, jsonl (as sub -o jsonl writes) or one (record)")
-	fs.IntVarP(&f.partition, "partition", "p", -1, "partition (default: the key's; without key any)")
-	fs.BoolVar(&f.null, "null", false, "publish one record with a null value: a tombstone for --key")
+	fs.IntVarP(&f.partition, "partition", "p", -1,
+		"partition (default: the key's; without key any)")
+	fs.BoolVar(&f.null, "null", false,
+		"publish one record with a null value: a tombstone for --key")
 	_ = cmd.RegisterFlagCompletionFunc("input",
 		cobra.FixedCompletions(inputs, cobra.ShellCompDirectiveNoFileComp))
 }

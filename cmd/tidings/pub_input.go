@@ -82,7 +82,8 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 }
 
 func tooLong(what string) error {
-	return fmt.Errorf("%s is longer than %s, the most one record may have", what, size(maxInputRecord))
+	return fmt.Errorf("%s is longer than %s, the most one record may have",
+		what, size(maxInputRecord))
 }
 
 // record makes a record of a value with what the flags say of all records.
@@ -135,7 +136,7 @@ func (f pubFlags) complete(rec *console.NewRecord) error {
 func readFile(name string) ([]byte, error) {
 	file, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, &failure{exit: exitNotFound, code: "not_found", msg: "no file named " + quote(name)}
+		return nil, notFound("file", name)
 	}
 	if err != nil {
 		return nil, err

@@ -17,9 +17,10 @@ func (a *app) repairCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "repair",
 		Short: "Check damaged data, and with --yes make it usable again",
-		Long: "Read and check everything in a data directory that no broker holds. Without --yes nothing\n" +
-			"is changed. With --yes, what can be rebuilt is rebuilt. Where acknowledged records are\n" +
-			"damaged that needs --accept-loss as well: the damaged bytes are put aside, never deleted.",
+		Long: `Read and check everything in a data directory that no broker holds. Without --yes
+nothing is changed. With --yes, what can be rebuilt is rebuilt. Where acknowledged
+records are damaged that needs --accept-loss as well: the damaged bytes are put
+aside, never deleted.`,
 		Example: "  tidings repair                           # only looks\n" +
 			"  tidings repair --data /var/lib/tidings --yes --accept-loss",
 		Args:              between(0, 0),
@@ -57,7 +58,8 @@ func (a *app) inspect(data string) error {
 		a.note("nothing to repair")
 		return nil
 	}
-	return failed("%s in %s; nothing was changed", plural(int64(len(report.Damage)), "damage"), data).
+	damage := plural(int64(len(report.Damage)), "damage")
+	return failed("%s in %s; nothing was changed", damage, data).
 		hint("repair", "tidings repair --data "+data+" --yes").
 		hint("and give up what cannot be read", "--accept-loss")
 }
@@ -71,7 +73,8 @@ func (a *app) repair(data string, o storage.RepairOptions) error {
 	}
 	if errors.Is(err, storage.ErrDamaged) && !o.AcceptLoss {
 		return failed("%s", err).
-			hint("give up what cannot be read", "tidings repair --data "+data+" --yes --accept-loss")
+			hint("give up what cannot be read",
+				"tidings repair --data "+data+" --yes --accept-loss")
 	}
 	if err != nil {
 		return storeFailure(err, data)

@@ -13,10 +13,13 @@ func (a *app) resetCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset GROUP [TOPIC] --to POSITION",
 		Short: "Move a group's cursors: shows what would change, --yes does it",
-		Long: "Move a group's cursors, in one topic or in all that it reads. Nothing changes without\n" +
-			"--yes. The group must have no members then: they would go on from where they are.\n\n" +
-			"--to takes: start, end, an offset (17), -10 (that many before the end, in each partition),\n" +
-			"an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z, \"2026-01-31 09:00\").",
+		Long: `Move a group's cursors, in one topic or in all that it reads. Nothing changes
+without --yes. The group must have no members then: they would go on from where they
+are.
+
+--to takes: start, end, an offset (17), -10 (that many before the end, in each
+partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z, "2026-01-31
+09:00").`,
 		Example: "  tidings reset billing orders --to -1h          # only shows it\n" +
 			"  tidings reset billing orders --to -1h --yes\n" +
 			"  tidings reset billing --to start --yes",

@@ -12,8 +12,8 @@ func (a *app) rmCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "rm NAME...",
 		Short: "Delete topics or consumer groups",
-		Long: "Delete topics with all their records, or groups with their cursors. What is not empty\n" +
-			"needs --yes. A name that both have is written topic:NAME or group:NAME.",
+		Long: `Delete topics with all their records, or groups with their cursors. What is not
+empty needs --yes. A name that both have is written topic:NAME or group:NAME.`,
 		Example:           "  tidings rm orders --yes\n  tidings rm group:billing",
 		Args:              between(1, -1),
 		ValidArgsFunction: a.completeNames,

@@ -3,11 +3,8 @@ package main
 import (
 	"runtime"
 	"runtime/debug"
+	"runtime/metrics"
 )
-
-// gcPercent keeps the garbage collector's overhead of memory small: the live
-// heap of a broker is its buffers, a few tens of megabytes that do not grow with the load.
-const gcPercent = 50
 
 // tuneRuntime sets what a broker wants of Go's runtime, where the environment
 // does not say otherwise.
@@ -20,6 +17,32 @@ func tuneRuntime(env func(string) string) {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	if env("GOGC") == "" && env("GOMEMLIMIT") == "" {
-		debug.SetGCPercent(gcPercent)
+		keepSmall(&heap{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}})
 	}
+}
+
+// smallHeap is the memory limit that is aimed at, in bytes. With the pages of
+// the program itself it keeps a broker under full load at 64 MB.
+const smallHeap = 48 << 20
+
+// heap sets Go's memory limit after every collection. A broker's memory is
+// buffers that come and go with the load; with GOGC=100 alone the garbage among
+// them trebles the process (measured 174 MB for 64 MB at 1 kB records, for 10 % more throughput).
+// A fixed limit would make the collector spin once a large store needs more for
+// good, so the limit stays a third above what was alive.
+type heap struct{ sample []metrics.Sample }
+
+func (h *heap) limit() int64 {
+	metrics.Read(h.sample)
+	return limitFor(int64(h.sample[0].Value.Uint64()))
+}
+
+func limitFor(live int64) int64 { return max(smallHeap, live+live/3) }
+
+// keepSmall adjusts the limit now and after each collection: the finalizer of
+// an object that nobody holds runs then, and arms the next. An idle broker does nothing.
+func keepSmall(h *heap) {
+	debug.SetMemoryLimit(h.limit())
+	type canary struct{ self *heap }
+	runtime.SetFinalizer(&canary{h}, func(c *canary) { keepSmall(c.self) })
 }

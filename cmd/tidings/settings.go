@@ -91,7 +91,8 @@ func serveDefaults() settings {
 	return settings{
 		command: "serve",
 		Data:    "./data", Sync: "always", SyncInterval: 100 * time.Millisecond,
-		Kafka: kafkaSettings{Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
+		Kafka: kafkaSettings{
+			Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
 		Admin: adminSettings{Listen: "127.0.0.1:7070"},
 		Log:   "info", Drain: 10 * time.Second,
 	}
@@ -169,25 +170,31 @@ func parsed[T any](
 var settingTable = []setting{
 	{"data", "TIDINGS_DATA", "data directory",
 		text(func(s *settings) *string { return &s.Data })},
-	{"sync", "TIDINGS_SYNC", "when an acknowledged record is on disk: always, interval (soon) or never (when the system likes)",
+	{"sync", "TIDINGS_SYNC",
+		"acknowledged means on disk: always, interval (soon) or never (when the system likes)",
 		text(func(s *settings) *string { return &s.Sync })},
 	{"sync-interval", "TIDINGS_SYNC_INTERVAL", "how soon, for --sync interval",
 		parsed(func(s *settings) *time.Duration { return &s.SyncInterval }, time.ParseDuration)},
 	{"kafka", "TIDINGS_KAFKA_LISTEN", "address for Kafka clients, host:port or :port",
 		text(func(s *settings) *string { return &s.Kafka.Listen })},
-	{"advertise", "TIDINGS_KAFKA_ADVERTISE", "address told to Kafka clients (default: the one they dialled)",
+	{"advertise", "TIDINGS_KAFKA_ADVERTISE",
+		"address told to Kafka clients (default: the one they dialled)",
 		text(func(s *settings) *string { return &s.Kafka.Advertise })},
-	{"auto-create", "TIDINGS_KAFKA_AUTO_CREATE", "unknown topics are created when used",
+	{"auto-create", "TIDINGS_KAFKA_AUTO_CREATE",
+		"unknown topics are created when used",
 		parsed(func(s *settings) *bool { return &s.Kafka.AutoCreate }, strconv.ParseBool)},
 	{"partitions", "TIDINGS_KAFKA_PARTITIONS", "partitions of a topic that does not say",
 		parsed(func(s *settings) *int { return &s.Kafka.Partitions }, strconv.Atoi)},
-	{"rebalance-delay", "TIDINGS_KAFKA_REBALANCE_DELAY", "how long a new group waits for more members",
-		parsed(func(s *settings) *time.Duration { return &s.Kafka.RebalanceDelay }, time.ParseDuration)},
+	{"rebalance-delay", "TIDINGS_KAFKA_REBALANCE_DELAY",
+		"how long a new group waits for more members",
+		parsed(func(s *settings) *time.Duration { return &s.Kafka.RebalanceDelay },
+			time.ParseDuration)},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
 		text(func(s *settings) *string { return &s.Admin.Listen })},
 	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
 		list(func(s *settings) *[]string { return &s.Admin.Hosts })},
-	{"allow-remote", "TIDINGS_ALLOW_REMOTE", "listen beyond loopback although there are no passwords",
+	{"allow-remote", "TIDINGS_ALLOW_REMOTE",
+		"listen beyond loopback although there are no passwords",
 		parsed(func(s *settings) *bool { return &s.AllowRemote }, strconv.ParseBool)},
 	{"log", "TIDINGS_LOG", "what is logged: debug, info, warn or error",
 		text(func(s *settings) *string { return &s.Log })},
@@ -297,7 +304,8 @@ func (s *settings) checkRemote() error {
 		if s.AllowRemote || host == "localhost" || ip != nil && ip.IsLoopback() {
 			continue
 		}
-		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords", l.face, l.addr)).
+		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords",
+			l.face, l.addr)).
 			hint("meant", "--allow-remote, or allow-remote: true").
 			hint("not meant", "listen on 127.0.0.1")
 	}

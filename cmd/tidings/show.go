@@ -15,9 +15,9 @@ func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
 		Short: "Show one topic or consumer group in detail",
-		Long: "Show a topic: settings, partitions, the groups that read it. Or a group: members and\n" +
-			"cursors. A name that both have is written topic:NAME or group:NAME.\n" +
-			"Piped, only the rows are written: partitions of a topic, cursors of a group.",
+		Long: `Show a topic: settings, partitions, the groups that read it. Or a group: members and
+cursors. A name that both have is written topic:NAME or group:NAME. Piped, only the
+rows are written: partitions of a topic, cursors of a group.`,
 		Example:           "  tidings show orders\n  tidings show group:billing -o json",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeNames,
@@ -120,8 +120,8 @@ func (a *app) showTopic(t console.TopicDetail) error {
 
 func (a *app) topicHead(t console.TopicDetail) {
 	sep := a.term.glyph(" · ", ", ")
-	fmt.Fprintf(a.out, "%s  %s%s%s%s%s\n", a.term.out.paint(bold, "topic "+t.Name),
-		plural(int64(t.Partitions), "partition"), sep, plural(t.Records, "record"), sep, size(t.Bytes))
+	fmt.Fprintf(a.out, "%s  %s\n", a.term.out.paint(bold, "topic "+t.Name), strings.Join([]string{
+		plural(int64(t.Partitions), "partition"), plural(t.Records, "record"), size(t.Bytes)}, sep))
 	fmt.Fprintf(a.out, "  kept      %s%s\n", retention(t.Config), appendTime(t.Config, sep))
 	fmt.Fprintf(a.out, "  batches   up to %s\n", size(int64(t.Config.BatchBytes)))
 	if !t.Created.IsZero() {
@@ -203,8 +203,9 @@ var cursorColumns = []column[console.Cursor]{
 	{title: "END", right: true, show: func(c console.Cursor) string { return plain(c.End) }},
 	{title: "LAG", right: true, show: func(c console.Cursor) string { return count(c.Lag) },
 		raw: func(c console.Cursor) string { return plain(c.Lag) }},
-	{title: "BEHIND", right: true, show: func(c console.Cursor) string { return seconds(c.LagSeconds) },
-		raw: func(c console.Cursor) string { return rawSeconds(c.LagSeconds) }},
+	{title: "BEHIND", right: true,
+		show: func(c console.Cursor) string { return seconds(c.LagSeconds) },
+		raw:  func(c console.Cursor) string { return rawSeconds(c.LagSeconds) }},
 	{title: "COMMITTED", show: func(c console.Cursor) string { return stamp(c.Committed) },
 		raw: func(c console.Cursor) string { return rawTime(c.Committed) }},
 	{title: "MEMBER", show: func(c console.Cursor) string { return c.Member }},

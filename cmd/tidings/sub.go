@@ -14,6 +14,7 @@ import (
 
 // subFlags say what to read, until when, and how to write it.
 type subFlags struct {
+	topic      string
 	from       string
 	group      string
 	partitions []int
@@ -29,21 +30,23 @@ func (a *app) subCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "sub TOPIC",
 		Short: "Read records, and those to come",
-		Long: `Read a topic from a place on and follow it until Ctrl-C. Nothing is consumed: reading moves
-no group's cursor, unless --group makes this a member of one.
+		Long: `Read a topic from a place on and follow it until Ctrl-C. Nothing is consumed:
+reading moves no group's cursor, unless --group makes this a member of one.
 
---from takes: end (default), start, an offset (17), -10 (that many before the end, in each
-partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z, "2026-01-31 09:00").
+--from takes: end (default), start, an offset (17), -10 (that many before the end,
+in each partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z,
+"2026-01-31 09:00").
 
 -f formats each record: %t topic  %p partition  %o offset  %k key  %v value  %h headers
 %d time  %T time in ms  %S size of the value  %% percent  \n \t \\   e.g. -f '%k=%v\n'
 
-Piped, a record is a line of time, topic, partition, offset, key and value, tab-separated,
-with \t \n \r \\ inside them escaped; -q writes values only, -o jsonl documents.`,
+Piped, a record is a line of time, topic, partition, offset, key and value,
+tab-separated, with \t \n \r \\ inside them escaped; -q writes values only, -o jsonl
+documents.`,
 		Example: "  tidings sub orders --from start\n" +
 			"  tidings sub orders --from -5m -e -o jsonl | jq .value\n" +
 			"  tidings sub orders --group billing\n" +
-			"  tidings sub orders --from start --expect 10 --timeout 5s   # for CI: exit 6 if fewer come",
+			"  tidings sub orders --from start --expect 10 --timeout 5s   # or exit 6",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeTopics,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -62,14 +65,17 @@ with \t \n \r \\ inside them escaped; -q writes values only, -o jsonl documents.
 
 func (f *subFlags) add(cmd *cobra.Command) {
 	fs := cmd.Flags()
-	fs.StringVar(&f.from, "from", "", "where to start (default end; with --group where the group is, else start)")
+	fs.StringVar(&f.from, "from", "",
+		"where to start (default end; with --group where the group is, else start)")
 	fs.StringVarP(&f.group, "group", "g", "", "read as a member of this consumer group, and commit")
 	fs.IntSliceVarP(&f.partitions, "partition", "p", nil, "only these partitions")
 	fs.StringVarP(&f.format, "format", "f", "", "write each record like this")
 	fs.Int64VarP(&f.limit, "count", "n", 0, "end after this many records")
-	fs.Int64Var(&f.expect, "expect", 0, "end after this many records, or fail at --timeout (default 10s)")
+	fs.Int64Var(&f.expect, "expect", 0,
+		"end after this many records, or fail at --timeout (default 10s)")
 	fs.DurationVar(&f.timeout, "timeout", 0, "end after this time")
-	fs.BoolVarP(&f.exitAtEnd, "exit-at-end", "e", false, "end when all records there are now have been read")
+	fs.BoolVarP(&f.exitAtEnd, "exit-at-end", "e", false,
+		"end when all records there are now have been read")
 }
 
 func (f *subFlags) check(a *app) error {
@@ -119,7 +125,8 @@ func (a *app) sub(ctx context.Context, c client, topic string, f subFlags) error
 	defer cancel()
 	out := newFlusher(a.out)
 	got := int64(0)
-	err = a.receive(timed, c, topic, f, func(rec console.Record) error {
+	f.topic = topic
+	err = a.receive(timed, c, f, func(rec console.Record) error {
 		out.write(func(w *bufio.Writer) { write(w, rec) })
 		if got++; got == f.limit {
 			return errEnough
@@ -136,11 +143,11 @@ var errTimeUp = errors.New("time is up")
 
 // receive reads as a member of a group, or on its own.
 func (a *app) receive(
-	ctx context.Context, c client, topic string, f subFlags, each func(console.Record) error,
+	ctx context.Context, c client, f subFlags, each func(console.Record) error,
 ) error {
 	if f.group == "" {
 		return c.Read(ctx, readRequest{
-			topic: topic, from: f.from, partitions: f.partitions,
+			topic: f.topic, from: f.from, partitions: f.partitions,
 			follow: !f.exitAtEnd, limit: f.limit, skipped: a.noteSkipped,
 		}, each)
 	}
@@ -149,7 +156,7 @@ func (a *app) receive(
 		return err
 	}
 	defer k.Close()
-	return k.join(ctx, joinRequest{group: f.group, topic: topic, from: f.from}, each)
+	return k.join(ctx, joinRequest{group: f.group, topic: f.topic, from: f.from}, each)
 }
 
 // kafkaOf reaches the same server by Kafka's protocol, which is where groups
@@ -183,7 +190,8 @@ func (f subFlags) verdict(ctx context.Context, got int64, err error) error {
 		unmet := &failure{exit: exitUnmet, code: "unmet", msg: fmt.Sprintf(
 			"expected %s, got %s (%s)", plural(f.expect, "record"), count(got), why)}
 		if f.from == "end" {
-			unmet = unmet.hint("hint", "only new records count; for those there already add --from start")
+			unmet = unmet.hint("hint",
+				"only new records count; for those there already add --from start")
 		}
 		return unmet
 	}
