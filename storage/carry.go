@@ -74,7 +74,7 @@ func (s *Store) queueCarry(batches []*batchData) Seq {
 		f.bytes += len(d.buf)
 		s.pending.Add(int64(len(d.buf)))
 	}
-	poke(s.wake)
+	send(s.wake)
 	return s.lastSeq
 }
 

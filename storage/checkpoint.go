@@ -75,7 +75,8 @@ func (s *Store) checkpoint(carry bool) error {
 	}
 	s.counts.checkpoints.Add(1)
 	s.journal.release(c.seq)
-	return s.deleteSegments(c.gone)
+	s.deleteSegments(c.gone)
+	return nil
 }
 
 // cut takes the durable sequence and what changed up to it.
@@ -258,14 +259,14 @@ func (s *Store) uncut(c *cut, err error) error {
 	return err
 }
 
-func (s *Store) deleteSegments(gone []*segment) error {
+// deleteSegments deletes files that nothing refers to. One that cannot be
+// deleted now, because a reader has it open on a system where that matters, is
+// swept away by the next Open.
+func (s *Store) deleteSegments(gone []*segment) {
 	for _, g := range gone {
-		if err := s.files.remove(g.indexName()); err != nil {
-			return err
-		}
-		if err := s.files.remove(g.name); err != nil {
-			return err
+		err := errors.Join(s.files.remove(g.indexName()), s.files.remove(g.name))
+		if err != nil {
+			s.cfg.Logger.Warn("a segment file stays until the next start", "err", err)
 		}
 	}
-	return nil
 }

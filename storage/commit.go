@@ -173,8 +173,8 @@ func (s *Store) awaitRoom(room func() bool) error {
 			}
 			continue
 		}
-		poke(s.stallWake)
-		poke(s.flushWake)
+		send(s.stallWake)
+		send(s.flushWake)
 		select {
 		case <-s.roomMade:
 		case <-s.failed:
@@ -205,7 +205,7 @@ func (s *Store) publish(f *frame, exts []*extent) {
 	}
 	s.waiters.wake(f.seq)
 	if s.wantsFlush() {
-		poke(s.flushWake)
+		send(s.flushWake)
 	}
 }
 

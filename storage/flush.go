@@ -29,7 +29,7 @@ func (s *Store) flushLoop() {
 		case <-tick.C: // a full disk is tried again here
 			s.checkSpace()
 			err = s.flushRound()
-			poke(s.roomMade)
+			send(s.roomMade)
 		case <-sync.C:
 			err = s.journal.sync()
 		case <-s.failed:
@@ -67,10 +67,10 @@ func (s *Store) flushRound() error {
 	case s.cfg.manual:
 		err = errors.Join(err, s.checkpoint(true))
 	default:
-		poke(s.ckptWake)
+		send(s.ckptWake)
 	}
 	if err == nil || s.room() > before {
-		poke(s.roomMade)
+		send(s.roomMade)
 	}
 	return s.tolerate(err)
 }
@@ -107,7 +107,7 @@ func (s *Store) checkpointLoop() {
 			_ = s.poison(err)
 			return
 		}
-		poke(s.roomMade)
+		send(s.roomMade)
 	}
 }
 

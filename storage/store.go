@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"iter"
 	"slices"
 	"sync"
@@ -39,7 +40,7 @@ type (
 type Store struct {
 	fs   vfs.FS
 	cfg  Config
-	lock interface{ Close() error }
+	lock io.Closer
 
 	// mu guards the queue of frames and every log's end: the whole of what
 	// Submit changes. It is never held while waiting.
@@ -50,7 +51,7 @@ type Store struct {
 
 	// state guards what is durable: the committer writes it, once per frame.
 	// Order: state, then a log's mu.
-	state stateLock
+	state sync.RWMutex
 	keys  map[string][]byte
 	logs  map[LogID]*Log
 	sets  map[SetID]*Set
@@ -88,8 +89,6 @@ type Store struct {
 	failure    atomic.Pointer[error]
 	goroutines sync.WaitGroup
 }
-
-type stateLock = sync.RWMutex
 
 // dirtyState is what the next checkpoint must write.
 type dirtyState struct {
@@ -326,18 +325,8 @@ func (s *Store) Await(ctx context.Context, q Seq) error {
 // has failed or closed (then Durable() < q). Give ch a capacity of 1.
 func (s *Store) Notify(ch chan<- struct{}, q Seq) {
 	if !s.waiters.add(ch, q) || s.Durable() >= q {
-		select {
-		case ch <- struct{}{}:
-		default:
-		}
+		send(ch)
 	}
 }
 
 func (s *Store) now(last int64) int64 { return max(s.cfg.Now().UnixMilli(), last) }
-
-func poke(ch chan struct{}) {
-	select {
-	case ch <- struct{}{}:
-	default:
-	}
-}

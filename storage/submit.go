@@ -69,7 +69,7 @@ func (s *Store) Submit(b *Batch) (Seq, error) {
 	}
 	seq := f.seq
 	s.mu.Unlock()
-	poke(s.wake)
+	send(s.wake)
 	return seq, nil
 }
 

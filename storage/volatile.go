@@ -38,7 +38,7 @@ func (s *Store) applyLive(d *batchData) {
 		d.appends[i].log.wake(int64(d.appends[i].ent.size))
 	}
 	if s.volatileBytes.Load() > volatileSpill {
-		poke(s.flushWake)
+		send(s.flushWake)
 	}
 }
 
@@ -118,10 +118,10 @@ func (s *Store) flushVolatile() error {
 // awaitVolatileRoom waits while too many volatile bytes are in memory.
 func (s *Store) awaitVolatileRoom(ctx context.Context) error {
 	for s.volatileBytes.Load() > volatileMax {
-		poke(s.flushWake)
+		send(s.flushWake)
 		select {
 		case <-s.roomMade:
-			poke(s.roomMade) // the committer may wait for it too
+			send(s.roomMade) // the committer may wait for it too
 		case <-s.failed:
 			return s.Err()
 		case <-ctx.Done():

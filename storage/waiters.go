@@ -48,6 +48,7 @@ func (w *seqWaiters) wakeAll() {
 	w.heap = nil
 }
 
+// send tells a channel of capacity 1 without waiting: one that is full was told.
 func send(ch chan<- struct{}) {
 	select {
 	case ch <- struct{}{}:
