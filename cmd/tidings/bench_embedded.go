@@ -16,6 +16,9 @@ func (a *app) benchEmbedded(ctx context.Context, f benchFlags) (results []benchR
 		return nil, conflict("%s is not empty", f.embedded).
 			hint("hint", "name a new directory, on the disk to be measured")
 	}
+	if err := os.MkdirAll(f.embedded, 0o755); err != nil {
+		return nil, err
+	}
 	tuneRuntime(a.env)
 	b, err := broker.Open(f.embedded, broker.Config{})
 	if err != nil {
@@ -51,8 +54,7 @@ func embeddedProduce(ctx context.Context, t *broker.Topic, f benchFlags) (benchR
 	return lat.result("produce", done, done*int64(f.size), took), nil
 }
 
-// embeddedProducer appends from one goroutine; a second one waits for the
-// confirms in order, so that inFlight records are on their way at once.
+// embeddedProducer appends from one goroutine.
 type embeddedProducer struct {
 	t    *broker.Topic
 	f    benchFlags
@@ -67,16 +69,37 @@ type onTheWay struct {
 }
 
 func (p *embeddedProducer) run(ctx context.Context, n int64) error {
-	sent := make(chan onTheWay, p.f.inFlight-1)
-	waited := make(chan error, 1)
+	if p.f.inFlight == 1 {
+		return p.append(ctx, n, func(r onTheWay) error { return p.await(ctx, r) })
+	}
+	return p.pipeline(ctx, n)
+}
+
+// pipeline lets a second goroutine wait, so that inFlight records are on their
+// way at once: in the channel, and one on each side of it.
+func (p *embeddedProducer) pipeline(ctx context.Context, n int64) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
+	sent := make(chan onTheWay, p.f.inFlight-2)
+	waited := make(chan error, 1)
 	go func() {
-		err := p.await(ctx, sent)
-		cancel() // the appender stops too
-		waited <- err
+		defer cancel() // the appender stops too
+		for r := range sent {
+			if err := p.await(ctx, r); err != nil {
+				waited <- err
+				return
+			}
+		}
+		waited <- nil
 	}()
-	err := p.append(ctx, n, sent)
+	err := p.append(ctx, n, func(r onTheWay) error {
+		select {
+		case sent <- r:
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	})
 	close(sent)
 	return errors.Join(<-waited, ignoreCancel(err))
 }
@@ -88,7 +111,10 @@ func ignoreCancel(err error) error {
 	return err
 }
 
-func (p *embeddedProducer) append(ctx context.Context, n int64, sent chan<- onTheWay) error {
+// append appends n records and hands each to then.
+func (p *embeddedProducer) append(
+	ctx context.Context, n int64, then func(onTheWay) error,
+) error {
 	values := newValues(p.f.size)
 	var raw []byte
 	for range n {
@@ -105,22 +131,18 @@ func (p *embeddedProducer) append(ctx context.Context, n int64, sent chan<- onTh
 		if err != nil {
 			return err
 		}
-		select {
-		case sent <- onTheWay{appended.Confirm, at}:
-		case <-ctx.Done():
-			return ctx.Err()
+		if err := then(onTheWay{appended.Confirm, at}); err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
-func (p *embeddedProducer) await(ctx context.Context, sent <-chan onTheWay) error {
-	for r := range sent {
-		if err := r.confirm.Wait(ctx); err != nil {
-			return err
-		}
-		p.lat.add(time.Since(r.sent))
+func (p *embeddedProducer) await(ctx context.Context, r onTheWay) error {
+	if err := r.confirm.Wait(ctx); err != nil {
+		return err
 	}
+	p.lat.add(time.Since(r.sent))
 	return nil
 }
 
