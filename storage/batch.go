@@ -220,8 +220,9 @@ func (d *batchData) release() {
 	batchPool.Put(d)
 }
 
-// Byte slices come from pools by powers of two from 1 KiB to 8 MiB, so that a
-// hot producer of large batches does not pay the collector for each.
+// Byte slices come from pools, so that a hot producer of large batches does not
+// pay the collector for each. A class has a power of two bytes and an eighth
+// more: what is copied is often a power of two with a few headers.
 const (
 	minClass = 10
 	maxClass = 23
@@ -229,20 +230,25 @@ const (
 
 var classes [maxClass - minClass + 1]sync.Pool
 
+func classBytes(c int) int { return 1<<c + 1<<c/8 }
+
 func allocBytes(n int) []byte {
 	c := max(bits.Len(uint(max(n, 1)-1)), minClass)
+	if c > minClass && n <= classBytes(c-1) {
+		c--
+	}
 	if c > maxClass {
 		return make([]byte, 0, n)
 	}
 	if p, _ := classes[c-minClass].Get().(*[]byte); p != nil {
 		return (*p)[:0]
 	}
-	return make([]byte, 0, 1<<c)
+	return make([]byte, 0, classBytes(c))
 }
 
 func freeBytes(p []byte) {
 	c := bits.Len(uint(cap(p))) - 1
-	if c < minClass || c > maxClass || cap(p) != 1<<c {
+	if c < minClass || c > maxClass || cap(p) != classBytes(c) {
 		return
 	}
 	p = p[:0]

@@ -59,7 +59,7 @@ type Config struct {
 	// segment file. A quarter of it bounds a frame. Default 16 MiB.
 	TailBytes int
 	// PendingBytes is how much may wait for the disk before Admit makes callers
-	// wait. Default 32 MiB.
+	// wait. Default 8 MiB.
 	PendingBytes int64
 	// CarryBytes is the tail below which a checkpoint copies a log's records into
 	// the next journal file instead of beginning a segment file. Default 16 KiB.
@@ -86,7 +86,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.SegmentBytes, 64<<20)
 	orInt(&c.JournalBytes, 256<<20)
 	orInt(&c.TailBytes, 16<<20)
-	orInt(&c.PendingBytes, 32<<20)
+	orInt(&c.PendingBytes, 8<<20)
 	orInt(&c.CarryBytes, 16<<10)
 	orInt(&c.extentBytes, 128<<10)
 	orInt(&c.firstJournal, 4<<20)
