@@ -41,12 +41,12 @@ func (s *Store) recover() error {
 		}
 	}
 	s.manifest = m
-	seq, err := s.restore(state)
+	seq, time, err := s.restore(state)
 	if err != nil {
 		return err
 	}
 	r := newReplay(s, seq+1)
-	r.accept, r.settle = s.cfg.accept, true
+	r.accept, r.settle, r.time = s.cfg.accept, true, time
 	defer r.close()
 	if err := r.openFiles(s.fs); err != nil {
 		return err
@@ -104,14 +104,14 @@ func readPrefix(fsys vfs.FS, name string, n int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, 0, n))
 }
 
-// restore takes over the manifest's state and returns its sequence.
-func (s *Store) restore(state map[string][]byte) (Seq, error) {
+// restore takes over the manifest's state and returns its sequence and time.
+func (s *Store) restore(state map[string][]byte) (q Seq, time int64, err error) {
 	if state == nil {
-		return 0, nil
+		return 0, 0, nil
 	}
 	c := state["C"]
 	if len(c) != 32 {
-		return 0, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
+		return 0, 0, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
 	}
 	s.nextLog.Store(le.Uint64(c[8:]))
 	s.nextSet.Store(le.Uint64(c[16:]))
@@ -120,14 +120,14 @@ func (s *Store) restore(state map[string][]byte) (Seq, error) {
 	for _, kind := range "LTSPK" {
 		for k, v := range state {
 			if k[0] == byte(kind) && !s.restoreItem(k, v) {
-				return 0, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
+				return 0, 0, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
 			}
 		}
 	}
 	for _, l := range s.logs {
 		l.restored()
 	}
-	return Seq(le.Uint64(c)), nil
+	return Seq(le.Uint64(c)), int64(le.Uint64(c[24:])), nil
 }
 
 func (s *Store) restoreItem(k string, v []byte) bool {
@@ -431,8 +431,8 @@ func gatherItems(buf []byte, items []item) ([]byte, int, error) {
 	return buf, n, nil
 }
 
-// openJournal takes over the old journal files, none of which may be written
-// before the next checkpoint, and begins a new one.
+// openJournal takes over the old journal files and begins a new one. Those that
+// were replayed may not be written before the next checkpoint.
 func (s *Store) openJournal(r *replay) error {
 	j := &journal{fs: s.fs, limit: s.journalLimit(), first: s.cfg.firstJournal,
 		policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
@@ -444,8 +444,13 @@ func (s *Store) openJournal(r *replay) error {
 		if rf.head.epoch == 0 {
 			continue // never used, perhaps never completed: made anew when needed
 		}
-		jf := &journalFile{name: rf.name, size: rf.size &^ (blockSize - 1), epoch: rf.head.epoch, last: s.lastSeq,
-			state: journalFull}
+		// A file that lost its end grows again: one that is too small for a frame
+		// would be free and of no use.
+		jf := &journalFile{name: rf.name, size: max(rf.size&^(blockSize-1), j.first),
+			epoch: rf.head.epoch, last: s.lastSeq}
+		if slices.Contains(r.needed, rf) {
+			jf.state = journalFull
+		}
 		if i+1 < len(r.files) && r.files[i+1].head.first > 0 {
 			jf.last = r.files[i+1].head.first - 1
 		}

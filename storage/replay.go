@@ -20,7 +20,9 @@ type replay struct {
 	next  Seq // the frame that must come
 	time  int64
 	files []*replayFile
-	items map[LogID][]item
+	// needed are the files that may hold frames after the checkpoint.
+	needed []*replayFile
+	items  map[LogID][]item
 	// orphans are logs with entries that nothing made: legal only if dropped,
 	// which says why the checkpoint no longer knows them.
 	orphans, dropped map[LogID]bool
@@ -114,6 +116,7 @@ func (r *replay) close() {
 // run replays all files.
 func (r *replay) run() error {
 	used := r.used()
+	r.needed = used
 	if len(used) == 0 {
 		if r.next > 1 {
 			return r.damaged(&Damage{File: journalDir, Why: fmt.Sprintf("no file holds frame %d or what came before", r.next)})

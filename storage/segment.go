@@ -80,7 +80,8 @@ func (g *segment) checkHead(f io.ReaderAt) error {
 	if _, err := f.ReadAt(p, 0); err != nil {
 		return &Damage{File: g.name, Log: g.log, From: g.base, To: g.end, Why: err.Error()}
 	}
-	if v := le.Uint32(p[4:]); le.Uint32(p) == segmentMagic && v > formatVersion {
+	whole := le.Uint32(p) == segmentMagic && le.Uint32(p[60:]) == checksum(p[:60])
+	if v := le.Uint32(p[4:]); whole && v > formatVersion {
 		return fmt.Errorf("%w: %s has version %d, this program knows %d", ErrFormat, g.name, v, formatVersion)
 	}
 	if string(p) != string(segmentHead(g.log, g.base)) {
@@ -216,18 +217,19 @@ func (l *Log) ensureIndex(g *segment) error {
 }
 
 func (s *Store) loadIndex(g *segment, length int64) (*index, error) {
-	if p, err := readFile(s.fs, g.indexName()); err == nil {
-		if x, err := decodeIndex(p, length); err == nil {
-			return x, nil
-		}
-	}
 	h, err := s.files.get(g.name, vfs.OpenOptions{Write: true})
 	if err != nil {
 		return nil, err
 	}
 	defer s.files.put(h)
-	if err := g.checkHead(h); err != nil {
+	// A damaged header is found by Scrub; entries say themselves whose they are.
+	if err := g.checkHead(h); errors.Is(err, ErrFormat) {
 		return nil, err
+	}
+	if p, err := readFile(s.fs, g.indexName()); err == nil {
+		if x, err := decodeIndex(p, length); err == nil {
+			return x, nil
+		}
 	}
 	return buildIndex(&segment{base: g.base, begin: g.begin, length: length}, h)
 }
