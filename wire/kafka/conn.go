@@ -43,12 +43,20 @@ func newConn(s *Server, nc net.Conn) *conn {
 	ctx, cancel := context.WithCancel(context.Background())
 	where, _ := advertised(s.config.Advertise, nc.LocalAddr()) // checked by Listen
 	return &conn{
-		srv: s, nc: nc, in: newFrames(nc, &s.config.Limits, s.requestMemory, s.drain),
-		ctx: ctx, cancel: cancel,
+		srv: s, nc: nc, in: s.frames(ctx, nc), ctx: ctx, cancel: cancel,
 		advertised: where, host: hostOf(nc.RemoteAddr()),
 		log:     s.config.Logger.With("client", nc.RemoteAddr().String()),
 		replies: make(chan reply, s.config.Limits.Pipeline),
 		relief:  make(chan struct{}, 1),
+	}
+}
+
+// frames is the reading end of a connection.
+func (s *Server) frames(ctx context.Context, nc net.Conn) *frames {
+	small := make([]byte, smallBuffer)
+	return &frames{
+		ctx: ctx, conn: nc, limits: &s.config.Limits, memory: s.requestMemory, drain: s.drain,
+		small: small, buf: small,
 	}
 }
 
@@ -97,14 +105,14 @@ func (c *conn) readLoop() (err error) {
 		return err
 	}
 	for {
-		frame, err := c.in.next(c.ctx)
+		err := c.in.begin()
 		if errors.Is(err, os.ErrDeadlineExceeded) && c.keep() {
 			continue
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			err = c.handle()
 		}
-		if err := c.handle(frame); err != nil {
+		if err != nil {
 			return err
 		}
 	}
@@ -145,13 +153,17 @@ func (c *conn) recover(err *error) {
 	}
 }
 
-// handle serves one request, which is done with frame when this returns.
-func (c *conn) handle(frame []byte) error {
-	r, e, err := parseRequest(frame, time.Now())
+// handle serves the request that has begun to arrive.
+func (c *conn) handle() error {
+	r, e, err := readHeader(c.in)
 	if err != nil {
 		return err
 	}
-	rep, err := c.serve(&r, e)
+	c.srv.requests.Add(1)
+	rep, err := c.serve(r, e)
+	if err == nil {
+		err = c.in.end()
+	}
 	if err != nil || rep == nil {
 		return err
 	}
@@ -162,15 +174,22 @@ func (c *conn) handle(frame []byte) error {
 }
 
 func (c *conn) serve(r *request, e *entry) (reply, error) {
-	c.srv.requests.Add(1)
-	if r.version < e.Min || r.version > e.Max {
+	switch {
+	case r.version < e.Min || r.version > e.Max:
+		c.in.rest()
 		return c.unknownAPIVersions(r), nil
+	case e.stream != nil:
+		return e.stream(c, r), nil
 	}
-	body, err := r.decode(e, c.srv.config.Limits.Elements)
+	body := c.in.rest()
+	if c.in.err != nil {
+		return nil, c.in.err
+	}
+	q, err := r.decode(e, body, c.srv.config.Limits.Elements)
 	if err != nil {
 		return nil, err
 	}
-	return e.serve(c, r, body), nil
+	return e.serve(c, r, q), nil
 }
 
 // enqueue hands a reply to the write loop. It waits for room.

@@ -5,18 +5,19 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"math/bits"
 	"net"
-	"sync"
 	"time"
 )
 
-// A frame is a request as it travels: a length of four bytes, then header and body.
+// frames reads requests from a connection. A request travels as a frame: a length of four
+// bytes, then header and body. begin waits for one to begin, take hands it out piece by piece
+// as it arrives, so that nobody needs to hold more of it than he asks for at once.
 //
-// frames reads them from a connection. An idle connection holds smallBuffer bytes. A longer
-// frame moves to a pooled buffer, which doubles only when it is full: whoever announces 100 MiB
-// and sends ten bytes costs as much as whoever sends ten bytes.
+// An idle connection holds smallBuffer bytes. A larger piece moves to a pooled buffer, which
+// doubles only when it is full: whoever announces 100 MiB and sends ten bytes costs as much as
+// whoever sends ten bytes.
 type frames struct {
+	ctx    context.Context
 	conn   net.Conn
 	limits *Limits
 	memory *budget         // shared by all connections
@@ -27,9 +28,12 @@ type frames struct {
 	r, w   int    // unread bytes are buf[r:w]
 	held   int64  // taken from memory for buf
 	busy   bool   // the last read filled its buffer: there is probably more
-	proven int    // size of the largest frame that came whole
-	// firstBy is when the first frame must be there; zero once it is.
-	firstBy time.Time
+	proven int    // size of the largest piece that came whole
+
+	left    int       // bytes of the frame that have not been handed out
+	until   time.Time // when they must be there
+	firstBy time.Time // when the first frame must be there; zero once it is
+	err     error     // what ended the frame; every take is empty from then on
 }
 
 const (
@@ -39,7 +43,7 @@ const (
 	// keyBytes is how much of a frame shows its kind, and with it its limit.
 	keyBytes = lengthBytes + 2
 	// mostProven is the most that is allocated at once because a client has sent as much before.
-	mostProven = 16 << 20
+	mostProven = 4 << 20
 )
 
 var (
@@ -47,42 +51,39 @@ var (
 	errNoMemory  = errors.New("no memory for the request in time")
 )
 
-func newFrames(c net.Conn, l *Limits, memory *budget, drain <-chan struct{}) *frames {
-	small := make([]byte, smallBuffer)
-	return &frames{conn: c, limits: l, memory: memory, drain: drain, small: small, buf: small}
-}
-
-// empty says that no part of a frame has arrived.
-func (f *frames) empty() bool { return f.r == f.w }
-
-// next returns the next frame without its length. It is valid until the next call.
-// Waiting for a frame to begin is bounded by Idle, receiving it by FrameTimeout.
-func (f *frames) next(ctx context.Context) ([]byte, error) {
+// begin waits until a frame begins. Waiting for it is bounded by Idle, receiving it by
+// FrameTimeout. After os.ErrDeadlineExceeded it can be called again if the frames are empty.
+func (f *frames) begin() error {
+	if f.err != nil {
+		return f.err
+	}
 	f.settle()
 	for f.w-f.r < keyBytes {
 		if err := f.fill(keyBytes, f.beginBy()); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	size := int(int32(binary.BigEndian.Uint32(f.buf[f.r:])))
 	if size < minHeader || size > f.limit() {
-		return nil, fmt.Errorf("%w: %d bytes", errFrameSize, size)
+		return fmt.Errorf("%w: %d bytes", errFrameSize, size)
 	}
-	until := f.by(f.limits.FrameTimeout + time.Duration(size>>20)*time.Second)
-	for f.w-f.r < lengthBytes+size {
-		if err := f.room(ctx, lengthBytes+size, until); err != nil {
-			return nil, err
-		}
-		if err := f.fill(lengthBytes+size, until); err != nil {
-			return nil, err
-		}
-	}
-	body := f.buf[f.r+lengthBytes : f.r+lengthBytes+size]
-	f.r += lengthBytes + size
-	f.proven = max(f.proven, min(lengthBytes+size, mostProven))
-	f.firstBy = time.Time{}
-	return body, nil
+	f.r += lengthBytes
+	f.left = size
+	f.until = f.by(f.limits.FrameTimeout + time.Duration(size>>20)*time.Second)
+	return nil
 }
+
+// end finishes a frame. It is an error if something was left of it.
+func (f *frames) end() error {
+	if f.err == nil && f.left > 0 {
+		f.err = errTrailing
+	}
+	f.firstBy = time.Time{}
+	return f.err
+}
+
+// empty says that no part of a frame has arrived.
+func (f *frames) empty() bool { return f.r == f.w && f.left == 0 }
 
 // beginBy is when the first bytes of a frame must be there.
 func (f *frames) beginBy() time.Time {
@@ -108,7 +109,112 @@ func (f *frames) limit() int {
 	return f.limits.ControlBytes
 }
 
-// fill reads once, for a frame of need bytes of which some are missing.
+// take returns the next n bytes of the frame, which are valid until the next call, or nil with
+// err set.
+func (f *frames) take(n int) []byte {
+	if f.err == nil && (n < 0 || n > f.left) {
+		f.err = errShort
+	}
+	for f.err == nil && f.w-f.r < n {
+		if f.err = f.room(n); f.err == nil {
+			f.err = f.fill(n, f.until)
+		}
+	}
+	if f.err != nil {
+		return nil
+	}
+	b := f.buf[f.r : f.r+n : f.r+n]
+	f.r += n
+	f.left -= n
+	f.proven = max(f.proven, min(n, mostProven))
+	return b
+}
+
+// rest returns what is left of the frame.
+func (f *frames) rest() []byte { return f.take(f.left) }
+
+// skip passes over n bytes without holding them.
+func (f *frames) skip(n int) {
+	for n > 0 && f.err == nil {
+		step := min(n, smallBuffer)
+		f.take(step)
+		n -= step
+	}
+}
+
+func (f *frames) i16() int16 {
+	if b := f.take(2); b != nil {
+		return int16(binary.BigEndian.Uint16(b))
+	}
+	return 0
+}
+
+func (f *frames) i32() int32 {
+	if b := f.take(4); b != nil {
+		return int32(binary.BigEndian.Uint32(b))
+	}
+	return 0
+}
+
+// uvarint reads a variable-length number of at most 31 bits.
+func (f *frames) uvarint() int {
+	v := 0
+	for shift := 0; shift < 35; shift += 7 {
+		b := f.take(1)
+		if b == nil {
+			return 0
+		}
+		v |= int(b[0]&0x7f) << shift
+		if b[0] < 0x80 && v <= 1<<31-1 {
+			return v
+		}
+	}
+	if f.err == nil {
+		f.err = errShort
+	}
+	return 0
+}
+
+// stringLen reads the length of a string, -1 for null.
+func (f *frames) stringLen(flexible bool) int {
+	if flexible {
+		return f.uvarint() - 1
+	}
+	return f.length(int(f.i16()))
+}
+
+// longLen reads the length of bytes or of an array, -1 for null.
+func (f *frames) longLen(flexible bool) int {
+	if flexible {
+		return f.uvarint() - 1
+	}
+	return f.length(int(f.i32()))
+}
+
+func (f *frames) length(n int) int {
+	if n < -1 && f.err == nil {
+		f.err = errNull
+	}
+	return n
+}
+
+// tags passes over the tagged fields that end a flexible struct.
+func (f *frames) tags() {
+	last := -1
+	for n := f.uvarint(); n > 0 && f.err == nil; n-- {
+		tag, size := f.uvarint(), f.uvarint()
+		if f.err == nil && tag <= last {
+			f.err = errTags
+		}
+		last = tag
+		if size > f.left && f.err == nil {
+			f.err = errShort
+		}
+		f.skip(size)
+	}
+}
+
+// fill reads once, for a piece of need bytes of which some are missing.
 func (f *frames) fill(need int, until time.Time) error {
 	f.compact(need)
 	if err := f.conn.SetReadDeadline(until); err != nil {
@@ -141,7 +247,7 @@ func (f *frames) compact(need int) {
 
 // room makes the buffer larger if it is full and need bytes do not fit. It doubles, or takes
 // at once what this connection has filled before.
-func (f *frames) room(ctx context.Context, need int, until time.Time) error {
+func (f *frames) room(need int) error {
 	if f.r+need <= len(f.buf) || f.w-f.r < len(f.buf) {
 		return nil
 	}
@@ -150,7 +256,7 @@ func (f *frames) room(ctx context.Context, need int, until time.Time) error {
 		f.replace(takeBuffer(size), 0)
 		return nil
 	}
-	ctx, cancel := context.WithDeadline(ctx, until)
+	ctx, cancel := context.WithDeadline(f.ctx, f.until)
 	defer cancel()
 	if !f.memory.take(ctx, int64(size)-f.held) {
 		return errNoMemory
@@ -193,83 +299,4 @@ func (f *frames) close() {
 	f.recycle()
 	f.memory.give(f.held)
 	f.buf, f.r, f.w, f.held = nil, 0, 0, 0
-}
-
-// buffers are pools of buffers of 64 KiB, 128 KiB … 16 MiB. Larger ones are left to the
-// collector. A producer of many partitions sends one batch of each in a request: without a pool
-// for 6 MB, nine of ten bytes that the process allocated were for these (measured).
-var buffers [9]sync.Pool
-
-// class is the index of the smallest pool whose buffers have size bytes.
-func class(size int) int { return bits.Len(uint(size-1) >> 16) }
-
-func takeBuffer(size int) []byte {
-	c := class(size)
-	if c >= len(buffers) {
-		return make([]byte, size)
-	}
-	if b, ok := buffers[c].Get().(*[]byte); ok {
-		return *b
-	}
-	return make([]byte, pooledBuffer<<c)
-}
-
-func giveBuffer(b []byte) {
-	if c := class(len(b)); c < len(buffers) && len(b) == pooledBuffer<<c {
-		buffers[c].Put(&b)
-	}
-}
-
-// budget is an amount of memory that many connections share.
-type budget struct {
-	mu    sync.Mutex
-	left  int64
-	freed chan struct{} // closed when something is given back; nil while nobody waits
-}
-
-func newBudget(n int64) *budget { return &budget{left: n} }
-
-// take waits until n bytes are free and takes them. It is false if ctx ended first.
-func (b *budget) take(ctx context.Context, n int64) bool {
-	for {
-		b.mu.Lock()
-		if b.left >= n {
-			b.left -= n
-			b.mu.Unlock()
-			return true
-		}
-		if b.freed == nil {
-			b.freed = make(chan struct{})
-		}
-		freed := b.freed
-		b.mu.Unlock()
-		select {
-		case <-freed:
-		case <-ctx.Done():
-			return false
-		}
-	}
-}
-
-// takeUpTo takes at most n bytes, what is free if that is less, and least at any rate: it
-// never waits. It returns what it took.
-func (b *budget) takeUpTo(n, least int64) int64 {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	n = max(least, min(n, b.left))
-	b.left -= n
-	return n
-}
-
-func (b *budget) give(n int64) {
-	if n == 0 {
-		return
-	}
-	b.mu.Lock()
-	b.left += n
-	if b.freed != nil {
-		close(b.freed)
-		b.freed = nil
-	}
-	b.mu.Unlock()
 }

@@ -28,7 +28,11 @@ func newWire(t *testing.T, change ...func(*Limits)) *wire {
 	here, there := net.Pipe()
 	t.Cleanup(func() { here.Close(); there.Close() })
 	w := &wire{peer: there, drain: make(chan struct{}), memory: newBudget(l.RequestMemory)}
-	w.frames = newFrames(here, &l, w.memory, w.drain)
+	small := make([]byte, smallBuffer)
+	w.frames = &frames{
+		ctx: context.Background(), conn: here, limits: &l, memory: w.memory, drain: w.drain,
+		small: small, buf: small,
+	}
 	return w
 }
 
@@ -40,7 +44,16 @@ func framed(n int, mark byte) []byte {
 	return b
 }
 
-func (w *wire) read() ([]byte, error) { return w.next(context.Background()) }
+func (w *wire) read() ([]byte, error) {
+	if err := w.begin(); err != nil {
+		return nil, err
+	}
+	b := w.rest()
+	if b == nil {
+		return nil, w.err
+	}
+	return b, w.end()
+}
 
 // feed writes while the test reads; the result tells when all of it has been taken.
 func (w *wire) feed(parts ...[]byte) <-chan error {

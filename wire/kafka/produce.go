@@ -28,17 +28,25 @@ import (
 // fullThrottle is how long a client is told to pause when the disk is nearly full.
 const fullThrottle = time.Second
 
-func (c *conn) produce(r *request, q *kmsg.ProduceRequest) reply {
-	resp := q.ResponseKind().(*kmsg.ProduceResponse)
-	p := producing{conn: c, request: r, query: q, resp: resp}
-	p.all()
-	if q.Acks == 0 {
+// produce reads a request as it arrives and appends each batch as soon as it is there: so a
+// connection holds one batch at a time, and the disk has begun before the request is whole. A
+// request that turns out to be broken has been appended up to there; it is not answered.
+func (c *conn) produce(r *request) reply {
+	p := producing{conn: c, request: r, in: c.in, resp: kmsg.NewPtrProduceResponse()}
+	p.resp.Version = r.version
+	p.head()
+	p.array(p.topic)
+	p.tags()
+	switch {
+	case p.in.err != nil:
+		return hangUp{p.in.err}
+	case p.acks == 0:
 		return p.silent()
 	}
-	answer := r.promise(resp, p.open)
+	answer := r.promise(p.resp, p.open)
 	answer.heavy = partWeight * p.parts
-	if q.TimeoutMillis > 0 {
-		answer.limit = r.arrived.Add(time.Duration(q.TimeoutMillis) * time.Millisecond)
+	if p.timeout > 0 {
+		answer.limit = r.arrived.Add(p.timeout)
 	}
 	return answer
 }
@@ -47,86 +55,146 @@ func (c *conn) produce(r *request, q *kmsg.ProduceRequest) reply {
 type producing struct {
 	conn    *conn
 	request *request
-	query   *kmsg.ProduceRequest
+	in      *frames
 	resp    *kmsg.ProduceResponse
-	open    []pledge
-	parts   int
-	refused code // of the last partition that was refused
+
+	transaction bool
+	acks        int16
+	timeout     time.Duration
+	open        []pledge
+	parts       int
+	refused     code // of the last partition that was refused
 }
 
-func (p *producing) all() {
-	p.resp.Topics = make([]kmsg.ProduceResponseTopic, len(p.query.Topics))
-	for i := range p.query.Topics {
-		in, out := &p.query.Topics[i], &p.resp.Topics[i]
-		out.Topic, out.TopicID = in.Topic, in.TopicID
-		p.topic(in, out)
-	}
-}
-
-func (p *producing) topic(in *kmsg.ProduceRequestTopic, out *kmsg.ProduceResponseTopic) {
-	t, missing := p.find(in)
-	out.Partitions = make([]kmsg.ProduceResponseTopicPartition, len(in.Partitions))
-	for i := range in.Partitions {
-		out.Partitions[i] = kmsg.NewProduceResponseTopicPartition()
-		res := &out.Partitions[i]
-		res.Partition, res.BaseOffset = in.Partitions[i].Partition, -1
-		p.parts++
-		if missing != errNone {
-			p.refuse(res, missing, nil)
-			continue
+func (p *producing) head() {
+	if p.request.version >= 3 {
+		if n := p.in.stringLen(p.request.flexible); n != -1 {
+			p.transaction = true
+			p.in.skip(n)
 		}
-		p.partition(t, in.Partitions[i].Records, res)
 	}
+	p.acks = p.in.i16()
+	p.timeout = time.Duration(p.in.i32()) * time.Millisecond
+}
+
+// array reads the elements of an array, of which the whole request may have a limited number.
+func (p *producing) array(element func()) {
+	n := p.in.longLen(p.request.flexible)
+	if n < 0 && p.in.err == nil {
+		p.in.err = errNull
+	}
+	for ; n > 0 && p.in.err == nil; n-- {
+		element()
+		if p.parts > p.conn.srv.config.Limits.Elements && p.in.err == nil {
+			p.in.err = errTooMany
+		}
+	}
+}
+
+func (p *producing) tags() {
+	if p.request.flexible {
+		p.in.tags()
+	}
+}
+
+func (p *producing) topic() {
+	p.parts++
+	out := kmsg.NewProduceResponseTopic()
+	if p.request.version >= 13 {
+		copy(out.TopicID[:], p.in.take(len(out.TopicID)))
+	} else {
+		out.Topic = string(p.in.take(p.in.stringLen(p.request.flexible)))
+	}
+	t, missing := p.find(&out)
+	at := len(p.resp.Topics)
+	p.resp.Topics = append(p.resp.Topics, out)
+	p.array(func() { p.partition(t, missing, at) })
+	p.tags()
 }
 
 // find returns the topic, or what is wrong with the whole of its part.
-func (p *producing) find(in *kmsg.ProduceRequestTopic) (*broker.Topic, code) {
-	q := p.query
+func (p *producing) find(out *kmsg.ProduceResponseTopic) (*broker.Topic, code) {
 	switch {
-	case q.Version < 3:
+	case p.request.version < 3:
 		return nil, errUnsupportedVersion
-	case q.Acks < -1 || q.Acks > 1:
+	case p.acks < -1 || p.acks > 1:
 		return nil, errInvalidRequiredAcks
-	case q.TransactionID != nil:
+	case p.transaction:
 		return nil, errTransactionalID
 	}
-	if q.Version >= 13 {
-		t, err := p.conn.srv.topicByID(in.TopicID)
+	if p.request.version >= 13 {
+		t, err := p.conn.srv.topicByID(out.TopicID)
 		if err != nil {
 			return nil, errUnknownTopicID
 		}
 		return t, errNone
 	}
-	t, err := p.conn.srv.broker.Topic(p.conn.srv.config.Namespace, in.Topic)
+	t, err := p.conn.srv.broker.Topic(p.conn.srv.config.Namespace, out.Topic)
 	if err != nil {
-		return nil, topicCode(in.Topic, err)
+		return nil, topicCode(out.Topic, err)
 	}
 	return t, errNone
 }
 
-// partition appends one batch.
-func (p *producing) partition(
-	t *broker.Topic, raw []byte, res *kmsg.ProduceResponseTopicPartition,
-) {
-	part := t.Partition(int(res.Partition))
-	if part == nil {
-		p.refuse(res, errUnknownTopicOrPartition, nil)
-		return
+// partition reads one batch and appends it, and adds what came of it to the response.
+func (p *producing) partition(t *broker.Topic, missing code, topic int) {
+	p.parts++
+	res := kmsg.NewProduceResponseTopicPartition()
+	res.Partition = p.in.i32()
+	size := p.in.longLen(p.request.flexible)
+	var confirm broker.Confirm
+	if missing != errNone {
+		p.in.skip(size)
+		p.refuse(&res, missing, nil)
+	} else {
+		confirm = p.batch(t.Partition(int(res.Partition)), size, &res)
 	}
-	if bad, why := checkBatch(raw, p.query.Version); bad != errNone {
+	p.tags()
+	out := &p.resp.Topics[topic]
+	at := len(out.Partitions)
+	out.Partitions = append(out.Partitions, res)
+	if res.ErrorCode == errNone {
+		p.open = append(p.open, pledge{confirm, func(c code) {
+			p.refuse(&p.resp.Topics[topic].Partitions[at], c, nil)
+		}})
+	}
+}
+
+// batch appends one batch of size bytes. What cannot be accepted is not held.
+func (p *producing) batch(
+	part *broker.Partition, size int, res *kmsg.ProduceResponseTopicPartition,
+) (confirm broker.Confirm) {
+	switch {
+	case part == nil:
+		p.in.skip(size)
+		p.refuse(res, errUnknownTopicOrPartition, nil)
+		return confirm
+	case size > pooledBuffer && size > part.Topic().Effective().BatchBytes:
+		p.in.skip(size)
+		p.refuse(res, errMessageTooLarge, text("the record batch is larger than the topic accepts"))
+		return confirm
+	}
+	var raw []byte
+	if size >= 0 {
+		raw = p.in.take(size)
+	}
+	if p.in.err != nil {
+		return confirm
+	}
+	if bad, why := checkBatch(raw, p.request.version); bad != errNone {
 		p.refuse(res, bad, text(why))
-		return
+		return confirm
 	}
 	done, err := part.Append(p.conn.ctx, raw)
 	if err != nil {
 		p.refuse(res, produceCode(err), sentence(err))
-		return
+		return confirm
 	}
 	res.BaseOffset, res.LogStartOffset = int64(done.Base), int64(done.Start)
 	if !done.Time.IsZero() {
 		res.LogAppendTime = done.Time.UnixMilli()
 	}
-	p.open = append(p.open, pledge{done.Confirm, func(c code) { p.refuse(res, c, nil) }})
+	return done.Confirm
 }
 
 // refuse sets a partition's error. Its message is not sent before version 8.

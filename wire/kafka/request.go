@@ -9,80 +9,73 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
-// request is one request: its header, its body, and when it arrived.
+// request is one request: its header, and when it arrived.
 type request struct {
 	key, version  int16
 	correlation   int32
 	client        string // client id, "" for none
-	body          []byte // encoded; valid while the handler runs
 	arrived       time.Time
+	flexible      bool // compact lengths and tagged fields, in the body as well
 	flexibleReply bool // the response header has tagged fields
 }
 
 // minHeader is the smallest request header: key, version, correlation id.
 const minHeader = 8
 
-var (
-	errHeader      = errors.New("bad request header")
-	errUnsupported = errors.New("request is not served")
-)
+var errUnsupported = errors.New("request is not served")
 
-// parseRequest reads a frame's header. Everything after the correlation id depends on key and
-// version, and is only read if they are served.
-func parseRequest(frame []byte, arrived time.Time) (request, *entry, error) {
-	r := request{
-		key:         int16(binary.BigEndian.Uint16(frame)),
-		version:     int16(binary.BigEndian.Uint16(frame[2:])),
-		correlation: int32(binary.BigEndian.Uint32(frame[4:])),
-		arrived:     arrived,
+// readHeader reads the header of the frame that has begun. Everything after the correlation id
+// depends on key and version, and is only read if they are served.
+func readHeader(f *frames) (*request, *entry, error) {
+	head := f.take(minHeader)
+	if head == nil {
+		return nil, nil, f.err
+	}
+	r := &request{
+		key:         int16(binary.BigEndian.Uint16(head)),
+		version:     int16(binary.BigEndian.Uint16(head[2:])),
+		correlation: int32(binary.BigEndian.Uint32(head[4:])),
+		arrived:     time.Now(),
 	}
 	e := lookup(r.key)
 	if e == nil {
-		return r, nil, fmt.Errorf("%w: key %d", errUnsupported, r.key)
+		return nil, nil, fmt.Errorf("%w: key %d", errUnsupported, r.key)
 	}
 	if r.version < e.Min || r.version > e.Max {
 		if r.key == keyAPIVersions {
 			return r, e, nil // answered with what is served, whatever follows (KIP-511)
 		}
-		return r, nil, fmt.Errorf("%w: %s version %d", errUnsupported, e.Name, r.version)
+		return nil, nil, fmt.Errorf("%w: %s version %d", errUnsupported, e.Name, r.version)
 	}
-	flexible := r.version >= e.shape.flexible
+	r.flexible = r.version >= e.shape.flexible
 	// KIP-511: a client that knows no version of the server must understand this response.
-	r.flexibleReply = flexible && r.key != keyAPIVersions
-	return r, e, r.readRest(frame[minHeader:], flexible)
+	r.flexibleReply = r.flexible && r.key != keyAPIVersions
+	return r, e, r.readRest(f)
 }
 
 // readRest reads the client id, which stays an old-style string in every version, and the
 // tagged fields of a flexible header.
-func (r *request) readRest(b []byte, flexible bool) error {
-	w := walk{rest: b, left: maxHeaderTags}
-	n := w.stringLen()
-	if n >= 0 {
-		r.client = string(w.skip(n))
+func (r *request) readRest(f *frames) error {
+	if n := f.stringLen(false); n != -1 {
+		r.client = string(f.take(n))
 	}
-	if flexible {
-		w.tags(nil)
+	if r.flexible {
+		f.tags()
 	}
-	if w.err != nil || n < -1 {
-		return errHeader
-	}
-	r.body = w.rest
-	return nil
+	return f.err
 }
 
-const maxHeaderTags = 64
-
-// decode checks the body against its shape and decodes it.
-func (r *request) decode(e *entry, limit int) (kmsg.Request, error) {
-	if err := e.shape.check(r.body, r.version, limit); err != nil {
+// decode checks a body against its shape and decodes it. What is returned points into body.
+func (r *request) decode(e *entry, body []byte, limit int) (kmsg.Request, error) {
+	if err := e.shape.check(body, r.version, limit); err != nil {
 		return nil, fmt.Errorf("%s version %d: %w", e.Name, r.version, err)
 	}
-	body := kmsg.RequestForKey(r.key)
-	body.SetVersion(r.version)
-	if err := body.ReadFrom(r.body); err != nil {
+	q := kmsg.RequestForKey(r.key)
+	q.SetVersion(r.version)
+	if err := q.ReadFrom(body); err != nil {
 		return nil, fmt.Errorf("%s version %d: %w", e.Name, r.version, err)
 	}
-	return body, nil
+	return q, nil
 }
 
 // appendHead appends the length, still zero, and the response header.

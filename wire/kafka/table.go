@@ -33,11 +33,13 @@ const (
 	keyAPIVersions int16 = 18
 )
 
-// entry is a row of the served table.
+// entry is a row of the served table. A request is decoded whole and served, or streamed: then
+// its handler takes it from the connection as it arrives.
 type entry struct {
 	ServedRequest
-	shape *shape
-	serve func(c *conn, r *request, body kmsg.Request) reply
+	shape  *shape
+	serve  func(c *conn, r *request, body kmsg.Request) reply
+	stream func(c *conn, r *request) reply
 }
 
 // lookup returns the entry of a key, nil if there is none.
@@ -67,6 +69,15 @@ func row[P kmsg.Request](
 	}
 }
 
+// streamed makes an entry whose handler reads the request itself.
+func streamed(
+	key int16, versions [2]int16, s *shape, handler func(*conn, *request) reply,
+) *entry {
+	e := row[kmsg.Request](key, versions, s, nil)
+	e.serve, e.stream = nil, handler
+	return e
+}
+
 // servedFrom limits what is served to versions from v on; the lower ones stay advertised.
 func (e *entry) servedFrom(v int16) *entry {
 	e.From = v
@@ -85,7 +96,7 @@ var table []*entry
 
 func init() {
 	table = []*entry{
-		row(0, span(0, 13), shapeProduce, (*conn).produce).servedFrom(3),
+		streamed(0, span(0, 13), shapeProduce, (*conn).produce).servedFrom(3),
 		row(1, span(4, 18), shapeFetch, (*conn).fetch),
 		row(2, span(0, 11), shapeListOffsets, (*conn).listOffsets),
 		row(3, span(0, 13), shapeMetadata, (*conn).metadata),
