@@ -156,12 +156,13 @@ func (h *history) reopen(fs vfs.FS) error {
 }
 
 func (m *simModel) clone() simModel {
-	c := simModel{logs: map[LogID]*simLog{}, keys: maps.Clone(m.keys), sets: map[SetID]map[Offset]bool{}}
+	c := simModel{logs: map[LogID]*simLog{}, keys: maps.Clone(m.keys), sets: map[SetID]*simSet{}}
 	for id, l := range m.logs {
 		c.logs[id] = &simLog{start: l.start, end: l.end, entries: slices.Clone(l.entries)}
 	}
 	for id, x := range m.sets {
-		c.sets[id] = maps.Clone(x)
+		same := *x
+		c.sets[id] = &same
 	}
 	return c
 }

@@ -106,8 +106,11 @@ type simBatch struct {
 type simModel struct {
 	logs map[LogID]*simLog
 	keys map[string]string
-	sets map[SetID]map[Offset]bool
+	sets map[SetID]*simSet
 }
+
+// simSet covers a few pages of a set.
+type simSet [15000]bool
 
 type simLog struct {
 	start, end Offset
@@ -133,7 +136,7 @@ func newSim(seed uint64, wrap func(vfs.FS) vfs.FS) *sim {
 }
 
 func newModel() simModel {
-	return simModel{logs: map[LogID]*simLog{}, keys: map[string]string{}, sets: map[SetID]map[Offset]bool{}}
+	return simModel{logs: map[LogID]*simLog{}, keys: map[string]string{}, sets: map[SetID]*simSet{}}
 }
 
 func (s *sim) note(format string, args ...any) {
@@ -339,7 +342,7 @@ func (s *sim) setOp(b *Batch, rec *simBatch) {
 	sets := slices.Sorted(maps.Keys(s.base.sets))
 	if len(sets) < 2 {
 		x := s.store.NewSet(b)
-		rec.add(func(m *simModel) { m.sets[x.id] = map[Offset]bool{} })
+		rec.add(func(m *simModel) { m.sets[x.id] = new(simSet) })
 		return
 	}
 	x := s.store.Set(sets[s.rng.IntN(len(sets))])
@@ -426,10 +429,19 @@ func (m *simModel) compare(s *Store) error {
 		if x == nil {
 			return fmt.Errorf("set %d is missing", id)
 		}
-		for o := Offset(0); o < 15000; o++ {
-			if x.Has(o) != want[o] {
-				return fmt.Errorf("set %d has %d: %v, want %v", id, o, x.Has(o), want[o])
-			}
+		if err := want.compare(x); err != nil {
+			return fmt.Errorf("set %d: %w", id, err)
+		}
+	}
+	return nil
+}
+
+func (want *simSet) compare(x *Set) error {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for o, in := range want {
+		if x.hasLocked(Offset(o)) != in {
+			return fmt.Errorf("it has %d: %v, want %v", o, !in, in)
 		}
 	}
 	return nil
