@@ -20,7 +20,8 @@ func checksum(p []byte) uint32 { return crc32.Checksum(p, castagnoli) }
 //	44  payload
 //
 // The payload's CRC32C takes the eight bytes under the patch as zeros: it can
-// be computed before Submit knows the base offset, outside of any lock.
+// be computed before Submit knows the base offset, outside of any lock. Those
+// bytes repeat the base, which the header's CRC covers.
 const entryHeader = 44
 
 type entry struct {
@@ -75,9 +76,13 @@ func parseEntry(p []byte) (e entry, ok bool) {
 	return e, e.size >= 0 && e.count > 0 && e.base >= 0
 }
 
-// intact says whether the payload carries its checksum.
+// intact says whether the payload carries its checksum, and the base where it
+// was patched in.
 func (e *entry) intact(payload []byte) bool {
-	return payloadCRC(payload, e.patch) == e.crc
+	if int(e.patch)+7 > len(payload) && e.patch != 0 || payloadCRC(payload, e.patch) != e.crc {
+		return false
+	}
+	return e.patch == 0 || Offset(binary.BigEndian.Uint64(payload[e.patch-1:])) == e.base
 }
 
 var eightZeros [8]byte
@@ -87,9 +92,6 @@ func payloadCRC(p []byte, patch Patch) uint32 {
 		return checksum(p)
 	}
 	at := int(patch) - 1
-	if at+8 > len(p) {
-		return ^checksum(p) // no valid entry: never intact
-	}
 	c := crc32.Update(0, castagnoli, p[:at])
 	c = crc32.Update(c, castagnoli, eightZeros[:])
 	return crc32.Update(c, castagnoli, p[at+8:])

@@ -1,11 +1,9 @@
 package storage
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"slices"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -89,10 +87,7 @@ func (r *replay) openFiles(fs vfs.FS) error {
 			return err
 		}
 	}
-	slices.SortFunc(r.files, func(a, b *replayFile) int {
-		return cmp.Compare(a.head.epoch, b.head.epoch)
-	})
-	return nil
+	return r.findLostHeads()
 }
 
 func (rf *replayFile) readHead() (err error) {
@@ -269,8 +264,7 @@ func (r *replay) frame(rf *replayFile, pos int64, f *frameInfo, body []byte) err
 
 // behindGap decides what a gap is once a later frame is known.
 func (r *replay) behindGap(rf *replayFile, pos int64, f *frameInfo, body []byte) error {
-	sealed := f.kind == frameSeal
-	if f.durable < r.next && !sealed {
+	if f.durable < r.next {
 		r.bad(rf, pos)
 		return nil // not vouched for: written after a sync that never came
 	}
@@ -284,7 +278,7 @@ func (r *replay) behindGap(rf *replayFile, pos int64, f *frameInfo, body []byte)
 		return err
 	}
 	r.gap, r.next = nil, f.seq
-	if sealed {
+	if f.kind == frameSeal {
 		r.next++
 	}
 	return r.take(rf, pos, f, body)
