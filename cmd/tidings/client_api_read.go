@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 
@@ -27,10 +28,11 @@ func (c *apiClient) Read(
 	}
 	defer resp.Body.Close()
 	err = readLines(json.NewDecoder(resp.Body), r, each)
-	if err != nil && ctx.Err() != nil {
+	var network net.Error
+	switch {
+	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
-	}
-	if errors.Is(err, io.ErrUnexpectedEOF) {
+	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
 		return unreachable("tidings", c.addr, errors.New("the server went away")).
 			hint("start it again", "tidings dev")
 	}
@@ -38,10 +40,12 @@ func (c *apiClient) Read(
 }
 
 func readLines(d *json.Decoder, r readRequest, each func(console.Record) error) error {
-	for {
+	for got := int64(0); ; got++ {
 		var line console.StreamLine
 		err := d.Decode(&line)
 		switch {
+		case errors.Is(err, io.EOF) && r.follow && (r.limit == 0 || got < r.limit):
+			return io.ErrUnexpectedEOF // a stream that follows has no end of its own
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
@@ -50,6 +54,7 @@ func readLines(d *json.Decoder, r readRequest, each func(console.Record) error) 
 			return problemFailure(*line.Error)
 		case line.Skipped != nil:
 			r.skipped(*line.Skipped)
+			got--
 			continue
 		}
 		if err := each(line.Record); err != nil {

@@ -27,8 +27,12 @@ type kafkaClient struct {
 	now   func() time.Time
 }
 
-// kafkaTimeout bounds connecting and every administrative request.
-const kafkaTimeout = 10 * time.Second
+// kafkaTimeout bounds every administrative request, pingTimeout the first one:
+// whether somebody speaks Kafka there is known sooner.
+const (
+	kafkaTimeout = 10 * time.Second
+	pingTimeout  = 5 * time.Second
+)
 
 func newKafkaClient(
 	ctx context.Context, seeds []string, now func() time.Time,
@@ -39,7 +43,7 @@ func newKafkaClient(
 		return nil, err
 	}
 	c.cl, c.adm = cl, kadm.NewClient(cl)
-	ctx, cancel := context.WithTimeoutCause(ctx, kafkaTimeout, errNoKafka)
+	ctx, cancel := context.WithTimeoutCause(ctx, pingTimeout, errNoKafka)
 	defer cancel()
 	if err := c.cl.Ping(ctx); err != nil {
 		c.Close()
@@ -51,7 +55,7 @@ func newKafkaClient(
 	return c, nil
 }
 
-var errNoKafka = fmt.Errorf("no answer in Kafka's protocol within %s", kafkaTimeout)
+var errNoKafka = fmt.Errorf("no answer in Kafka's protocol within %s", pingTimeout)
 
 // open makes a franz-go client with what all of ours have in common.
 func (c *kafkaClient) open(opts ...kgo.Opt) (*kgo.Client, error) {
@@ -102,6 +106,9 @@ func (c *kafkaClient) fail(err error, what, name string) error {
 	case errors.Is(err, kerr.TopicAlreadyExists):
 		return &failure{exit: exitConflict, code: "exists",
 			msg: what + " " + quote(name) + " exists already"}
+	case errors.Is(err, kerr.MessageTooLarge):
+		return &failure{exit: exitUsage, code: "too_large",
+			msg: "the record is larger than " + what + " " + quote(name) + " takes"}
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return conflict("group %q has members", name).hint("first", "stop its consumers")
 	case errors.As(err, &code):

@@ -204,6 +204,23 @@ func TestGroupWithMembersIsShownAndProtected(t *testing.T) {
 	}
 }
 
+func TestReaderSaysThatTheServerWentAway(t *testing.T) {
+	n := startTestNodeOn(t, devDefaults())
+	env := map[string]string{"TIDINGS_SERVER": n.admin.Addr().String()}
+	if got := start(t, env, "pub", "orders", "a").wait(t); got != exitOK {
+		t.Fatalf("pub: got exit code %d", got)
+	}
+	reader := start(t, env, "sub", "orders", "--from", "start", "-q")
+	reader.out.wait(t, "a\n")
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := reader.wait(t); got != exitUnreachable ||
+		!strings.Contains(reader.errOut.String(), "the server went away") {
+		t.Errorf("got exit code %d, %s, want %d", got, reader.errOut, exitUnreachable)
+	}
+}
+
 func TestSlowInputIsPublishedAsItComes(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	env := map[string]string{"TIDINGS_SERVER": n.admin.Addr().String()}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -17,7 +18,7 @@ type holder struct {
 
 // listenFailure says who has a taken port, and what to type instead.
 func listenFailure(err error, command, face, addr string) error {
-	if err == nil || !errors.Is(err, syscall.EADDRINUSE) {
+	if err == nil || !addressInUse(err) {
 		return err
 	}
 	_, port, _ := net.SplitHostPort(addr)
@@ -26,6 +27,12 @@ func listenFailure(err error, command, face, addr string) error {
 		hint("use another", fmt.Sprintf("tidings %s --%s :%d"+
 			"      or all free ports: tidings %[1]s --ports auto",
 			command, face, alternative(number)))
+}
+
+// addressInUse also knows Windows' own code, WSAEADDRINUSE.
+func addressInUse(err error) bool {
+	return errors.Is(err, syscall.EADDRINUSE) ||
+		runtime.GOOS == "windows" && errors.Is(err, syscall.Errno(10048))
 }
 
 // alternative is the port one would think of: 19092 for 9092.

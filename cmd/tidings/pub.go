@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -82,9 +83,13 @@ func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) erro
 	if len(given) == 0 {
 		return a.pubInput(ctx, c, topic, f)
 	}
-	places, err := c.Publish(ctx, topic, given)
-	if err != nil {
-		return orCreate(err, topic)
+	var places []console.Place
+	for _, recs := range requests(given) {
+		stored, err := c.Publish(ctx, topic, recs)
+		if err != nil {
+			return errors.Join(orCreate(err, topic), a.writePlaces(places))
+		}
+		places = append(places, stored...)
 	}
 	return a.writePlaces(places)
 }
@@ -152,6 +157,20 @@ const (
 	pubRecords = 2000
 	pubBytes   = 1 << 20
 )
+
+// requests splits records into requests.
+func requests(recs []console.NewRecord) (all [][]console.NewRecord) {
+	from, bytes := 0, 0
+	for i, r := range recs {
+		size := len(console.Bytes(r.Value, r.ValueBase64))
+		if i > from && (i-from == pubRecords || bytes+size > pubBytes) {
+			all = append(all, recs[from:i])
+			from, bytes = i, 0
+		}
+		bytes += size
+	}
+	return append(all, recs[from:])
+}
 
 // pubInput publishes standard input as it comes: each request takes what has
 // arrived meanwhile, so that a slow source is published at once and a fast one
