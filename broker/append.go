@@ -146,6 +146,9 @@ func (p *Partition) append(ctx context.Context, s staged) (Appended, error) {
 // admit waits until there is room for more: in the store's queue to the disk and,
 // with an observer, in the feed. Call it before taking any lock.
 func (b *Broker) admit(ctx context.Context, bytes int) error {
+	if b.closed.Load() {
+		return storage.ErrClosed
+	}
 	if b.feed != nil {
 		if err := b.feed.admit(ctx); err != nil {
 			return err

@@ -130,21 +130,32 @@ func Open(dir string, c Config) (*Broker, error) {
 	return b, nil
 }
 
-// Close ends the broker: it stops the retention loop, waits until all that was
-// submitted is on disk, tells the observer the rest and gives the directory
-// free. Every later call fails with kind Closed; every Confirm is settled. A
-// second Close returns what the first did.
+// Close ends the broker: it refuses what comes from now on with kind Closed, stops
+// the retention loop, waits until all that was submitted is on disk, tells the
+// observer the rest and gives the directory free. Every Confirm is settled then.
+// A second Close returns what the first did.
 func (b *Broker) Close() error {
 	b.closing.Do(func() {
+		b.closed.Store(true)
 		b.end()
 		b.loops.Wait()
-		b.closed.Store(true)
+		b.drain()
 		b.closeErr = storeError("close broker", "", b.store.Close())
 		if b.feed != nil {
 			b.feed.close()
 		}
 	})
 	return b.closeErr
+}
+
+// drain waits until what was submitted is on disk, while the store still runs at
+// full speed. Where that fails, the store's own Close says why.
+func (b *Broker) drain() {
+	var batch storage.Batch
+	batch.Delete([]byte{familyTrash}) // there is no such key: it only comes last
+	if seq, err := b.store.Submit(&batch); err == nil {
+		_ = b.store.Await(context.Background(), seq) // the store's Close answers the same error
+	}
 }
 
 // ID is the identity of this data directory, made when it was created and never

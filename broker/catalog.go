@@ -67,7 +67,7 @@ func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error
 	if err := b.checkSpec(spec); err != nil {
 		return nil, &Error{Kind: Invalid, Op: op, Name: name.String(), Err: err}
 	}
-	if err := b.store.Admit(ctx, len(name.Name)); err != nil {
+	if err := b.admit(ctx, len(name.Name)); err != nil {
 		return nil, storeError(op, name.String(), err)
 	}
 	t, seq, err := b.addTopic(name, spec)
@@ -263,7 +263,7 @@ func (r *removal) submit() (storage.Seq, error) {
 func (b *Broker) GrowTopic(ctx context.Context, namespace, name string, partitions int) error {
 	const op = "grow topic"
 	n := Name{KindTopic, namespace, name}
-	if err := b.store.Admit(ctx, len(name)); err != nil {
+	if err := b.admit(ctx, len(name)); err != nil {
 		return storeError(op, n.String(), err)
 	}
 	seq, err := b.growTopic(op, n, partitions)

@@ -36,56 +36,61 @@ func (c Compression) String() string {
 	return names[c]
 }
 
-// decompress returns the decoded block, at most MaxDecodedBatch bytes. Without
-// compression that is b itself.
-func decompress(c Compression, b []byte) ([]byte, error) {
+// errTooMuch says that a block decodes to more than it may.
+var errTooMuch = errors.New("compressed block decodes to more than the limit")
+
+// decompress returns the decoded block, of at most limit bytes, or errTooMuch.
+// Without compression that is b itself.
+func decompress(c Compression, b []byte, limit int) ([]byte, error) {
 	switch c {
 	case None:
 		return b, nil
 	case Gzip:
-		return gunzip(b)
+		return gunzip(b, limit)
 	case Snappy:
-		return unsnappy(b)
+		return unsnappy(b, limit)
 	case LZ4:
-		return readBounded(lz4.NewReader(bytes.NewReader(b)), len(b))
+		return readBounded(lz4.NewReader(bytes.NewReader(b)), len(b), limit)
 	case Zstd:
-		return unzstd(b)
+		return unzstd(b, limit)
 	}
 	return nil, fmt.Errorf("%w: code %d", ErrCodec, c)
 }
 
-func gunzip(b []byte) ([]byte, error) {
+func gunzip(b []byte, limit int) ([]byte, error) {
 	r, err := gzip.NewReader(bytes.NewReader(b))
 	if err != nil {
 		return nil, fmt.Errorf("gzip: %w", err)
 	}
-	return readBounded(r, len(b))
+	return readBounded(r, len(b), limit)
 }
 
 // readBounded reads to the end. The buffer grows with what was really decoded,
 // never with what a header promises.
-func readBounded(r io.Reader, sizeHint int) ([]byte, error) {
+func readBounded(r io.Reader, sizeHint, limit int) ([]byte, error) {
 	var out bytes.Buffer
 	out.Grow(2 * sizeHint)
-	n, err := io.Copy(&out, io.LimitReader(r, MaxDecodedBatch+1))
+	n, err := io.Copy(&out, io.LimitReader(r, int64(limit)+1))
 	if err != nil {
 		return nil, fmt.Errorf("decompress: %w", err)
 	}
-	if n > MaxDecodedBatch {
+	if n > int64(limit) {
 		return nil, errTooMuch
 	}
 	return out.Bytes(), nil
 }
 
 // unzstd decodes in one step; the decoder is shared, because each one keeps
-// tables and history of a few hundred KiB.
-func unzstd(b []byte) ([]byte, error) {
+// tables and history of a few hundred KiB. It stops at MaxDecodedBatch by itself.
+func unzstd(b []byte, limit int) ([]byte, error) {
 	out, err := zstdDecoder().DecodeAll(b, nil)
-	if errors.Is(err, zstd.ErrDecoderSizeExceeded) || errors.Is(err, zstd.ErrWindowSizeExceeded) {
+	switch {
+	case errors.Is(err, zstd.ErrDecoderSizeExceeded), errors.Is(err, zstd.ErrWindowSizeExceeded):
 		return nil, errTooMuch
-	}
-	if err != nil {
+	case err != nil:
 		return nil, fmt.Errorf("zstd: %w", err)
+	case len(out) > limit:
+		return nil, errTooMuch
 	}
 	return out, nil
 }
@@ -115,9 +120,9 @@ const xerialHeader = 16
 
 // unsnappy decodes both forms that Kafka's clients send: xerial's framing and
 // one raw block.
-func unsnappy(b []byte) ([]byte, error) {
+func unsnappy(b []byte, limit int) ([]byte, error) {
 	if !bytes.HasPrefix(b, xerialMagic) {
-		return unsnappyBlock(nil, b)
+		return unsnappyBlock(nil, b, limit)
 	}
 	if len(b) < xerialHeader {
 		return nil, errors.New("snappy: framing ends in its header")
@@ -132,7 +137,7 @@ func unsnappy(b []byte) ([]byte, error) {
 			return nil, fmt.Errorf("snappy: block of %d bytes where %d follow", n, len(b)-4)
 		}
 		var err error
-		if out, err = unsnappyBlock(out, b[4:4+n]); err != nil {
+		if out, err = unsnappyBlock(out, b[4:4+n], limit); err != nil {
 			return nil, err
 		}
 		b = b[4+n:]
@@ -146,12 +151,12 @@ const snappyRatio = 22
 
 // unsnappyBlock appends a decoded block to out. The size that a block claims is
 // compared with what its bytes can hold before anything is allocated.
-func unsnappyBlock(out, block []byte) ([]byte, error) {
+func unsnappyBlock(out, block []byte, limit int) ([]byte, error) {
 	n, err := snappy.DecodedLen(block)
 	if err != nil {
 		return nil, fmt.Errorf("snappy: %w", err)
 	}
-	if n > MaxDecodedBatch-len(out) {
+	if n > limit-len(out) {
 		return nil, errTooMuch
 	}
 	if n > snappyRatio*len(block) {

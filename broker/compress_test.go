@@ -9,30 +9,32 @@ import (
 	"github.com/klauspost/compress/snappy"
 )
 
-// bomb is one batch whose block decodes to more than it may.
-func bomb(t *testing.T, c Compression) []byte {
-	t.Helper()
-	block := make([]byte, 0, 8<<20)
-	if err := compressTo(&block, c, make([]byte, MaxDecodedBatch+1)); err != nil {
-		t.Fatal(err)
-	}
-	raw := mustEncode(t, c, Record{Value: []byte("x")})
-	raw = append(raw[:batchHeader], block...)
-	sealBatch(raw)
-	return raw
-}
-
 func TestBombIsNotDecoded(t *testing.T) {
+	const limit = 1 << 20
 	for c := Gzip; c <= Zstd; c++ {
-		t.Run(c.String(), func(t *testing.T) {
-			raw := bomb(t, c)
-			if _, err := ParseBatch(raw); err != nil {
+		for size, want := range map[int]error{limit: nil, limit + 1: errTooMuch, 4 * limit: errTooMuch} {
+			var block []byte
+			if err := compressTo(&block, c, make([]byte, size)); err != nil {
 				t.Fatal(err)
 			}
-			if recs, err := collect(raw); KindOf(err) != TooLarge || len(recs) != 0 {
-				t.Errorf("%d records, %v, want TooLarge", len(recs), err)
+			got, err := decompress(c, block, limit)
+			if !errors.Is(err, want) || err == nil && len(got) != size {
+				t.Errorf("%v, %d bytes: got %d, %v, want %v", c, size, len(got), err, want)
 			}
-		})
+		}
+	}
+}
+
+// TestBombInABatchIsTooLarge is the same by the real limit.
+func TestBombInABatchIsTooLarge(t *testing.T) {
+	raw := mustEncode(t, Zstd, Record{Value: []byte("x")})
+	raw = zstdEncoder().EncodeAll(make([]byte, MaxDecodedBatch+1), raw[:batchHeader])
+	sealBatch(raw)
+	if _, err := ParseBatch(raw); err != nil {
+		t.Fatal(err)
+	}
+	if recs, err := collect(raw); KindOf(err) != TooLarge || len(recs) != 0 {
+		t.Errorf("%d records, %v, want TooLarge", len(recs), err)
 	}
 }
 
@@ -66,7 +68,7 @@ func TestSnappyIsReadInBothForms(t *testing.T) {
 		"xerial":           xerial(want),
 		"xerial, 3 blocks": xerial(want[:10], want[10:200], want[200:]),
 	} {
-		got, err := decompress(Snappy, in)
+		got, err := decompress(Snappy, in, MaxDecodedBatch)
 		if err != nil || !bytes.Equal(got, want) {
 			t.Errorf("%s: got %q %v, want %q", name, got, err, want)
 		}
@@ -83,14 +85,14 @@ func TestSnappyRefusesLies(t *testing.T) {
 		// 3 bytes that claim 32 MiB must not allocate them.
 		"a claim beyond its bytes": binary.AppendUvarint(nil, 32<<20),
 	} {
-		if _, err := decompress(Snappy, in); err == nil {
+		if _, err := decompress(Snappy, in, MaxDecodedBatch); err == nil {
 			t.Errorf("%s: no error", name)
 		}
 	}
 }
 
 func TestUnknownCompressionIsNamed(t *testing.T) {
-	if _, err := decompress(6, nil); !errors.Is(err, ErrCodec) {
+	if _, err := decompress(6, nil, 1); !errors.Is(err, ErrCodec) {
 		t.Errorf("got %v, want %v", err, ErrCodec)
 	}
 }

@@ -3,7 +3,6 @@ package broker
 import (
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"iter"
 	"math"
 	"time"
@@ -156,7 +155,7 @@ func Records(raw []byte) iter.Seq2[Record, error] {
 			return
 		}
 		info := decodeInfo(raw, binary.BigEndian.Uint16(raw[posAttributes:]))
-		body, err := decompress(info.Compression, raw[batchHeader:])
+		body, err := decompress(info.Compression, raw[batchHeader:], MaxDecodedBatch)
 		if err != nil {
 			yield(Record{}, decodeError(err))
 			return
@@ -273,6 +272,3 @@ func (c *recordReader) headers() []Header {
 	}
 	return hs
 }
-
-// errTooMuch says that a block decodes to more than MaxDecodedBatch.
-var errTooMuch = fmt.Errorf("compressed block decodes to more than %d bytes", MaxDecodedBatch)

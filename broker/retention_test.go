@@ -39,11 +39,11 @@ func retain(t testing.TB, b *Broker) {
 
 func TestRetentionByTimeKeepsWhatIsYoung(t *testing.T) {
 	c := clockAt(1_000_000)
-	p := filled(t, TopicConfig{RetentionTime: 30 * time.Minute}, c)
+	p := filled(t, TopicConfig{RetentionTime: 5 * time.Minute}, c)
 	retain(t, p.b)
-	// The last 30 of 40 minutes are kept, and what shares their segment.
-	if start, end := p.Bounds(); start == 0 || start > 10 || end != 40 {
-		t.Errorf("bounds %d %d, want a start from 1 to 10", start, end)
+	// The last 5 of 40 minutes are kept, and what shares their segment.
+	if start, end := p.Bounds(); start == 0 || start > 35 || end != 40 {
+		t.Errorf("bounds %d %d, want a start from 1 to 35", start, end)
 	}
 	c.advance(time.Hour)
 	retain(t, p.b)

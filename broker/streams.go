@@ -64,7 +64,7 @@ func (b *Broker) CreateStreams(ctx context.Context, namespace, name string) (*St
 	if err := errors.Join(checkNamespace(namespace), checkTopicName(name)); err != nil {
 		return nil, &Error{Kind: Invalid, Op: op, Name: n.String(), Err: err}
 	}
-	if err := b.store.Admit(ctx, len(name)); err != nil {
+	if err := b.admit(ctx, len(name)); err != nil {
 		return nil, storeError(op, n.String(), err)
 	}
 	s, seq, err := b.addStreams(op, n)

@@ -403,13 +403,16 @@ func TestDamagedIndexIsReported(t *testing.T) {
 	s := mustStreams(t, b)
 	mustAppend(t, s, "a", Any, rec("x"))
 	mustAppend(t, s, "b", Any, rec("y"))
-	for what, value := range map[string][]byte{
-		"another stream's position": (&streamHead{version: 1, open: []Offset{1}}).encode(),
-		"a missing block":           (&streamHead{version: 65, open: []Offset{1}}).encode(),
-		"malformed":                 {valueVersion, 9},
+	for _, c := range []struct {
+		what  string
+		value []byte
+	}{
+		{"another stream's position", (&streamHead{version: 1, open: []Offset{1}}).encode()},
+		{"a missing block", (&streamHead{version: 65, open: []Offset{1}}).encode()},
+		{"malformed", []byte{valueVersion, 9}},
 	} {
 		var batch storage.Batch
-		batch.Put(streamKey(s.log.ID(), "a", headBlock), value)
+		batch.Put(streamKey(s.log.ID(), "a", headBlock), c.value)
 		seq, err := b.store.Submit(&batch)
 		if err == nil {
 			err = b.store.Await(ctx, seq)
@@ -417,7 +420,7 @@ func TestDamagedIndexIsReported(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		wantKind(t, what, firstError(s.Read(ctx, "a", 1)), Corrupt)
+		wantKind(t, c.what, firstError(s.Read(ctx, "a", 1)), Corrupt)
 	}
 	_, err := s.Append(ctx, "a", Any, rec("z"))
 	wantKind(t, "append", err, Corrupt)
