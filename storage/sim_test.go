@@ -358,7 +358,8 @@ func (s *sim) setOp(b *Batch, rec *simBatch) {
 	if s.rng.IntN(3) == 0 {
 		from = x.Floor()
 	}
-	to := from + Offset(s.rng.IntN(5000))
+	from = min(from, Offset(len(simSet{})))
+	to := min(from+Offset(s.rng.IntN(5000)), Offset(len(simSet{})))
 	b.Mark(x, from, to)
 	rec.add(func(m *simModel) {
 		for o := from; o < to && m.sets[x.id] != nil; o++ {
