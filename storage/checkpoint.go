@@ -70,6 +70,11 @@ func (s *Store) checkpoint(carry bool) error {
 	if err := s.syncSegments(segs, dirs); err != nil {
 		return err // never tried again: the flusher poisons the store
 	}
+	if s.cfg.Sync != SyncAlways { // what was carried forward leaves its old place
+		if err := s.journal.sync(); err != nil {
+			return err
+		}
+	}
 	if err := s.commitEdit(c); err != nil {
 		return s.uncut(c, err)
 	}

@@ -149,6 +149,11 @@ func (j *journal) begin(jf *journalFile, first Seq) error {
 	if err := j.put(jf, block, 0); err != nil {
 		return err
 	}
+	if j.policy != SyncAlways { // frames that survive must say whose they are
+		if err := jf.f.Sync(); err != nil {
+			return fmt.Errorf("journal: %w", err)
+		}
+	}
 	j.mu.Lock()
 	if j.cur != nil {
 		j.cur.state, j.cur.last = journalFull, first-1

@@ -28,7 +28,7 @@ var (
 // and compares what recovery finds with a model: everything up to some
 // sequence at or after the last acknowledged one, and nothing else.
 func TestWhatWasAcknowledgedSurvivesEveryCrash(t *testing.T) {
-	if seed, err := runSeeds(*simFrom, *simSeeds, func(fs vfs.FS) vfs.FS { return fs }); err != nil {
+	if seed, err := runSeeds(*simFrom, *simSeeds, plainSim); err != nil {
 		t.Fatalf("seed %d (rerun with -sim.from=%d -sim.seeds=1): %v", seed, seed, err)
 	}
 }
@@ -36,7 +36,10 @@ func TestWhatWasAcknowledgedSurvivesEveryCrash(t *testing.T) {
 // TestSimulationNoticesMissingSyncs is the sabotage that shows the simulation
 // can fail: on a file system that only pretends to sync it must.
 func TestSimulationNoticesMissingSyncs(t *testing.T) {
-	if _, err := runSeeds(1, 50, func(fs vfs.FS) vfs.FS { return noSync{fs} }); err == nil {
+	lying := func(seed uint64) *sim {
+		return newSim(seed, func(fs vfs.FS) vfs.FS { return noSync{fs} })
+	}
+	if _, err := runSeeds(1, 50, lying); err == nil {
 		t.Fatal("50 histories without a single real sync, and no loss was noticed")
 	}
 }
@@ -54,8 +57,12 @@ func (n noSync) Open(name string, o vfs.OpenOptions) (vfs.File, error) {
 func (noSync) SyncAll() error  { return nil }
 func (noSyncFile) Sync() error { return nil }
 
+func plainSim(seed uint64) *sim {
+	return newSim(seed, func(fs vfs.FS) vfs.FS { return fs })
+}
+
 // runSeeds runs histories on all processors and returns the first that fails.
-func runSeeds(from uint64, n int, wrap func(vfs.FS) vfs.FS) (seed uint64, err error) {
+func runSeeds(from uint64, n int, begin func(seed uint64) *sim) (seed uint64, err error) {
 	var next atomic.Uint64
 	var mu sync.Mutex
 	var wg sync.WaitGroup
@@ -66,7 +73,7 @@ func runSeeds(from uint64, n int, wrap func(vfs.FS) vfs.FS) (seed uint64, err er
 				if s >= from+uint64(n) {
 					return
 				}
-				if e := newSim(s, wrap).run(); e != nil {
+				if e := begin(s).run(); e != nil {
 					mu.Lock()
 					if err == nil || s < seed {
 						seed, err = s, e
@@ -198,13 +205,13 @@ func (s *sim) step() error {
 	case n < 15:
 		s.note("commit all")
 		err := st.commitAll()
-		s.acked = max(s.acked, st.Durable())
+		s.acked = max(s.acked, s.promised())
 		return err
 	case n < 16:
 		if f := st.nextFrame(); f != nil {
 			s.note("commit %d", f.seq)
 			err := st.commit(f)
-			s.acked = max(s.acked, st.Durable())
+			s.acked = max(s.acked, s.promised())
 			return err
 		}
 		return nil
@@ -215,7 +222,7 @@ func (s *sim) step() error {
 		carry := s.rng.IntN(3) > 0
 		s.note("checkpoint carry=%v", carry)
 		err := st.checkpoint(carry)
-		s.acked = max(s.acked, st.Durable())
+		s.acked = max(s.acked, s.promised())
 		return err
 	case n < 19:
 		return st.writeMarker()
@@ -234,8 +241,10 @@ func (s *sim) step() error {
 
 // crash takes what a power cut or a kill leaves, opens it and compares.
 func (s *sim) crash() error {
-	s.acked = max(s.acked, s.store.Durable())
+	s.acked = max(s.acked, s.promised())
+	onDevice := s.acked
 	if s.rng.IntN(4) == 0 {
+		s.acked = max(s.acked, s.store.Durable())
 		s.note("kill, acked %d", s.acked)
 		s.mem = s.mem.Kill()
 	} else {
@@ -251,6 +260,7 @@ func (s *sim) crash() error {
 			return err
 		}
 		s.note("power cut %d calls into recovery", n)
+		s.acked = onDevice
 		s.mem = s.mem.Crash(s.rng)
 	}
 	s.mem = s.mem.Kill() // cancels a planned cut
@@ -258,6 +268,14 @@ func (s *sim) crash() error {
 		return err
 	}
 	return s.verify()
+}
+
+// promised is the last sequence that a power cut may not take back.
+func (s *sim) promised() Seq {
+	if s.cfg.Sync == SyncAlways {
+		return s.store.Durable()
+	}
+	return Seq(s.store.journal.synced.Load())
 }
 
 // verify folds the batches that recovery kept into the model and compares.
