@@ -58,10 +58,6 @@ func decodeCursorKey(key []byte) (group Name, at cursorAt, err error) {
 	return group, at, d.end("cursor key")
 }
 
-func producerPrefix(log storage.LogID) []byte {
-	return binary.BigEndian.AppendUint64([]byte{familyProducer}, uint64(log))
-}
-
 func appendProducerKey(dst []byte, log storage.LogID, id int64) []byte {
 	dst = append(dst, familyProducer)
 	dst = binary.BigEndian.AppendUint64(dst, uint64(log))
