@@ -140,7 +140,7 @@ func quote(s string) string { return strconv.Quote(s) }
 // notFoundNear also names what was probably meant.
 func notFoundNear(what, name string, names []string) *failure {
 	f := notFound(what, name)
-	if near := console.Nearest(name, names); near != "" {
+	if near := console.Nearest(name, names); near != "" && near != name {
 		f = f.hint(didYouMean, near+"?")
 	}
 	return f.hint("see all", "tidings ls "+what+"s")
