@@ -164,7 +164,9 @@ func TestSetProducerMakesAnIdempotentBatch(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := ParseBatch(raw)
-	want := BatchInfo{Count: 3, BaseTime: 100_000, MaxTime: 110_000, Producer: 9, Epoch: 2, FirstSeq: 41}
+	want := BatchInfo{
+		Count: 3, BaseTime: 100_000, MaxTime: 110_000, Producer: 9, Epoch: 2, FirstSeq: 41,
+	}
 	if err != nil || got != want {
 		t.Errorf("got %+v %v, want %+v", got, err, want)
 	}

@@ -96,7 +96,8 @@ func TestEffectiveConfigFillsTheDefaults(t *testing.T) {
 		RetentionTime: Forever, RetentionBytes: 7, SegmentBytes: 1 << 16, BatchBytes: 9,
 		TimeAhead: Forever, AppendTime: true, Extra: map[string]string{"k": "v"},
 	}
-	if got := mustTopic(t, b, TopicSpec{Name: "b", Config: set}).Effective(); !reflect.DeepEqual(got, set) {
+	got = mustTopic(t, b, TopicSpec{Name: "b", Config: set}).Effective()
+	if !reflect.DeepEqual(got, set) {
 		t.Errorf("got %+v, want %+v", got, set)
 	}
 }
@@ -237,7 +238,10 @@ func TestGrownTopicKeepsItsRecords(t *testing.T) {
 		n    int
 		name string
 		want ErrorKind
-	}{{2, "a", Invalid}, {1, "a", Invalid}, {6, "a", Invalid}, {3, "c", NotFound}, {4, "a", 0}, {5, "b", Full}} {
+	}{
+		{2, "a", Invalid}, {1, "a", Invalid}, {6, "a", Invalid}, {3, "c", NotFound}, {4, "a", 0},
+		{5, "b", Full},
+	} {
 		wantKind(t, c.name, b.GrowTopic(ctx, "", c.name, c.n), c.want)
 	}
 	mustWrite(t, topic.Partition(3), rec("y"))

@@ -108,8 +108,8 @@ func survived(t *testing.T, b *Broker, begun []action, confirmed int) []action {
 			return begun[:n]
 		}
 	}
-	t.Errorf("after a power cut:\n%s\nwhich is no state from %d confirmed actions:\n%s\nto %d begun:\n%s",
-		got, confirmed, replay(begun[:confirmed]), len(begun), replay(begun))
+	t.Errorf("after a power cut:\n%s\nwhich is no state from %d confirmed actions:\n%s\n"+
+		"to %d begun:\n%s", got, confirmed, replay(begun[:confirmed]), len(begun), replay(begun))
 	return nil
 }
 

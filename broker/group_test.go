@@ -142,7 +142,9 @@ func TestGroupChangesAreChecked(t *testing.T) {
 		{"long name", func(tx *Tx) { tx.SaveGroup("", strings.Repeat("g", 256), nil) }, Invalid},
 		{"bad namespace", func(tx *Tx) { tx.SaveGroup("\xff", "g", nil) }, Invalid},
 		{"large state", func(tx *Tx) { tx.SaveGroup("", "a", []byte("abcd")) }, TooLarge},
-		{"large metadata", func(tx *Tx) { tx.SaveCursor("", "a", p, Cursor{Metadata: "abcd"}) }, TooLarge},
+		{"large metadata", func(tx *Tx) {
+			tx.SaveCursor("", "a", p, Cursor{Metadata: "abcd"})
+		}, TooLarge},
 		{"no partition", func(tx *Tx) { tx.SaveCursor("", "a", nil, Cursor{}) }, Invalid},
 		{"offset below zero", func(tx *Tx) { tx.SaveCursor("", "a", p, Cursor{Offset: -1}) }, Invalid},
 		{"other namespace", func(tx *Tx) { tx.SaveCursor("x", "a", p, Cursor{}) }, Invalid},

@@ -161,7 +161,8 @@ func (d *die) appendFrom(m *model, topic string, part int) action {
 	}
 	epoch = max(epoch, 0)
 	return action{
-		text: fmt.Sprintf("append %s/%d from %d epoch %d sequence %d %v", topic, part, id, epoch, seq, values),
+		text: fmt.Sprintf("append %s/%d from %d epoch %d sequence %d %v",
+			topic, part, id, epoch, seq, values),
 		on: func(m *model) string {
 			return m.part(topic, part).appendFrom(id, epoch, seq, values)
 		},

@@ -108,7 +108,8 @@ func TestFaceReportsAreToldAtOnce(t *testing.T) {
 	b.Observe(&Delivered{Client: "c"})
 	b.Observe(&MemberJoined{Member: "m"})
 	b.Observe(&MemberLeft{Member: "m"})
-	if got, want := e.all(), []string{"delivered to c", "joined m", "left m"}; !slices.Equal(got, want) {
+	want := []string{"delivered to c", "joined m", "left m"}
+	if got := e.all(); !slices.Equal(got, want) {
 		t.Errorf("heard %q, want %q", got, want)
 	}
 	openOn(t, vfs.NewMem()).Observe(&Delivered{}) // nobody listens

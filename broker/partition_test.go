@@ -14,7 +14,8 @@ import (
 // onePartition opens a broker with a topic of one partition.
 func onePartition(t testing.TB, c TopicConfig, change ...func(*Config)) *Partition {
 	t.Helper()
-	return mustTopic(t, openOn(t, vfs.NewMem(), change...), TopicSpec{Name: "t", Config: c}).Partition(0)
+	b := openOn(t, vfs.NewMem(), change...)
+	return mustTopic(t, b, TopicSpec{Name: "t", Config: c}).Partition(0)
 }
 
 func TestWrittenRecordsAreReadInOrder(t *testing.T) {
@@ -100,6 +101,7 @@ func TestAppendRefuses(t *testing.T) {
 	future := Record{Time: time.Now().Add(2 * time.Hour)}
 	stamped := mustEncode(t, None, rec("x"))
 	stampAppendTime(stamped, 1)
+	control := spoiled(t, func(raw []byte) { raw[posAttributes+1] |= attrControl })
 	for _, c := range []struct {
 		what string
 		raw  []byte
@@ -109,7 +111,7 @@ func TestAppendRefuses(t *testing.T) {
 		{"too large", mustEncode(t, None, Record{Value: make([]byte, 300)}), TooLarge},
 		{"in the future", mustEncode(t, None, future), Invalid},
 		{"append time from a client", stamped, Invalid},
-		{"a control batch", spoiled(t, func(raw []byte) { raw[posAttributes+1] |= attrControl }), Unsupported},
+		{"a control batch", control, Unsupported},
 	} {
 		_, err := p.Append(ctx, c.raw)
 		wantKind(t, c.what, err, c.want)

@@ -102,7 +102,8 @@ func TestIdleProducersAreForgotten(t *testing.T) {
 	fs, c := vfs.NewMem(), clockAt(1_000_000)
 	expiry := func(conf *Config) { conf.ProducerExpiry = time.Hour }
 	b := openOn(t, fs, c.use, expiry)
-	p := mustTopic(t, b, TopicSpec{Name: "t", Config: TopicConfig{RetentionTime: Forever}}).Partition(0)
+	forever := TopicConfig{RetentionTime: Forever}
+	p := mustTopic(t, b, TopicSpec{Name: "t", Config: forever}).Partition(0)
 	for _, id := range []int64{1, 2} {
 		if _, err := p.Append(ctx, from(t, id, 0, 0, 1)); err != nil {
 			t.Fatal(err)

@@ -179,7 +179,8 @@ func TestAppendsBuildOnWhatIsNotDurableYet(t *testing.T) {
 	if err := last.Confirm.Wait(ctx); err != nil {
 		t.Fatal(err)
 	}
-	if got := lines(t, s.Read(ctx, "a", 199)); !slices.Equal(got, []string{"a/199@198 198", "a/200@199 199"}) {
+	want := []string{"a/199@198 198", "a/200@199 199"}
+	if got := lines(t, s.Read(ctx, "a", 199)); !slices.Equal(got, want) {
 		t.Errorf("got %q", got)
 	}
 	mustAppend(t, s, "b", NoStream, rec("x"))

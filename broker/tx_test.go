@@ -36,9 +36,13 @@ func TestTransactionIsAllOrNothing(t *testing.T) {
 		last func(tx *Tx)
 		want ErrorKind
 	}{
-		"a gap in a sequence":  {func(tx *Tx) { tx.Append(topic.Partition(1), from(t, 1, 0, 3, 1)) }, OutOfOrder},
-		"a corrupt batch":      {func(tx *Tx) { tx.Append(topic.Partition(1), []byte("x")) }, Corrupt},
-		"a stream's version":   {func(tx *Tx) { tx.AppendStream(s, "a", 5, []Record{rec("x")}) }, Conflict},
+		"a gap in a sequence": {func(tx *Tx) {
+			tx.Append(topic.Partition(1), from(t, 1, 0, 3, 1))
+		}, OutOfOrder},
+		"a corrupt batch": {func(tx *Tx) { tx.Append(topic.Partition(1), []byte("x")) }, Corrupt},
+		"a stream's version": {func(tx *Tx) {
+			tx.AppendStream(s, "a", 5, []Record{rec("x")})
+		}, Conflict},
 		"a group without name": {func(tx *Tx) { tx.SaveGroup("", "", nil) }, Invalid},
 	} {
 		wantKind(t, what, attempt(c.last), c.want)
