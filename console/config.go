@@ -65,16 +65,23 @@ type Limits struct {
 	Connections    int   // 512
 	Streams        int   // record streams at once: 64
 	BodyBytes      int64 // of a request: 16 MiB
+	Bodies         int   // requests above 256 KiB in memory at once; more wait: 16
 	PublishRecords int   // in one request: 10,000
 	StreamBytes    int   // read ahead of a slow reader, per stream: 4 MiB
+
+	BodyTime   time.Duration // to receive a body: 30 s, then timeout (408)
+	AnswerTime time.Duration // for a client to read an answer that is no stream: 60 s
 }
 
 func (l Limits) withDefaults() Limits {
 	l.Connections = or(l.Connections, 512)
 	l.Streams = or(l.Streams, 64)
 	l.BodyBytes = or(l.BodyBytes, 16<<20)
+	l.Bodies = or(l.Bodies, 16)
 	l.PublishRecords = or(l.PublishRecords, 10_000)
 	l.StreamBytes = or(l.StreamBytes, 4<<20)
+	l.BodyTime = or(l.BodyTime, 30*time.Second)
+	l.AnswerTime = or(l.AnswerTime, 60*time.Second)
 	return l
 }
 

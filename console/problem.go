@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"strconv"
 
 	"github.com/tidings-io/tidings/broker"
@@ -54,6 +55,10 @@ func asProblem(err error) problem {
 			Code:    "too_large",
 			Message: fmt.Sprintf("the request is larger than %d bytes", tooLarge.Limit),
 		}}
+	}
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return problem{status: http.StatusRequestTimeout,
+			Problem: Problem{Code: "timeout", Message: "the request did not arrive in time"}}
 	}
 	if k, ok := kinds[broker.KindOf(err)]; ok {
 		return problem{status: k.status, Problem: Problem{Code: k.code, Message: err.Error()}}

@@ -3,6 +3,8 @@ package console
 import (
 	"encoding/json"
 	"fmt"
+	"io"
+	"net"
 	"reflect"
 	"strings"
 	"testing"
@@ -111,4 +113,21 @@ func mustTopic(t *testing.T, h *bench, name string) *broker.Topic {
 		t.Fatal(err)
 	}
 	return topic
+}
+
+func TestSlowBodyIsGivenUp(t *testing.T) {
+	h := newBench(t, Config{Limits: Limits{BodyTime: 20 * time.Millisecond}})
+	h.topic("orders", 1)
+	c, err := net.Dial("tcp", h.s.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	fmt.Fprintf(c, "POST /api/v1/topics/orders/records HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Type: application/json\r\nContent-Length: 1000\r\n\r\n{")
+	answer, _ := io.ReadAll(c) // it also ends the connection
+	if got := string(answer); !strings.HasPrefix(got, "HTTP/1.1 408 ") ||
+		!strings.Contains(got, `"code":"timeout"`) {
+		t.Errorf("got %q, want 408 timeout", got)
+	}
 }

@@ -1,6 +1,7 @@
 package console
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -49,36 +50,68 @@ type answer func(r *http.Request) (any, error)
 
 func (s *Server) answer(a answer) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		s.bound(w, r)
-		doc, err := a(r)
-		if err != nil {
-			p := asProblem(err)
-			if p.status >= http.StatusInternalServerError {
-				s.c.Logger.Warn("admin request", "method", r.Method, "path", r.URL.Path, "err", err)
+		free, err := s.takeBody(w, r)
+		if err == nil {
+			defer free()
+			var doc any
+			if doc, err = a(r); err == nil {
+				s.writeAnswer(w, doc)
+				return
 			}
-			writeProblem(w, p)
-			return
 		}
-		status := http.StatusOK
-		if c, ok := doc.(created); ok {
-			doc, status = c.doc, http.StatusCreated
+		p := asProblem(err)
+		if p.status >= http.StatusInternalServerError {
+			s.c.Logger.Warn("admin request", "method", r.Method, "path", r.URL.Path, "err", err)
 		}
-		writeJSON(w, status, doc)
+		s.setWriteDeadline(w)
+		writeProblem(w, p)
 	})
+}
+
+func (s *Server) writeAnswer(w http.ResponseWriter, doc any) {
+	status := http.StatusOK
+	if c, ok := doc.(created); ok {
+		doc, status = c.doc, http.StatusCreated
+	}
+	s.setWriteDeadline(w)
+	writeJSON(w, status, doc)
 }
 
 // created marks a document to be answered with 201.
 type created struct{ doc any }
 
-// bound limits how much a client may send, and how long it may take to send it
-// and to read the answer.
-func (s *Server) bound(w http.ResponseWriter, r *http.Request) {
+// takeBody receives the body within its time and size, so that what the handler
+// does afterwards may take as long as it needs. Few large bodies are held at a time.
+func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (free func(), err error) {
+	free = func() {}
 	rc := http.NewResponseController(w)
-	now := time.Now()
 	// Recorders in tests have no deadlines; connections always do.
-	_ = rc.SetReadDeadline(now.Add(bodyTimeout))
-	_ = rc.SetWriteDeadline(now.Add(bodyTimeout + answerTimeout))
-	r.Body = http.MaxBytesReader(w, r.Body, s.c.Limits.BodyBytes)
+	_ = rc.SetWriteDeadline(time.Time{}) // what an earlier request left
+	if !changes(r) {
+		return free, nil
+	}
+	_ = rc.SetReadDeadline(time.Now().Add(s.c.Limits.BodyTime))
+	if r.ContentLength < 0 || r.ContentLength > largeBody {
+		select {
+		case s.bodies <- struct{}{}:
+			free = func() { <-s.bodies }
+		case <-r.Context().Done():
+			return free, r.Context().Err()
+		}
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.c.Limits.BodyBytes))
+	if err != nil {
+		free()
+		return nil, err
+	}
+	_ = rc.SetReadDeadline(time.Time{})
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	return free, nil
+}
+
+// setWriteDeadline bounds how long a client may take to read an answer.
+func (s *Server) setWriteDeadline(w http.ResponseWriter) {
+	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.c.Limits.AnswerTime))
 }
 
 // decode reads one JSON document, refusing fields it does not know: a
@@ -87,9 +120,7 @@ func decode(r *http.Request, doc any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
 	err := d.Decode(doc)
-	switch tooLarge := new(http.MaxBytesError); {
-	case errors.As(err, &tooLarge):
-		return err
+	switch {
 	case errors.Is(err, io.EOF):
 		return invalid("the request has no body")
 	case err != nil:

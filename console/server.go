@@ -13,14 +13,12 @@ import (
 	"github.com/tidings-io/tidings/broker"
 )
 
-// Times after which a silent or slow client is dropped. Record streams are
-// exempt from the last: they end when the client goes.
+// Times after which a silent client is dropped; see also Limits.
 const (
 	headerTimeout = 10 * time.Second
-	bodyTimeout   = 30 * time.Second
 	idleTimeout   = 2 * time.Minute
-	answerTimeout = 60 * time.Second
 	headerBytes   = 64 << 10
+	largeBody     = 256 << 10 // beyond it a request waits for one of Limits.Bodies
 )
 
 // Server is a listening admin API.
@@ -36,6 +34,7 @@ type Server struct {
 	close   context.CancelFunc
 	done    chan struct{} // closed when the accept loop has returned
 	streams chan struct{} // one token per open stream
+	bodies  chan struct{} // one token per large body in memory
 	turn    turn          // spreads records without key
 }
 
@@ -67,6 +66,7 @@ func newServer(b *broker.Broker, c Config) *Server {
 		closing: closing, close: stop,
 		done:    make(chan struct{}),
 		streams: make(chan struct{}, c.Limits.Streams),
+		bodies:  make(chan struct{}, c.Limits.Bodies),
 		http: &http.Server{
 			ReadHeaderTimeout: headerTimeout,
 			IdleTimeout:       idleTimeout,
