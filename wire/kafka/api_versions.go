@@ -23,7 +23,8 @@ const (
 
 func (c *conn) apiVersions(r *request, q *kmsg.ApiVersionsRequest) reply {
 	resp := q.ResponseKind().(*kmsg.ApiVersionsResponse)
-	if q.Version >= 3 && !(softwareName(q.ClientSoftwareName) && softwareName(q.ClientSoftwareVersion)) {
+	named := softwareName(q.ClientSoftwareName) && softwareName(q.ClientSoftwareVersion)
+	if q.Version >= 3 && !named {
 		resp.ErrorCode = errInvalidRequest
 		return r.answer(resp)
 	}

@@ -148,7 +148,8 @@ func TestUnknownVersionOfAPIVersionsIsAnswered(t *testing.T) {
 		want.ApiKeys = []kmsg.ApiVersionsResponseApiKey{{ApiKey: 18, MinVersion: 0, MaxVersion: 4}}
 		same(t, "response", resp, want)
 	}
-	c.do(versioned(3, &kmsg.ApiVersionsRequest{ClientSoftwareName: "x", ClientSoftwareVersion: "1"}))
+	known := &kmsg.ApiVersionsRequest{ClientSoftwareName: "x", ClientSoftwareVersion: "1"}
+	c.do(versioned(3, known))
 }
 
 func TestSilentConnectionsAreClosed(t *testing.T) {
@@ -292,7 +293,8 @@ func TestCloseAnswersWhatWaits(t *testing.T) {
 	_, body := polling.receive()
 	same(t, "fetch", errorCodesOf(polling.decode(poll, body)), 0)
 	_, body = joining.receive()
-	same(t, "join", errorCodes(valueOf(joining.decode(join, body))), []code{errCoordinatorNotAvailable})
+	got := errorCodes(valueOf(joining.decode(join, body)))
+	same(t, "join", got, []code{errCoordinatorNotAvailable})
 	polling.ended()
 	if err := <-closed; err != nil {
 		t.Fatal(err)

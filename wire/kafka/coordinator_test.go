@@ -70,6 +70,11 @@ func (b *bench) consumer(change ...func(*consumer)) *consumer {
 	return c
 }
 
+// waits sets how long a consumer is waited for.
+func waits(session, rebalance time.Duration) func(*consumer) {
+	return func(c *consumer) { c.session, c.patience = session, rebalance }
+}
+
 // join sends a join and returns what waits for its answer.
 func (c *consumer) join() *deferred {
 	r := &request{version: c.version, client: "test", arrived: time.Now()}
@@ -234,8 +239,8 @@ func TestGroupWithoutMembersIsEmpty(t *testing.T) {
 
 func TestRebalanceEndsWithoutWhoDoesNotJoin(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
-		one := b.consumer(func(c *consumer) { c.session, c.patience = 5*time.Minute, 20*time.Second })
-		two := b.consumer(func(c *consumer) { c.session, c.patience = 5*time.Minute, 30*time.Second })
+		one := b.consumer(waits(5*time.Minute, 20*time.Second))
+		two := b.consumer(waits(5*time.Minute, 30*time.Second))
 		b.stable(one, two)
 		start := time.Now()
 		again := one.join() // the leader; two does not come
@@ -262,8 +267,8 @@ func TestLeaderThatDoesNotJoinIsReplaced(t *testing.T) {
 
 func TestMemberThatDoesNotSyncIsRemoved(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
-		one := b.consumer(func(c *consumer) { c.session, c.patience = time.Hour, 20*time.Second })
-		two := b.consumer(func(c *consumer) { c.session, c.patience = time.Hour, 20*time.Second })
+		one := b.consumer(waits(time.Hour, 20*time.Second))
+		two := b.consumer(waits(time.Hour, 20*time.Second))
 		b.stable(one, two)
 		first, second := one.join(), two.join()
 		one.joined(first)
@@ -350,9 +355,9 @@ func TestInvitationThatIsNotUsedHoldsNobodyUp(t *testing.T) {
 
 func TestNewMemberIsGivenUpAfterFiveMinutes(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
-		one := b.consumer(func(c *consumer) { c.session, c.patience = time.Hour, time.Hour })
+		one := b.consumer(waits(time.Hour, time.Hour))
 		b.stable(one)
-		two := b.consumer(func(c *consumer) { c.session, c.patience = time.Hour, time.Hour })
+		two := b.consumer(waits(time.Hour, time.Hour))
 		start := time.Now()
 		same(b, "join", two.joined(two.join()), errUnknownMemberID)
 		same(b, "waited", time.Since(start), 5*time.Minute)
@@ -371,7 +376,7 @@ func TestProtocolIsTheOneMostPrefer(t *testing.T) {
 		{"all agree", [][]string{{"a", "b"}, {"a", "b"}}, "a"},
 		{"only one in common", [][]string{{"a", "b"}, {"b"}}, "b"},
 		{"majority", [][]string{{"a", "b"}, {"b", "a"}, {"b", "a"}}, "b"},
-		{"votes count among the common only", [][]string{{"x", "b", "a"}, {"a", "b"}, {"b", "a"}}, "b"},
+		{"only common ones count", [][]string{{"x", "b", "a"}, {"a", "b"}, {"b", "a"}}, "b"},
 		{"tie", [][]string{{"b", "a"}, {"a", "b"}}, "b"},
 	} {
 		t.Run(k.name, func(t *testing.T) {
@@ -417,7 +422,7 @@ func TestFollowerThatJoinsAgainUnchangedDisturbsNobody(t *testing.T) {
 func TestStaticMemberKeepsItsPlaceWhenItMissesARebalance(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
 		name := "i"
-		one := b.consumer(func(c *consumer) { c.session, c.patience = time.Hour, 10*time.Second })
+		one := b.consumer(waits(time.Hour, 10*time.Second))
 		two := b.consumer(func(c *consumer) {
 			c.instance, c.session, c.patience = &name, time.Minute, 10*time.Second
 		})
@@ -441,7 +446,7 @@ func TestOffsetsExpireAfterTheGroupIsEmpty(t *testing.T) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		c := b.consumer(func(c *consumer) { c.session = time.Hour })
+		c := b.consumer(func(c *consumer) { c.session = 30 * time.Minute })
 		b.stable(c)
 		commit := func(group string) {
 			tx := b.broker.Begin()
@@ -459,23 +464,21 @@ func TestOffsetsExpireAfterTheGroupIsEmpty(t *testing.T) {
 			g, err := b.broker.Group("", group)
 			return err == nil && len(g.Cursors()) == 1
 		}
-		for range 10 { // days with a member: kept, though it never commits
-			for range 24 {
-				time.Sleep(59 * time.Minute)
-				c.beat()
-			}
+		for range 10 { // with a member: kept, though it never commits
+			time.Sleep(29 * time.Minute)
+			c.beat()
 		}
 		same(b, "with a member", kept("g"), true)
 		same(b, "of no member", kept("simple"), false)
 		same(b, "simple group", b.state("simple"), "none")
-		time.Sleep(61 * time.Minute) // it leaves
+		time.Sleep(31 * time.Minute) // it leaves
 		same(b, "state", b.state("g"), "Empty")
-		time.Sleep(6 * 24 * time.Hour)
-		same(b, "after six days", kept("g"), true)
-		time.Sleep(25 * time.Hour)
-		same(b, "after seven days", kept("g"), false)
+		time.Sleep(90 * time.Minute)
+		same(b, "before the retention has passed", kept("g"), true)
+		time.Sleep(41 * time.Minute)
+		same(b, "after", kept("g"), false)
 		same(b, "state", b.state("g"), "none")
-	}, longSessions)
+	}, longSessions, func(c *Config) { c.OffsetRetention = 2 * time.Hour })
 }
 
 func TestGroupThatNobodyJoinedIsForgotten(t *testing.T) {
@@ -492,7 +495,9 @@ func TestAlarmsRingInOrderAndOnlyIfStillDue(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
 		g := newGroup(b.coordinator, "alarms")
 		var rung []string
-		ring := func(name string) *alarm { return newAlarm(g, func() { rung = append(rung, name) }) }
+		ring := func(name string) *alarm {
+			return newAlarm(g, func() { rung = append(rung, name) })
+		}
 		first, second, off, late := ring("first"), ring("second"), ring("off"), ring("late")
 		g.lock()
 		g.arm(second, 2*time.Second)

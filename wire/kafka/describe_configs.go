@@ -114,7 +114,9 @@ func topicSource(set bool) kmsg.ConfigSource {
 	return kmsg.ConfigSourceDefaultConfig
 }
 
-func (s *setting) describe(q *kmsg.DescribeConfigsRequest) kmsg.DescribeConfigsResponseResourceConfig {
+func (s *setting) describe(
+	q *kmsg.DescribeConfigsRequest,
+) kmsg.DescribeConfigsResponseResourceConfig {
 	out := kmsg.NewDescribeConfigsResponseResourceConfig()
 	out.Name, out.Value, out.ReadOnly = s.name, text(s.value), true
 	out.Source, out.ConfigType = s.source, s.kind
@@ -213,7 +215,9 @@ var brokerSettings = []struct {
 		func(c *Config, _ *broker.Broker) string { return strconv.Itoa(c.DefaultPartitions) }},
 	{"offset.metadata.max.bytes", kmsg.ConfigTypeInt,
 		"The largest metadata of a committed offset, in bytes.",
-		func(_ *Config, b *broker.Broker) string { return strconv.Itoa(b.Limits().CursorMetadata) }},
+		func(_ *Config, b *broker.Broker) string {
+			return strconv.Itoa(b.Limits().CursorMetadata)
+		}},
 	{"offsets.retention.minutes", kmsg.ConfigTypeInt,
 		"How long committed offsets outlive the last member of their group, in minutes.",
 		func(c *Config, _ *broker.Broker) string {

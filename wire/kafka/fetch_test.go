@@ -174,13 +174,15 @@ func TestFetchInsideABatchBeginsWithTheBatch(t *testing.T) {
 func TestZstdIsNotForOldClients(t *testing.T) {
 	r := serve(t)
 	r.topic("t", 1)
-	raw, err := broker.EncodeBatch(nil, broker.Zstd, broker.Record{Value: []byte("a"), Time: recordTime(0)})
+	rec := broker.Record{Value: []byte("a"), Time: recordTime(0)}
+	raw, err := broker.EncodeBatch(nil, broker.Zstd, rec)
 	if err != nil {
 		t.Fatal(err)
 	}
 	c := r.dial()
 	same(t, "produce", produced(c, "t", raw).ErrorCode, errNone)
-	same(t, "old", fetched(c, 9, fetchRequest("t", [16]byte{}, 0)).ErrorCode, errUnsupportedCompression)
+	old := fetched(c, 9, fetchRequest("t", [16]byte{}, 0))
+	same(t, "old", old.ErrorCode, errUnsupportedCompression)
 	got := fetched(c, 10, fetchRequest("t", [16]byte{}, 0))
 	same(t, "new", values(t, got.RecordBatches), []string{"a"})
 }

@@ -213,7 +213,7 @@ func TestFramesStopWhenDraining(t *testing.T) {
 }
 
 func TestBufferClassesFit(t *testing.T) {
-	for _, size := range []int{1, pooledBuffer, pooledBuffer + 1, 1 << 20, 4 << 20, 4<<20 + 1, 100 << 20} {
+	for _, size := range []int{1, 64 << 10, 64<<10 + 1, 1 << 20, 4 << 20, 4<<20 + 1, 100 << 20} {
 		b := takeBuffer(size)
 		if len(b) < size || size <= 4<<20 && len(b) >= 2*max(size, pooledBuffer) {
 			t.Errorf("got a buffer of %d bytes for %d", len(b), size)

@@ -200,7 +200,8 @@ func (g *group) encode() []byte {
 	}
 	for _, m := range g.members {
 		one := kmsg.NewGroupMetadataValueMember()
-		one.MemberID, one.InstanceID, one.ClientID, one.ClientHost = m.id, m.instance, m.client, m.host
+		one.MemberID, one.InstanceID = m.id, m.instance
+		one.ClientID, one.ClientHost = m.client, m.host
 		one.RebalanceTimeoutMillis = int32(m.rebalance.Milliseconds())
 		one.SessionTimeoutMillis = int32(m.session.Milliseconds())
 		one.Subscription, one.Assignment = m.metadata(g.protocol), m.assigned

@@ -95,7 +95,9 @@ func (r *rig) kill(change ...func(*Config)) *rig {
 }
 
 // topic creates a topic.
-func (r *rig) topic(name string, partitions int, change ...func(*broker.TopicConfig)) *broker.Topic {
+func (r *rig) topic(
+	name string, partitions int, change ...func(*broker.TopicConfig),
+) *broker.Topic {
 	r.t.Helper()
 	spec := broker.TopicSpec{Name: name, Partitions: partitions}
 	for _, f := range change {

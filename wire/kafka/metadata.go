@@ -117,16 +117,20 @@ func (c *conn) topicMetadataByID(
 func (s *Server) topicByID(id [16]byte) (*broker.Topic, error) {
 	t, err := s.broker.TopicByID(broker.ID(id))
 	if err == nil && t.Name().Namespace != s.config.Namespace {
-		return nil, &broker.Error{Kind: broker.NotFound, Op: "find topic", Name: broker.ID(id).String()}
+		return nil, absent(broker.ID(id).String())
 	}
 	return t, err
+}
+
+func absent(topic string) error {
+	return &broker.Error{Kind: broker.NotFound, Op: "find topic", Name: topic}
 }
 
 // missingTopic creates a topic that a client asked for, or says that it does not exist.
 func (c *conn) missingTopic(q *kmsg.MetadataRequest, name string) (*broker.Topic, error) {
 	allowed := q.Version < 4 || q.AllowAutoTopicCreation // before, asking was creating
 	if !allowed || !c.srv.config.AutoCreate || !legalTopicName(name) {
-		return nil, &broker.Error{Kind: broker.NotFound, Op: "find topic", Name: name}
+		return nil, absent(name)
 	}
 	return c.srv.autoCreate(c.ctx, name)
 }

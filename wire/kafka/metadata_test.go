@@ -158,7 +158,8 @@ func TestListOffsetsKnowsTheSpecialTimes(t *testing.T) {
 		p := resp.Topics[0].Partitions[0]
 		got := [3]int64{p.Offset, p.Timestamp, int64(p.LeaderEpoch)}
 		if p.ErrorCode != errNone || got != k.want {
-			t.Errorf("%s at %d: got %v with error %d, want %v", k.topic, k.time, got, p.ErrorCode, k.want)
+			t.Errorf("%s at %d: got %v with error %d, want %v",
+				k.topic, k.time, got, p.ErrorCode, k.want)
 		}
 	}
 }
@@ -168,11 +169,12 @@ func TestSettingsAreShownWithTheirSource(t *testing.T) {
 	c := r.dial()
 	create := createWith("segment.ms", ptr("1000"))(nil).(*kmsg.CreateTopicsRequest)
 	create.Topics[0].Configs = append(create.Topics[0].Configs,
-		kmsg.CreateTopicsRequestTopicConfig{Name: "message.timestamp.type", Value: ptr("LogAppendTime")},
-		kmsg.CreateTopicsRequestTopicConfig{Name: "retention.ms", Value: ptr("-1")},
-		kmsg.CreateTopicsRequestTopicConfig{Name: "min.insync.replicas", Value: ptr("2")},
-		kmsg.CreateTopicsRequestTopicConfig{Name: "cleanup.policy", Value: ptr("delete")},
-	)
+		[]kmsg.CreateTopicsRequestTopicConfig{
+			{Name: "message.timestamp.type", Value: ptr("LogAppendTime")},
+			{Name: "retention.ms", Value: ptr("-1")},
+			{Name: "min.insync.replicas", Value: ptr("2")},
+			{Name: "cleanup.policy", Value: ptr("delete")},
+		}...)
 	created := ask[*kmsg.CreateTopicsResponse](c, 7, create)
 	same(t, "create", errorCodes(valueOf(created)), []code(nil))
 	q := kmsg.NewPtrDescribeConfigsRequest()

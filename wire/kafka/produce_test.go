@@ -75,7 +75,8 @@ func TestOnePartitionsErrorIsItsOwn(t *testing.T) {
 	r := serve(t)
 	r.topic("t", 2)
 	q := produceRequest("t", [16]byte{}, batch(t, "a"))
-	bad, absent, good := q.Topics[0].Partitions[0], q.Topics[0].Partitions[0], q.Topics[0].Partitions[0]
+	part := q.Topics[0].Partitions[0]
+	bad, absent, good := part, part, part
 	bad.Records = append([]byte(nil), bad.Records...)
 	bad.Records[len(bad.Records)-2]++
 	absent.Partition, good.Partition = 7, 1
@@ -85,7 +86,8 @@ func TestOnePartitionsErrorIsItsOwn(t *testing.T) {
 	for _, p := range resp.Topics[0].Partitions {
 		got = append(got, p.ErrorCode)
 		if (p.ErrorCode == errCorruptMessage) != (p.ErrorMessage != nil && *p.ErrorMessage != "") {
-			t.Errorf("partition %d: got message %v for error %d", p.Partition, p.ErrorMessage, p.ErrorCode)
+			t.Errorf("partition %d: got message %v for error %d",
+				p.Partition, p.ErrorMessage, p.ErrorCode)
 		}
 	}
 	same(t, "codes", got, []code{0, errCorruptMessage, errUnknownTopicOrPartition, 0})

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -59,7 +60,7 @@ func row[P kmsg.Request](
 ) *entry {
 	return &entry{
 		ServedRequest: ServedRequest{
-			Key: key, Name: kmsg.NameForKey(key),
+			Key: key, Name: strings.Replace(kmsg.NameForKey(key), "ID", "Id", 1),
 			Min: versions[0], From: versions[0], Max: versions[1],
 		},
 		shape: s,
@@ -172,7 +173,8 @@ var (
 		synonyms:bool@1+ docs:bool@3+`)
 	shapeCreatePartitions = mustShape(2, `topics:[ name:str count:i32
 		assignments:[ nodes:[ i32 ] ]? ] timeout:i32 dry:bool`)
-	shapeDeleteGroups    = mustShape(2, `groups:[ str ]`)
-	shapeOffsetDelete    = mustShape(never, `group:str topics:[ name:str partitions:[ index:i32 ] ]`)
+	shapeDeleteGroups = mustShape(2, `groups:[ str ]`)
+	shapeOffsetDelete = mustShape(never, `group:str topics:[ name:str
+		partitions:[ index:i32 ] ]`)
 	shapeDescribeCluster = mustShape(0, `operations:bool endpoint:i8@1+ fenced:bool@2+`)
 )

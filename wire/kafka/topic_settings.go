@@ -47,29 +47,30 @@ const (
 
 // topicSettings are all settings, by name.
 var topicSettings = []topicSetting{
-	{name: "cleanup.policy", kind: kmsg.ConfigTypeList, def: "delete", synonym: "log.cleanup.policy",
-		values: []string{"delete"}, refused: "compaction is not built: use delete",
+	{name: "cleanup.policy", kind: kmsg.ConfigTypeList, def: "delete",
+		synonym: "log.cleanup.policy",
+		values:  []string{"delete"}, refused: "compaction is not built: use delete",
 		doc: "What happens to old records: they are deleted by time and size."},
-	kept("compression.gzip.level", kmsg.ConfigTypeInt, "-1", "Batches stay as producers sent them."),
-	kept("compression.lz4.level", kmsg.ConfigTypeInt, "9", "Batches stay as producers sent them."),
+	kept("compression.gzip.level", kmsg.ConfigTypeInt, "-1", asSent),
+	kept("compression.lz4.level", kmsg.ConfigTypeInt, "9", asSent),
 	{name: "compression.type", kind: kmsg.ConfigTypeString, def: "producer",
 		synonym: "compression.type",
 		values:  []string{"producer", "uncompressed", "gzip", "snappy", "lz4", "zstd"},
 		doc:     "Kept only. Batches stay as producers sent them, whatever this says."},
-	kept("compression.zstd.level", kmsg.ConfigTypeInt, "3", "Batches stay as producers sent them."),
-	kept("delete.retention.ms", kmsg.ConfigTypeLong, "86400000", "There is no compaction."),
+	kept("compression.zstd.level", kmsg.ConfigTypeInt, "3", asSent),
+	kept("delete.retention.ms", kmsg.ConfigTypeLong, "86400000", noCompaction),
 	kept("file.delete.delay.ms", kmsg.ConfigTypeLong, "60000", "Space is freed when it is safe."),
 	kept("flush.messages", kmsg.ConfigTypeLong, "9223372036854775807",
 		"What is acknowledged is on disk, by the sync policy of the data directory."),
 	kept("flush.ms", kmsg.ConfigTypeLong, "9223372036854775807",
 		"What is acknowledged is on disk, by the sync policy of the data directory."),
-	kept("follower.replication.throttled.replicas", kmsg.ConfigTypeList, "", "There is one node."),
-	kept("index.interval.bytes", kmsg.ConfigTypeInt, "4096", "The index is the engine's affair."),
-	kept("leader.replication.throttled.replicas", kmsg.ConfigTypeList, "", "There is one node."),
-	kept("local.retention.bytes", kmsg.ConfigTypeLong, "-2", "There is no tiered storage."),
-	kept("local.retention.ms", kmsg.ConfigTypeLong, "-2", "There is no tiered storage."),
+	kept("follower.replication.throttled.replicas", kmsg.ConfigTypeList, "", oneNode),
+	kept("index.interval.bytes", kmsg.ConfigTypeInt, "4096", ownIndex),
+	kept("leader.replication.throttled.replicas", kmsg.ConfigTypeList, "", oneNode),
+	kept("local.retention.bytes", kmsg.ConfigTypeLong, "-2", noTiers),
+	kept("local.retention.ms", kmsg.ConfigTypeLong, "-2", noTiers),
 	kept("max.compaction.lag.ms", kmsg.ConfigTypeLong, "9223372036854775807",
-		"There is no compaction."),
+		noCompaction),
 	{name: "max.message.bytes", kind: kmsg.ConfigTypeInt, def: "1048588",
 		synonym: "message.max.bytes", most: math.MaxInt32,
 		doc: "The largest record batch that is accepted, in bytes.",
@@ -90,14 +91,14 @@ var topicSettings = []topicSetting{
 		doc: "Whether records have the producer's time or the broker's.",
 		set: func(c *broker.TopicConfig, word int64) { c.AppendTime = word == 1 },
 		get: timestampType},
-	kept("min.cleanable.dirty.ratio", kmsg.ConfigTypeDouble, "0.5", "There is no compaction."),
-	kept("min.compaction.lag.ms", kmsg.ConfigTypeLong, "0", "There is no compaction."),
+	kept("min.cleanable.dirty.ratio", kmsg.ConfigTypeDouble, "0.5", noCompaction),
+	kept("min.compaction.lag.ms", kmsg.ConfigTypeLong, "0", noCompaction),
 	kept("min.insync.replicas", kmsg.ConfigTypeInt, "1",
 		"One node is always in sync with itself."),
 	kept("preallocate", kmsg.ConfigTypeBoolean, "false", "Files are the engine's affair."),
-	kept("remote.log.copy.disable", kmsg.ConfigTypeBoolean, "false", "There is no tiered storage."),
+	kept("remote.log.copy.disable", kmsg.ConfigTypeBoolean, "false", noTiers),
 	kept("remote.log.delete.on.disable", kmsg.ConfigTypeBoolean, "false",
-		"There is no tiered storage."),
+		noTiers),
 	{name: "remote.storage.enable", kind: kmsg.ConfigTypeBoolean, def: "false",
 		values: []string{"false"}, refused: "tiered storage is not built: leave it false",
 		doc: "Whether old segments move to another storage. They do not."},
@@ -116,11 +117,20 @@ var topicSettings = []topicSetting{
 		doc: "The size of the files of a partition, in bytes.",
 		set: func(c *broker.TopicConfig, v int64) { c.SegmentBytes = v },
 		get: func(c *broker.TopicConfig) string { return orUnset(c.SegmentBytes) }},
-	kept("segment.index.bytes", kmsg.ConfigTypeInt, "10485760", "The index is the engine's affair."),
+	kept("segment.index.bytes", kmsg.ConfigTypeInt, "10485760", ownIndex),
 	kept("segment.jitter.ms", kmsg.ConfigTypeLong, "0", "Segments end by size."),
 	kept("segment.ms", kmsg.ConfigTypeLong, "604800000", "Segments end by size."),
-	kept("unclean.leader.election.enable", kmsg.ConfigTypeBoolean, "false", "There is one node."),
+	kept("unclean.leader.election.enable", kmsg.ConfigTypeBoolean, "false", oneNode),
 }
+
+// Why a setting has no effect.
+const (
+	asSent       = "Batches stay as producers sent them."
+	noCompaction = "There is no compaction."
+	noTiers      = "There is no tiered storage."
+	oneNode      = "There is one node."
+	ownIndex     = "The index is the engine's affair."
+)
 
 // kept makes a setting that has no effect, for the given reason.
 func kept(name string, kind kmsg.ConfigType, def, why string) topicSetting {
@@ -187,7 +197,8 @@ func parseTopicSettings(in []kmsg.CreateTopicsRequestTopicConfig) (broker.TopicC
 			return c, refusef(errInvalidConfig, "Unknown topic config name: %s", p.Name)
 		}
 		if p.Value == nil {
-			return c, refusef(errInvalidConfig, "Null value not supported for topic configs: %s", p.Name)
+			return c, refusef(errInvalidConfig,
+				"Null value not supported for topic configs: %s", p.Name)
 		}
 		if err := s.apply(&c, strings.TrimSpace(*p.Value)); err != nil {
 			return c, err

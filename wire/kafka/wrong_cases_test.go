@@ -52,7 +52,9 @@ var wrongs = map[string][]wrong{
 				return raw
 			})},
 		{name: "no batch", codes: []code{errInvalidRecord},
-			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte { return []byte{} })},
+			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte {
+				return []byte{}
+			})},
 		{name: "null batch", codes: []code{errInvalidRecord},
 			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte { return nil })},
 		{name: "two batches", codes: []code{errInvalidRecord},
@@ -74,7 +76,9 @@ var wrongs = map[string][]wrong{
 				return raw[:len(raw)-1]
 			})},
 		{name: "a few bytes", codes: []code{errCorruptMessage},
-			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte { return raw[:5] })},
+			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte {
+				return raw[:5]
+			})},
 		{name: "transactional batch", codes: []code{errTransactionalID},
 			query: produceWrong(func(_ *kmsg.ProduceRequest, raw []byte) []byte {
 				raw[attributesAt+1] |= transactional
@@ -187,7 +191,9 @@ var wrongs = map[string][]wrong{
 		{name: "no group name", codes: []code{errInvalidGroupID},
 			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) { q.Group = "" })},
 		{name: "long group name", codes: []code{errInvalidGroupID},
-			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) { q.Group = longName })},
+			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) {
+				q.Group = longName
+			})},
 		{name: "absent group", upTo: 8, codes: []code{errIllegalGeneration},
 			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) {
 				q.Group, q.Generation, q.MemberID = "absent", 1, "m"
@@ -197,7 +203,9 @@ var wrongs = map[string][]wrong{
 				q.Group, q.Generation, q.MemberID = "absent", 1, "m"
 			})},
 		{name: "stranger while members are there", codes: []code{errUnknownMemberID},
-			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) { q.Group = "stable" })},
+			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) {
+				q.Group = "stable"
+			})},
 		{name: "unknown member", codes: []code{errUnknownMemberID},
 			query: commitWrong(func(_ *wrongRig, q *kmsg.OffsetCommitRequest) {
 				q.Group, q.Generation, q.MemberID = "stable", 1, "nobody"
@@ -303,7 +311,9 @@ var wrongs = map[string][]wrong{
 		{name: "absent group", codes: []code{errUnknownMemberID},
 			query: beatWrong(func(_ *wrongRig, q *kmsg.HeartbeatRequest) { q.Group = "absent" })},
 		{name: "unknown member", codes: []code{errUnknownMemberID},
-			query: beatWrong(func(_ *wrongRig, q *kmsg.HeartbeatRequest) { q.MemberID = "nobody" })},
+			query: beatWrong(func(_ *wrongRig, q *kmsg.HeartbeatRequest) {
+				q.MemberID = "nobody"
+			})},
 		{name: "old generation", codes: []code{errIllegalGeneration},
 			query: beatWrong(func(_ *wrongRig, q *kmsg.HeartbeatRequest) { q.Generation = 0 })},
 		{name: "unknown instance", from: 3, codes: []code{errUnknownMemberID},
@@ -328,11 +338,15 @@ var wrongs = map[string][]wrong{
 		{name: "empty group", codes: []code{errUnknownMemberID},
 			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) { q.Group = "empty" })},
 		{name: "unknown member", codes: []code{errUnknownMemberID},
-			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) { q.MemberID = "nobody" })},
+			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) {
+				q.MemberID = "nobody"
+			})},
 		{name: "old generation", codes: []code{errIllegalGeneration},
 			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) { q.Generation = 0 })},
 		{name: "other protocol", from: 5, codes: []code{errInconsistentProtocol},
-			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) { q.Protocol = ptr("other") })},
+			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) {
+				q.Protocol = ptr("other")
+			})},
 		{name: "no protocol", from: 5, codes: []code{errInconsistentProtocol},
 			query: syncWrong(func(_ *wrongRig, q *kmsg.SyncGroupRequest) { q.Protocol = nil })},
 	},
@@ -353,7 +367,9 @@ var wrongs = map[string][]wrong{
 	"ListGroups": {
 		{name: "unknown filters", codes: nil, // they let nothing through
 			query: func(*wrongRig) kmsg.Request {
-				return &kmsg.ListGroupsRequest{StatesFilter: []string{"x"}, TypesFilter: []string{"y"}}
+				q := kmsg.NewPtrListGroupsRequest()
+				q.StatesFilter, q.TypesFilter = []string{"x"}, []string{"y"}
+				return q
 			}},
 	},
 	"ApiVersions": {
@@ -363,11 +379,15 @@ var wrongs = map[string][]wrong{
 			}},
 		{name: "odd name", from: 3, codes: []code{errInvalidRequest},
 			query: func(*wrongRig) kmsg.Request {
-				return &kmsg.ApiVersionsRequest{ClientSoftwareName: "-x", ClientSoftwareVersion: "1"}
+				q := kmsg.NewPtrApiVersionsRequest()
+				q.ClientSoftwareName, q.ClientSoftwareVersion = "-x", "1"
+				return q
 			}},
 		{name: "odd version", from: 3, codes: []code{errInvalidRequest},
 			query: func(*wrongRig) kmsg.Request {
-				return &kmsg.ApiVersionsRequest{ClientSoftwareName: "x", ClientSoftwareVersion: "1 2"}
+				q := kmsg.NewPtrApiVersionsRequest()
+				q.ClientSoftwareName, q.ClientSoftwareVersion = "x", "1 2"
+				return q
 			}},
 	},
 	"CreateTopics": {
@@ -384,11 +404,15 @@ var wrongs = map[string][]wrong{
 		{name: "no partitions", codes: []code{errInvalidPartitions},
 			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) { t.NumPartitions = 0 })},
 		{name: "too many partitions", codes: []code{errInvalidPartitions},
-			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) { t.NumPartitions = 10_001 })},
+			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) {
+				t.NumPartitions = 10_001
+			})},
 		{name: "no replicas", codes: []code{errInvalidReplication},
 			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) { t.ReplicationFactor = 0 })},
 		{name: "replicas -2", codes: []code{errInvalidReplication},
-			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) { t.ReplicationFactor = -2 })},
+			query: createWrong(func(t *kmsg.CreateTopicsRequestTopic) {
+				t.ReplicationFactor = -2
+			})},
 		{name: "unknown setting", query: createWith("no.such", ptr("1")),
 			codes: []code{errInvalidConfig}},
 		{name: "setting without a value", query: createWith("retention.ms", nil),
@@ -407,14 +431,16 @@ var wrongs = map[string][]wrong{
 			codes: []code{errInvalidConfig}},
 		{name: "topic twice", codes: []code{errInvalidRequest},
 			query: func(w *wrongRig) kmsg.Request {
-				q := createWrong(func(*kmsg.CreateTopicsRequestTopic) {})(w).(*kmsg.CreateTopicsRequest)
+				q := createWith("retention.ms", ptr("1"))(w).(*kmsg.CreateTopicsRequest)
 				q.Topics = append(q.Topics, q.Topics[0])
 				return q
 			}},
 		{name: "assigned to another node", codes: []code{errInvalidAssignment},
 			query: assigning(kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{2}})},
 		{name: "assigned to two nodes", codes: []code{errInvalidAssignment},
-			query: assigning(kmsg.CreateTopicsRequestTopicReplicaAssignment{Replicas: []int32{1, 2}})},
+			query: assigning(kmsg.CreateTopicsRequestTopicReplicaAssignment{
+				Replicas: []int32{1, 2},
+			})},
 		{name: "assigned with a gap", codes: []code{errInvalidAssignment},
 			query: assigning(kmsg.CreateTopicsRequestTopicReplicaAssignment{
 				Partition: 1, Replicas: []int32{1},
@@ -444,7 +470,8 @@ var wrongs = map[string][]wrong{
 			query: func(*wrongRig) kmsg.Request {
 				q := kmsg.NewPtrDeleteTopicsRequest()
 				q.TopicNames = []string{"right", "right"}
-				q.Topics = []kmsg.DeleteTopicsRequestTopic{{Topic: ptr("right")}, {Topic: ptr("right")}}
+				one := kmsg.DeleteTopicsRequestTopic{Topic: ptr("right")}
+				q.Topics = []kmsg.DeleteTopicsRequestTopic{one, one}
 				return q
 			}},
 	},
@@ -453,10 +480,12 @@ var wrongs = map[string][]wrong{
 			codes: []code{errUnknownTopicOrPartition}},
 		{name: "absent partition", query: trimWrong("right", 1, 1),
 			codes: []code{errUnknownTopicOrPartition}},
-		{name: "beyond the end", query: trimWrong("right", 0, 4), codes: []code{errOffsetOutOfRange}},
-		{name: "negative offset", query: trimWrong("right", 0, -2), codes: []code{errOffsetOutOfRange}},
+		{name: "beyond the end", query: trimWrong("right", 0, 4),
+			codes: []code{errOffsetOutOfRange}},
+		{name: "negative offset", query: trimWrong("right", 0, -2),
+			codes: []code{errOffsetOutOfRange}},
 	},
-	"InitProducerID": {
+	"InitProducerId": {
 		{name: "transactional id", codes: []code{errTransactionalID},
 			query: func(*wrongRig) kmsg.Request {
 				q := kmsg.NewPtrInitProducerIDRequest()
@@ -512,7 +541,8 @@ var wrongs = map[string][]wrong{
 	"DeleteGroups": {
 		{name: "group with members", query: deleteGroupsWrong("stable"),
 			codes: []code{errNonEmptyGroup}},
-		{name: "absent group", query: deleteGroupsWrong("absent"), codes: []code{errGroupIDNotFound}},
+		{name: "absent group", query: deleteGroupsWrong("absent"),
+			codes: []code{errGroupIDNotFound}},
 		{name: "no group name", query: deleteGroupsWrong(""), codes: []code{errInvalidGroupID}},
 	},
 	"OffsetDelete": {

@@ -16,9 +16,12 @@ type wrong struct {
 	name  string
 	from  int16
 	upTo  int16 // 0: no limit
-	query func(w *wrongRig) kmsg.Request
+	query query
 	codes []code
 }
+
+// query makes a request.
+type query func(w *wrongRig) kmsg.Request
 
 // wrongRig is what the inputs are wrong about: a topic with one partition and the three
 // records "a", "b", "c", and three groups: one stable, one that reads the topic, and one that is
@@ -122,7 +125,7 @@ func produceRequest(name string, id [16]byte, raw []byte) *kmsg.ProduceRequest {
 }
 
 // produceWrong is a batch for the right topic that something is wrong with.
-func produceWrong(change func(q *kmsg.ProduceRequest, raw []byte) []byte) func(*wrongRig) kmsg.Request {
+func produceWrong(change func(q *kmsg.ProduceRequest, raw []byte) []byte) query {
 	return func(w *wrongRig) kmsg.Request {
 		name, id := w.naming(13)
 		q := produceRequest(name, id, batch(w.t, "x"))
@@ -132,7 +135,7 @@ func produceWrong(change func(q *kmsg.ProduceRequest, raw []byte) []byte) func(*
 	}
 }
 
-func fetchWrong(change func(q *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition)) func(*wrongRig) kmsg.Request {
+func fetchWrong(change func(q *kmsg.FetchRequest, p *kmsg.FetchRequestTopicPartition)) query {
 	return func(w *wrongRig) kmsg.Request {
 		name, id := w.naming(13)
 		q := fetchRequest(name, id, 0)
@@ -142,7 +145,7 @@ func fetchWrong(change func(q *kmsg.FetchRequest, p *kmsg.FetchRequestTopicParti
 }
 
 // listWrong asks for the offset of a time in a partition of a topic.
-func listWrong(topic string, partition int32, time int64, epoch int32) func(*wrongRig) kmsg.Request {
+func listWrong(topic string, partition int32, time int64, epoch int32) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrListOffsetsRequest()
 		in := kmsg.NewListOffsetsRequestTopic()
@@ -155,7 +158,7 @@ func listWrong(topic string, partition int32, time int64, epoch int32) func(*wro
 	}
 }
 
-func metadataWrong(name *string, id [16]byte) func(*wrongRig) kmsg.Request {
+func metadataWrong(name *string, id [16]byte) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrMetadataRequest()
 		q.AllowAutoTopicCreation = true // which Config.AutoCreate does not
@@ -164,7 +167,7 @@ func metadataWrong(name *string, id [16]byte) func(*wrongRig) kmsg.Request {
 	}
 }
 
-func commitWrong(change func(w *wrongRig, q *kmsg.OffsetCommitRequest)) func(*wrongRig) kmsg.Request {
+func commitWrong(change func(w *wrongRig, q *kmsg.OffsetCommitRequest)) query {
 	return func(w *wrongRig) kmsg.Request {
 		name, id := w.naming(10)
 		q := commitRequest("empty", name, id, 9)
@@ -174,7 +177,7 @@ func commitWrong(change func(w *wrongRig, q *kmsg.OffsetCommitRequest)) func(*wr
 	}
 }
 
-func joinWrong(change func(w *wrongRig, q *kmsg.JoinGroupRequest)) func(*wrongRig) kmsg.Request {
+func joinWrong(change func(w *wrongRig, q *kmsg.JoinGroupRequest)) query {
 	return func(w *wrongRig) kmsg.Request {
 		q := joinRequest("joining", "")
 		change(w, q)
@@ -182,7 +185,7 @@ func joinWrong(change func(w *wrongRig, q *kmsg.JoinGroupRequest)) func(*wrongRi
 	}
 }
 
-func syncWrong(change func(w *wrongRig, q *kmsg.SyncGroupRequest)) func(*wrongRig) kmsg.Request {
+func syncWrong(change func(w *wrongRig, q *kmsg.SyncGroupRequest)) query {
 	return func(w *wrongRig) kmsg.Request {
 		q := syncRequest("stable", w.member, 1)
 		change(w, q)
@@ -190,7 +193,7 @@ func syncWrong(change func(w *wrongRig, q *kmsg.SyncGroupRequest)) func(*wrongRi
 	}
 }
 
-func beatWrong(change func(w *wrongRig, q *kmsg.HeartbeatRequest)) func(*wrongRig) kmsg.Request {
+func beatWrong(change func(w *wrongRig, q *kmsg.HeartbeatRequest)) query {
 	return func(w *wrongRig) kmsg.Request {
 		q := kmsg.NewPtrHeartbeatRequest()
 		q.Group, q.MemberID, q.Generation = "stable", w.member, 1
@@ -199,7 +202,7 @@ func beatWrong(change func(w *wrongRig, q *kmsg.HeartbeatRequest)) func(*wrongRi
 	}
 }
 
-func leaveWrong(group, member string, instance *string) func(*wrongRig) kmsg.Request {
+func leaveWrong(group, member string, instance *string) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrLeaveGroupRequest()
 		q.Group, q.MemberID = group, member
@@ -210,7 +213,7 @@ func leaveWrong(group, member string, instance *string) func(*wrongRig) kmsg.Req
 	}
 }
 
-func createWrong(change func(t *kmsg.CreateTopicsRequestTopic)) func(*wrongRig) kmsg.Request {
+func createWrong(change func(t *kmsg.CreateTopicsRequestTopic)) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrCreateTopicsRequest()
 		in := kmsg.NewCreateTopicsRequestTopic()
@@ -222,20 +225,22 @@ func createWrong(change func(t *kmsg.CreateTopicsRequestTopic)) func(*wrongRig) 
 }
 
 // createWith is a topic to create with one setting.
-func createWith(name string, value *string) func(*wrongRig) kmsg.Request {
+func createWith(name string, value *string) query {
 	return createWrong(func(t *kmsg.CreateTopicsRequestTopic) {
 		t.Configs = append(t.Configs, kmsg.CreateTopicsRequestTopicConfig{Name: name, Value: value})
 	})
 }
 
 // assigning is a topic to create with a manual assignment.
-func assigning(parts ...kmsg.CreateTopicsRequestTopicReplicaAssignment) func(*wrongRig) kmsg.Request {
+func assigning(parts ...kmsg.CreateTopicsRequestTopicReplicaAssignment) query {
 	return createWrong(func(t *kmsg.CreateTopicsRequestTopic) {
 		t.NumPartitions, t.ReplicationFactor, t.ReplicaAssignment = -1, -1, parts
 	})
 }
 
-func growWrong(name string, count int32, assign ...kmsg.CreatePartitionsRequestTopicAssignment) func(*wrongRig) kmsg.Request {
+func growWrong(
+	name string, count int32, assign ...kmsg.CreatePartitionsRequestTopicAssignment,
+) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrCreatePartitionsRequest()
 		q.Topics = append(q.Topics, kmsg.CreatePartitionsRequestTopic{
@@ -245,7 +250,7 @@ func growWrong(name string, count int32, assign ...kmsg.CreatePartitionsRequestT
 	}
 }
 
-func deleteTopicWrong(name *string, id [16]byte) func(*wrongRig) kmsg.Request {
+func deleteTopicWrong(name *string, id [16]byte) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrDeleteTopicsRequest()
 		if name != nil {
@@ -256,7 +261,7 @@ func deleteTopicWrong(name *string, id [16]byte) func(*wrongRig) kmsg.Request {
 	}
 }
 
-func trimWrong(name string, partition int32, offset int64) func(*wrongRig) kmsg.Request {
+func trimWrong(name string, partition int32, offset int64) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrDeleteRecordsRequest()
 		q.Topics = append(q.Topics, kmsg.DeleteRecordsRequestTopic{
@@ -268,7 +273,7 @@ func trimWrong(name string, partition int32, offset int64) func(*wrongRig) kmsg.
 	}
 }
 
-func epochWrong(name string, partition, current int32) func(*wrongRig) kmsg.Request {
+func epochWrong(name string, partition, current int32) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrOffsetForLeaderEpochRequest()
 		q.Topics = append(q.Topics, kmsg.OffsetForLeaderEpochRequestTopic{
@@ -280,7 +285,7 @@ func epochWrong(name string, partition, current int32) func(*wrongRig) kmsg.Requ
 	}
 }
 
-func describeWrong(kind kmsg.ConfigResourceType, name string) func(*wrongRig) kmsg.Request {
+func describeWrong(kind kmsg.ConfigResourceType, name string) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrDescribeConfigsRequest()
 		q.Resources = append(q.Resources, kmsg.DescribeConfigsRequestResource{
@@ -290,18 +295,20 @@ func describeWrong(kind kmsg.ConfigResourceType, name string) func(*wrongRig) km
 	}
 }
 
-func offsetDeleteWrong(group, topic string, partition int32) func(*wrongRig) kmsg.Request {
+func offsetDeleteWrong(group, topic string, partition int32) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrOffsetDeleteRequest()
 		q.Group = group
 		q.Topics = append(q.Topics, kmsg.OffsetDeleteRequestTopic{
-			Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{{Partition: partition}},
+			Topic: topic, Partitions: []kmsg.OffsetDeleteRequestTopicPartition{
+				{Partition: partition},
+			},
 		})
 		return q
 	}
 }
 
-func deleteGroupsWrong(names ...string) func(*wrongRig) kmsg.Request {
+func deleteGroupsWrong(names ...string) query {
 	return func(*wrongRig) kmsg.Request {
 		q := kmsg.NewPtrDeleteGroupsRequest()
 		q.Groups = names
