@@ -84,12 +84,11 @@ type created struct{ doc any }
 // does afterwards may take as long as it needs. Few large bodies are held at a time.
 func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (free func(), err error) {
 	free = func() {}
-	rc := http.NewResponseController(w)
-	// Recorders in tests have no deadlines; connections always do.
-	_ = rc.SetWriteDeadline(time.Time{}) // what an earlier request left
 	if !changes(r) {
 		return free, nil
 	}
+	// Recorders in tests have no deadlines; connections always do.
+	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(s.c.Limits.BodyTime))
 	if r.ContentLength < 0 || r.ContentLength > largeBody {
 		select {

@@ -40,8 +40,6 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	}
 	ctx, cancel := s.untilClosing(r.Context())
 	defer cancel()
-	// An earlier request on the connection may have left one.
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Time{})
 	out := newLineWriter(w)
 	if err := s.copyRecords(ctx, m, q, out); err != nil && ctx.Err() == nil {
 		p := asProblem(err)

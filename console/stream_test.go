@@ -278,17 +278,3 @@ func TestCloseEndsStreams(t *testing.T) {
 		t.Errorf("got another line %s, want the end", lines.Text())
 	}
 }
-
-// A deadline that an earlier answer on the same connection left would cut the stream.
-func TestStreamOutlivesTheTimeOfAnEarlierAnswer(t *testing.T) {
-	const answerTime = 30 * time.Millisecond
-	h := newBench(t, Config{Limits: Limits{AnswerTime: answerTime}})
-	orders := h.topic("orders", 1)
-	h.get("/api/v1") // the next request reuses its connection
-	lines, _ := h.stream("from=end&follow=true")
-	time.Sleep(2 * answerTime) // it is the passing of time that is tested
-	h.write(orders, 0, time.Now(), "a")
-	if got := nextLine(t, lines); *got.Value != "a" {
-		t.Errorf("got %+v, want a", got)
-	}
-}
