@@ -105,8 +105,8 @@ func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) 
 	return outcome{records: got, took: time.Since(start)}, nil
 }
 
-// publishPaced sends 500 records a second, each at once and on its own, and measures each from
-// the time it was due: a server that stalls does not hide the wait of those behind.
+// publishPaced sends 500 records a second, each at once and on its own. Sending never waits for
+// an answer, so a server that stalls does not hide the wait of those behind.
 func publishPaced(ctx context.Context, s *scenario, addr string) (outcome, error) {
 	const every = time.Second / 500
 	cl, err := s.newProducer(addr, kgo.ProducerLinger(0))
@@ -121,10 +121,10 @@ func publishPaced(ctx context.Context, s *scenario, addr string) (outcome, error
 	times := make([]time.Duration, s.records)
 	start := time.Now()
 	for i := range times {
-		due := start.Add(time.Duration(i) * every)
-		time.Sleep(time.Until(due))
+		time.Sleep(time.Until(start.Add(time.Duration(i) * every)))
+		sent := time.Now()
 		cl.Produce(ctx, kgo.SliceRecord(s.value()), func(r *kgo.Record, err error) {
-			times[i] = time.Since(due)
+			times[i] = time.Since(sent)
 			k.done(r, err)
 		})
 	}
@@ -137,6 +137,24 @@ const (
 	manyWindow    = 16
 	manyTime      = 5 * time.Second
 )
+
+// warmMany sends some records to every partition, so that their files are there.
+func warmMany(ctx context.Context, s *scenario, addr string) error {
+	cl, err := s.newProducer(addr, kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	var k sink
+	value := s.value()
+	for i := range warmRecords * s.partitions {
+		cl.Produce(ctx, &kgo.Record{Value: value, Partition: int32(i % s.partitions)}, k.done)
+	}
+	return errors.Join(cl.Flush(ctx), k.err())
+}
+
+// warmRecords is how many each partition gets before produceMany.
+const warmRecords = 12
 
 // produceMany lets many clients send single records to many partitions, each with a window of
 // unacknowledged ones, for a while.

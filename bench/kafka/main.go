@@ -37,6 +37,7 @@ type options struct {
 	dir     string
 	only    string
 	exact   string
+	against string
 }
 
 func main() {
@@ -65,7 +66,8 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.profile, "profile", "", "directory for processor profiles of -server embedded")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "where data directories are made: a real disk")
 	f.StringVar(&o.only, "only", "", "ours or peer: leaves the other one out")
-	f.StringVar(&o.exact, "exact", "", "path of a tidings program to measure instead of building one")
+	f.StringVar(&o.exact, "exact", "", "path of a tidings program, instead of building one")
+	f.StringVar(&o.against, "against", "", "path of a tidings program as the peer: for changes")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}
@@ -91,22 +93,24 @@ func (o *options) main(ctx context.Context, out io.Writer) error {
 	}
 	report := measure.Report{
 		Command: strings.TrimSpace("go run ./kafka " + strings.Join(os.Args[1:], " ")),
-		Machine: measure.ThisMachine(o.dir), Rounds: o.rounds, Ours: ours, Peer: peer,
+		Machine: measure.ThisMachine(o.dir), Rounds: o.rounds,
+		Ours: programs[0].Name, Peer: programs[len(programs)-1].Name,
 	}
 	if report.Results, err = o.all(ctx, programs); err != nil {
 		return err
 	}
-	report.Pairs = measure.Compare(report.Results, ours, peer)
+	report.Pairs = measure.Compare(report.Results, report.Ours, report.Peer)
 	if o.output == "json" {
 		return report.WriteJSON(out)
 	}
 	return report.WriteMarkdown(out)
 }
 
-// Names of the two servers, as the tables show them.
+// Names of the servers, as the tables show them.
 const (
-	ours = "tidings"
-	peer = "kfake -sync"
+	ours    = "tidings"
+	peer    = "kfake -sync"
+	another = "the other"
 )
 
 // programs compiles what is compared.
@@ -119,10 +123,7 @@ func (o *options) programs(ctx context.Context, bin string) ([]measure.Program, 
 	if err != nil {
 		return nil, err
 	}
-	path, err := measure.Build(ctx, here, "./peer", bin)
-	second := measure.Program{Name: peer, Path: path, Args: func(dir string) []string {
-		return []string{"-data", dir}
-	}}
+	second, err := o.peer(ctx, here, bin)
 	switch o.only {
 	case "ours":
 		return []measure.Program{first}, err
@@ -132,23 +133,36 @@ func (o *options) programs(ctx context.Context, bin string) ([]measure.Program, 
 	return []measure.Program{first, second}, err
 }
 
+func (o *options) peer(ctx context.Context, here, bin string) (measure.Program, error) {
+	if o.against != "" {
+		return measure.Program{Name: another, Path: o.against, Args: serveArgs}, nil
+	}
+	path, err := measure.Build(ctx, here, "./peer", bin)
+	return measure.Program{Name: peer, Path: path, Args: func(dir string) []string {
+		return []string{"-data", dir}
+	}}, err
+}
+
 func (o *options) ours(ctx context.Context, here, bin string) (measure.Program, error) {
-	p := measure.Program{Name: ours, Path: o.exact}
-	var err error
 	if o.server == "embedded" {
-		p.Path, err = measure.Build(ctx, here, "./server", bin)
-		p.Args = func(dir string) []string { return []string{"-data", dir, "-pprof", profiles} }
-		return p, err
+		path, err := measure.Build(ctx, here, "./server", bin)
+		return measure.Program{Name: ours, Path: path, Args: func(dir string) []string {
+			return []string{"-data", dir, "-pprof", profiles}
+		}}, err
 	}
-	p.Args = func(dir string) []string {
-		return []string{"serve", "--data", dir, "--kafka", "127.0.0.1:0", "--admin", "127.0.0.1:0",
-			"--log", "error"}
+	p := measure.Program{Name: ours, Path: o.exact, Args: serveArgs}
+	if p.Path != "" {
+		return p, nil
 	}
-	if p.Path == "" {
-		var root string
-		if root, err = measure.ModuleDir(ctx, "github.com/tidings-io/tidings"); err == nil {
-			p.Path, err = measure.Build(ctx, root, "./cmd/tidings", bin)
-		}
+	root, err := measure.ModuleDir(ctx, "github.com/tidings-io/tidings")
+	if err == nil {
+		p.Path, err = measure.Build(ctx, root, "./cmd/tidings", bin)
 	}
 	return p, err
+}
+
+// serveArgs run a tidings program on free ports.
+func serveArgs(dir string) []string {
+	return []string{"serve", "--data", dir, "--kafka", "127.0.0.1:0", "--admin", "127.0.0.1:0",
+		"--log", "error"}
 }

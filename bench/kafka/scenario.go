@@ -25,6 +25,7 @@ type scenario struct {
 // load is one thing that is measured.
 type load struct {
 	name string
+	warm func(context.Context, *scenario, string) error // before it, not measured; may be nil
 	run  func(context.Context, *scenario, string) (outcome, error)
 }
 
@@ -38,17 +39,17 @@ type outcome struct {
 
 const topic = "bench"
 
-var bulk = []load{{"produce", produceAll}, {"consume", consumeAll}}
+var bulk = []load{{"produce", nil, produceAll}, {"consume", nil, consumeAll}}
 
 func scenarios(quick bool) []scenario {
 	all := []scenario{
+		{"1000 B, 2,000 partitions, 64 producers of 16 in flight", 2000, 200_000, 1000,
+			[]load{{"produce", warmMany, produceMany}}},
 		{"100 B, 1 partition", 1, 10_000_000, 100, bulk},
 		{"100 B, 6 partitions", 6, 10_000_000, 100, bulk},
 		{"1000 B, 1 partition", 1, 1_000_000, 1000, bulk},
 		{"1000 B, 6 partitions", 6, 1_000_000, 1000, bulk},
-		{"100 B at 500 rec/s", 1, 3_000, 100, []load{{"publish", publishPaced}}},
-		{"1000 B, 2,000 partitions, 64 producers of 16 in flight", 2000, 200_000, 1000,
-			[]load{{"produce", produceMany}}},
+		{"100 B at 500 rec/s", 1, 3_000, 100, []load{{"publish", nil, publishPaced}}},
 	}
 	if quick {
 		for i := range all {
@@ -68,14 +69,34 @@ func (o *options) all(
 		if !o.run.MatchString(s.fullNames()) {
 			continue
 		}
-		for round := range o.rounds {
-			for i := range programs {
-				p := programs[(i+round)%len(programs)]
-				rs, err := o.one(ctx, p, &s, round+1)
-				if err != nil {
-					return nil, fmt.Errorf("%s, %s: %w", p.Name, s.name, err)
-				}
-				results = append(results, rs...)
+		rs, err := o.rounded(ctx, programs, &s)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", s.name, err)
+		}
+		results = append(results, rs...)
+	}
+	return results, nil
+}
+
+// rounded runs all rounds of a scenario, and removes what they have written at the end.
+func (o *options) rounded(
+	ctx context.Context, programs []measure.Program, s *scenario,
+) (results []measure.Result, err error) {
+	dir, err := os.MkdirTemp(o.dir, "tidings-bench-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	for round := range o.rounds {
+		for i := range programs {
+			p := programs[(i+round)%len(programs)]
+			rs, err := o.one(ctx, p, s, dir)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", p.Name, err)
+			}
+			for _, r := range rs {
+				r.Round = round + 1
+				results = append(results, r)
 			}
 		}
 	}
@@ -92,9 +113,9 @@ func (s *scenario) fullNames() string {
 
 // one runs a scenario on a fresh server.
 func (o *options) one(
-	ctx context.Context, p measure.Program, s *scenario, round int,
+	ctx context.Context, p measure.Program, s *scenario, dir string,
 ) (results []measure.Result, err error) {
-	server, err := measure.Start(ctx, p, o.dir)
+	server, err := measure.Start(ctx, p, dir)
 	if err != nil {
 		return nil, err
 	}
@@ -107,9 +128,8 @@ func (o *options) one(
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", l.name, err)
 		}
-		r.Round = round
-		fmt.Fprintf(os.Stderr, "%d %-12s %-60s %10.0f rec/s  p50 %6.2f p99 %6.2f ms  "+
-			"cpu %.2f+%.2f s/M  rss %.0f MiB  disk %.2f\n", round, r.Server, r.Load, r.Rate,
+		fmt.Fprintf(os.Stderr, "%-12s %-60s %10.0f rec/s  p50 %6.2f p99 %6.2f ms  "+
+			"cpu %.2f+%.2f s/M  rss %.0f MiB  disk %.2f\n", r.Server, r.Load, r.Rate,
 			r.P50, r.P99, r.ServerCPU, r.ClientCPU, r.PeakRSS, r.Written)
 		results = append(results, r)
 	}
@@ -130,6 +150,11 @@ func makeTopic(ctx context.Context, addr string, partitions int) error {
 func (o *options) measure(
 	ctx context.Context, server *measure.Server, s *scenario, l load,
 ) (measure.Result, error) {
+	if l.warm != nil {
+		if err := l.warm(ctx, s, server.Addr); err != nil {
+			return measure.Result{}, err
+		}
+	}
 	stop, err := o.startProfile(ctx, server, l.name+" "+s.name)
 	if err != nil {
 		return measure.Result{}, err
