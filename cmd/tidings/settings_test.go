@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 // settingsOf runs the parsing of serve with a file, environment and flags.
@@ -151,5 +152,10 @@ func TestEveryCommandAndSettingIsDocumented(t *testing.T) {
 		if !strings.Contains(docs, "tidings "+cmd.Name()) {
 			t.Errorf("docs/cli.md does not name tidings %s", cmd.Name())
 		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			if !strings.Contains(docs, "--"+f.Name) && !strings.Contains(docs, "`-"+f.Shorthand+"`") {
+				t.Errorf("docs/cli.md does not name %s --%s", cmd.Name(), f.Name)
+			}
+		})
 	}
 }

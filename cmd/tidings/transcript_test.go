@@ -123,7 +123,7 @@ func (p *transcript) run(line, stdin string) {
 		in: strings.NewReader(stdin), out: &out, errOut: &errOut, env: env, now: time.Now,
 		started: time.Now(), term: terminalOf(env, false, p.tty, p.tty),
 	}
-	code := a.run(ctx, words(p.t, line))
+	code := a.run(ctx, words(p.t, p.real(line)))
 	for _, part := range []struct{ mark, text string }{{"|", out.String()}, {"!", errOut.String()}} {
 		text := strings.TrimSuffix(p.normal(part.text), "\n")
 		if text == "" {
@@ -177,6 +177,14 @@ func (p *transcript) normal(text string) string {
 		text = n.pattern.ReplaceAllString(text, n.with)
 	}
 	return text
+}
+
+// real puts the data directory into a command.
+func (p *transcript) real(line string) string {
+	if p.node == nil {
+		return line
+	}
+	return strings.ReplaceAll(line, "DATA", p.node.s.Data)
 }
 
 // startTestNode runs a broker with all faces on free ports until the test ends.
