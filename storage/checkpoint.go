@@ -41,6 +41,8 @@ type cut struct {
 	sets map[SetID]struct{}
 	logs map[LogID]struct{}
 	gone []*segment
+
+	goneSets map[SetID][]int64
 }
 
 // Checkpoint writes a checkpoint now. One is made by itself when the journal
@@ -68,11 +70,11 @@ func (s *Store) checkpoint(carry bool) error {
 	}
 	segs, dirs := s.noteLogs(c)
 	if err := s.syncSegments(segs, dirs); err != nil {
-		return err // never tried again: the flusher poisons the store
+		return synced(err)
 	}
 	if s.cfg.Sync != SyncAlways { // what was carried forward leaves its old place
 		if err := s.journal.sync(); err != nil {
-			return err
+			return synced(err)
 		}
 	}
 	if err := s.commitEdit(c); err != nil {
@@ -89,8 +91,9 @@ func (s *Store) cut() *cut {
 	s.state.Lock()
 	defer s.state.Unlock()
 	c := &cut{seq: s.Durable(), head: s.ring.shown.Load(), full: s.manifest.grown(),
-		keys: s.dirty.keys, sets: s.dirty.sets}
+		keys: s.dirty.keys, sets: s.dirty.sets, goneSets: s.goneSets}
 	s.dirty.keys, s.dirty.sets = map[string]struct{}{}, map[SetID]struct{}{}
+	s.goneSets = map[SetID][]int64{}
 	if c.full {
 		s.cutAll(c)
 	} else {
@@ -122,8 +125,7 @@ func (s *Store) cutDirty(c *cut) {
 		if x := s.sets[id]; x != nil {
 			x.encodeDirty(&c.edit)
 		} else {
-			c.edit.deleteSet(id, s.goneSets[id])
-			delete(s.goneSets, id)
+			c.edit.deleteSet(id, c.goneSets[id])
 		}
 	}
 }
@@ -248,6 +250,8 @@ func (s *Store) uncut(c *cut, err error) error {
 	for k := range c.keys {
 		s.dirty.keys[k] = struct{}{}
 	}
+	maps.Copy(s.dirty.sets, c.sets)
+	maps.Copy(s.goneSets, c.goneSets)
 	for id, x := range s.sets {
 		if _, was := c.sets[id]; was || c.full {
 			s.dirty.sets[id] = struct{}{}

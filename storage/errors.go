@@ -3,6 +3,8 @@ package storage
 import (
 	"errors"
 	"fmt"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // Errors that callers act on; test with errors.Is.
@@ -55,3 +57,22 @@ func (d *Damage) Error() string {
 
 // Is matches ErrDamaged.
 func (d *Damage) Is(target error) bool { return target == ErrDamaged }
+
+// syncError is a failed sync. It is never taken for a full disk, which would be
+// a reason to try again: the data may be gone although a second sync succeeds.
+type syncError struct{ err error }
+
+func (e *syncError) Error() string { return "sync: " + e.err.Error() }
+
+// Is matches what the error wraps, but not vfs.ErrNoSpace.
+func (e *syncError) Is(target error) bool {
+	return target != vfs.ErrNoSpace && errors.Is(e.err, target)
+}
+
+// synced wraps the error of a sync, if there is one.
+func synced(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &syncError{err}
+}

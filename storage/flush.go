@@ -55,24 +55,24 @@ func (s *Store) wantsFlush() bool {
 // then wake each other for ever. The next tick tries again.
 func (s *Store) flushRound() error {
 	before := s.room()
-	err := s.flushVolatile()
+	errs := []error{s.flushVolatile()}
 	if s.ring.used() > len(s.ring.mem)/2 || s.stalled.Load() {
-		err = errors.Join(err, s.flushOldest(len(s.ring.mem)/4))
+		errs = append(errs, s.flushOldest(len(s.ring.mem)/4))
 	}
 	if s.journal.wantsFile() || s.stalled.Load() {
-		err = errors.Join(err, s.journal.prepare())
+		errs = append(errs, s.journal.prepare())
 	}
 	switch {
 	case !s.journal.wantsCheckpoint():
 	case s.cfg.manual:
-		err = errors.Join(err, s.checkpoint(true))
+		errs = append(errs, s.checkpoint(true))
 	default:
 		send(s.ckptWake)
 	}
-	if err == nil || s.room() > before {
+	if errors.Join(errs...) == nil || s.room() > before {
 		send(s.roomMade)
 	}
-	return s.tolerate(err)
+	return s.tolerate(errs...)
 }
 
 // room is a figure that grows when any work of the flusher succeeds.
@@ -81,12 +81,16 @@ func (s *Store) room() int64 {
 }
 
 // tolerate takes a full disk for a state and not for an error.
-func (s *Store) tolerate(err error) error {
-	if errors.Is(err, vfs.ErrNoSpace) {
-		s.space.filled()
-		return nil
+func (s *Store) tolerate(errs ...error) error {
+	var rest []error
+	for _, err := range errs {
+		if errors.Is(err, vfs.ErrNoSpace) {
+			s.space.filled()
+		} else {
+			rest = append(rest, err)
+		}
 	}
-	return err
+	return errors.Join(rest...)
 }
 
 // checkpointLoop writes checkpoints beside the flusher: their syncs take long,
@@ -103,11 +107,13 @@ func (s *Store) checkpointLoop() {
 		if !s.journal.wantsCheckpoint() {
 			continue
 		}
-		if err := s.tolerate(s.checkpoint(true)); err != nil {
+		err := s.checkpoint(true)
+		if err == nil {
+			send(s.roomMade)
+		} else if err = s.tolerate(err); err != nil {
 			_ = s.poison(err)
 			return
 		}
-		send(s.roomMade)
 	}
 }
 

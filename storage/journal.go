@@ -108,7 +108,7 @@ func (j *journal) create(size int64) (*journalFile, error) {
 		return nil, errors.Join(err, j.fs.Remove(name))
 	}
 	if err := j.fs.SyncDir(journalDir); err != nil {
-		return nil, err
+		return nil, synced(err)
 	}
 	jf := &journalFile{name: name, size: size}
 	if err := j.open(jf); err != nil {

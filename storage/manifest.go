@@ -214,10 +214,15 @@ func (m *manifest) open() (err error) {
 func (m *manifest) commit(e *edit) error {
 	p := e.records()
 	if _, err := m.f.WriteAt(p, m.off); err != nil {
+		// Whole records among what was written would count as soon as a shorter
+		// edit stands in front of them.
+		if cut := m.f.Truncate(m.off); cut != nil {
+			return synced(errors.Join(err, cut))
+		}
 		return err
 	}
 	if err := m.f.Sync(); err != nil {
-		return err
+		return synced(err)
 	}
 	m.off += int64(len(p))
 	return nil
@@ -252,7 +257,7 @@ func (m *manifest) rewrite(e *edit) error {
 // publish points CURRENT at this file.
 func (m *manifest) publish() error {
 	if err := m.fs.SyncDir("."); err != nil {
-		return err
+		return synced(err)
 	}
 	const tmp = currentName + ".new"
 	f, err := m.fs.Open(tmp, vfs.OpenOptions{Write: true, Create: true, Truncate: true})
@@ -261,7 +266,7 @@ func (m *manifest) publish() error {
 	}
 	_, err = f.WriteAt(fmt.Appendf(nil, currentText, formatVersion, m.n), 0)
 	if err == nil {
-		err = f.Sync()
+		err = synced(f.Sync())
 	}
 	if err = errors.Join(err, f.Close()); err != nil {
 		return err
@@ -269,7 +274,7 @@ func (m *manifest) publish() error {
 	if err := m.fs.Rename(tmp, currentName); err != nil {
 		return err
 	}
-	return m.fs.SyncDir(".")
+	return synced(m.fs.SyncDir("."))
 }
 
 func (m *manifest) close() {

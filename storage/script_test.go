@@ -64,11 +64,18 @@ func (s *script) word(w string) error {
 	case "commit":
 		return s.store.commitAll()
 	case "flush":
-		return s.store.tolerate(s.store.flushOldest(0))
+		return s.background(s.store.flushOldest(0))
 	case "checkpoint":
-		return s.store.tolerate(s.store.checkpoint(false))
+		return s.background(s.store.checkpoint(false))
 	case "carry":
-		return s.store.tolerate(s.store.checkpoint(true))
+		return s.background(s.store.checkpoint(true))
+	case "rewrite": // makes the next checkpoint begin a new manifest
+		s.store.manifest.base = -s.store.manifest.off - 1<<20
+		return nil
+	case "wide":
+		return s.custom(s.wide)
+	case "drop":
+		return s.custom(s.drop)
 	case "marker":
 		return s.store.writeMarker()
 	case "close":
@@ -77,11 +84,63 @@ func (s *script) word(w string) error {
 	return errors.New("no such word")
 }
 
+// background does with an error what the flusher and the checkpointer do.
+func (s *script) background(err error) error {
+	if err := s.store.tolerate(err); err != nil {
+		return s.store.poison(err)
+	}
+	return nil
+}
+
 // batch submits a random batch and notes what the store holds with it.
 func (s *script) batch() error {
 	if err := s.submit(); err != nil {
 		return err
 	}
+	return s.submittedLast()
+}
+
+// custom submits a batch that fill makes.
+func (s *script) custom(fill func(b *Batch, rec *simBatch)) error {
+	var b Batch
+	s.submitted++
+	rec := simBatch{number: fmt.Sprintf("%06d", s.submitted)}
+	b.Put([]byte("#"), []byte(rec.number))
+	rec.add(func(m *simModel) { m.keys["#"] = rec.number })
+	fill(&b, &rec)
+	q, err := s.store.Submit(&b)
+	if err != nil {
+		return err
+	}
+	rec.seq = q
+	s.batches = append(s.batches, rec)
+	return s.submittedLast()
+}
+
+// wide makes many logs with an entry each.
+func (s *script) wide(b *Batch, rec *simBatch) {
+	for range syncAllFrom + 2 {
+		l := s.store.NewLog(b, LogOptions{})
+		rec.add(func(m *simModel) { m.logs[l.id] = &simLog{} })
+		s.appendTo(b, rec, l)
+	}
+}
+
+// drop drops all sets, and all but two logs.
+func (s *script) drop(b *Batch, rec *simBatch) {
+	for _, id := range slices.Sorted(maps.Keys(s.base.sets)) {
+		b.DropSet(s.store.Set(id))
+		rec.add(func(m *simModel) { delete(m.sets, id) })
+	}
+	for i, id := range slices.Sorted(maps.Keys(s.base.logs)) {
+		if l := s.store.Log(id); i > 1 && l != nil && !l.gone {
+			b.Drop(l)
+			rec.add(func(m *simModel) { delete(m.logs, id) })
+		}
+	}
+}
+
+func (s *script) submittedLast() error {
 	b := s.batches[len(s.batches)-1]
 	for _, op := range b.ops {
 		op(&s.model)

@@ -197,8 +197,12 @@ func (e *edit) deleteSet(id SetID, pages []int64) {
 	}
 }
 
-// loadPage restores a page from a checkpoint.
+// loadPage restores a page from a checkpoint. One below the floor is left over
+// from a checkpoint that the disk had no room for.
 func (x *Set) loadPage(n int64, v []byte) bool {
+	if n < int64(x.floor)/pageBits {
+		return true
+	}
 	switch len(v) {
 	case 0:
 		x.pages[n] = nil

@@ -19,7 +19,7 @@ import (
 )
 
 var (
-	simSeeds = flag.Int("sim.seeds", 400, "simulated crash histories to run")
+	simSeeds = flag.Int("sim.seeds", 150, "simulated crash histories to run")
 	simFrom  = flag.Uint64("sim.from", 1, "first seed")
 )
 
@@ -442,6 +442,9 @@ func (m *simModel) compare(s *Store) error {
 		if err := want.compare(s.Log(id)); err != nil {
 			return fmt.Errorf("log %d: %w", id, err)
 		}
+	}
+	if got, want := len(s.sets), len(m.sets); got != want {
+		return fmt.Errorf("%d sets, want %d", got, want)
 	}
 	for id, want := range m.sets {
 		x := s.Set(id)
