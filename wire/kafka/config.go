@@ -80,6 +80,10 @@ type Limits struct {
 	GroupMembers int
 	// MemberBytes is the subscription metadata of one member; default 1 MiB. INVALID_REQUEST.
 	MemberBytes int
+	// GroupMemory is what all members of all groups say about themselves together, and the ids
+	// that were given out; default 64 MiB. GROUP_MAX_SIZE_REACHED, as for a group that is too
+	// large to be saved (broker.Limits.GroupStateBytes).
+	GroupMemory int64
 	// MinSessionTimeout and MaxSessionTimeout bound what members may ask for; default 6 s and
 	// 30 min. INVALID_SESSION_TIMEOUT.
 	MinSessionTimeout, MaxSessionTimeout time.Duration
@@ -103,6 +107,7 @@ func defaultLimits() Limits {
 		WriteTimeout:      30 * time.Second,
 		GroupMembers:      2_000,
 		MemberBytes:       1 << 20,
+		GroupMemory:       64 << 20,
 		MinSessionTimeout: 6 * time.Second,
 		MaxSessionTimeout: 30 * time.Minute,
 	}
@@ -132,6 +137,7 @@ func (l *Limits) setDefaults() {
 	positive(&l.WriteTimeout, d.WriteTimeout)
 	positive(&l.GroupMembers, d.GroupMembers)
 	positive(&l.MemberBytes, d.MemberBytes)
+	positive(&l.GroupMemory, d.GroupMemory)
 	positive(&l.MinSessionTimeout, d.MinSessionTimeout)
 	positive(&l.MaxSessionTimeout, d.MaxSessionTimeout)
 }

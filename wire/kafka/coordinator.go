@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -27,6 +28,9 @@ type coordinator struct {
 	cancel context.CancelFunc
 	loop   sync.WaitGroup
 
+	bytes   atomic.Int64 // what all groups count for
+	readers readers
+
 	mu     sync.Mutex
 	groups map[string]*group
 	closed bool
@@ -38,6 +42,7 @@ func newCoordinator(b *broker.Broker, config *Config) (*coordinator, error) {
 	c := &coordinator{
 		broker: b, config: config, alarms: newAlarms(), saver: newSaver(),
 		ctx: ctx, cancel: cancel, groups: make(map[string]*group),
+		readers: readers{groups: make(map[readerAt]map[*group]int)},
 	}
 	for _, stored := range b.Groups(config.Namespace) {
 		g := newGroup(c, stored.Name().Name)
@@ -178,24 +183,6 @@ func (c *coordinator) drop(g *group) {
 	if c.groups[g.name] == g {
 		delete(c.groups, g.name)
 	}
-}
-
-// reader returns the group whose member a client is that has a partition assigned: that is how
-// a fetch, which does not name its group, is attributed. "" if there is none.
-func (c *coordinator) reader(client, host string, p *broker.Partition) string {
-	topic, index := p.Topic().Name().Name, int32(p.Index())
-	for _, g := range c.all() {
-		g.lock()
-		found := g.state == groupStable && g.kind == consumerKind &&
-			slices.ContainsFunc(g.members, func(m *member) bool {
-				return m.client == client && m.host == host && assigned(m.assigned, topic, index)
-			})
-		g.unlock()
-		if found {
-			return g.name
-		}
-	}
-	return ""
 }
 
 // forgetInterval is how often offsets are looked through for those that have expired.

@@ -63,6 +63,7 @@ type group struct {
 	syncing map[string]bool   // members whose sync is awaited
 	grown   bool              // a member has come while a new group was waiting for more
 
+	bytes     int    // what members and invitations count for
 	rebalance *alarm // the joining ends
 	sync      *alarm // the syncing ends
 
@@ -91,6 +92,8 @@ type member struct {
 	session   time.Duration
 	protocols []protocol
 	assigned  []byte
+
+	bytes int // what it counts for
 
 	// isNew is set until the first join is answered: before that nobody can send heartbeats,
 	// so the session is not judged by them.
@@ -209,6 +212,8 @@ func (g *group) add(m *member) {
 	}
 	g.members = append(g.members, m)
 	g.uninvite(m.id)
+	g.count(m.bytes)
+	g.groups.readers.add(m, g)
 	g.tell(&broker.MemberJoined{
 		Group: g.brokerName(), Member: m.id, Client: m.client, Host: m.host,
 	})
@@ -219,6 +224,8 @@ func (g *group) remove(m *member, why string) {
 	g.answerJoin(m, errUnknownMemberID)
 	g.disarm(m.heart)
 	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
+	g.count(-m.bytes)
+	g.groups.readers.remove(m, g)
 	if m.instance != nil && g.static[*m.instance] == m.id {
 		delete(g.static, *m.instance)
 	}
@@ -237,7 +244,23 @@ func (g *group) uninvite(id string) {
 	if a := g.invited[id]; a != nil {
 		g.disarm(a)
 		delete(g.invited, id)
+		g.count(-invitationBytes)
 	}
+}
+
+// invitationBytes is about what an id that was given out costs.
+const invitationBytes = 512
+
+// count adds to what the group counts for.
+func (g *group) count(bytes int) {
+	g.bytes += bytes
+	g.groups.bytes.Add(int64(bytes))
+}
+
+// affords says whether the group may grow by so many bytes.
+func (g *group) affords(bytes int) bool {
+	return bytes <= 0 || g.bytes+bytes <= g.groups.broker.Limits().GroupStateBytes &&
+		g.groups.bytes.Load()+int64(bytes) <= g.groups.config.Limits.GroupMemory
 }
 
 // patience is how long a rebalance waits: as long as the most patient member asks for.

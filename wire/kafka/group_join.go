@@ -18,6 +18,7 @@ type joining struct {
 	protocols []protocol
 	session   time.Duration
 	rebalance time.Duration
+	bytes     int // of what the member says about itself
 }
 
 func (j *joining) version() int16 { return j.reply.request.version }
@@ -38,6 +39,8 @@ func (g *group) join(j *joining) {
 		}
 		g.uninvite(j.member)
 		j.refuse("", errGroupMaxSize)
+	case !g.affords(j.bytes - g.bytesOf(j)):
+		j.refuse(j.member, errGroupMaxSize)
 	case !g.supported(j.kind, j.protocols):
 		j.refuse(j.member, errInconsistentProtocol)
 	case j.member != "":
@@ -49,6 +52,18 @@ func (g *group) join(j *joining) {
 	default:
 		g.enrol(j, newMemberID(j.reply.request.client, nil))
 	}
+}
+
+// bytesOf is what the member that joins counts for already.
+func (g *group) bytesOf(j *joining) int {
+	m := g.member(j.member)
+	if j.instance != nil {
+		m = g.member(g.static[*j.instance])
+	}
+	if m == nil {
+		return 0
+	}
+	return m.bytes
 }
 
 // hasRoomFor says whether one more may join. While the group gathers, those count that have
@@ -78,6 +93,7 @@ func (g *group) invite(j *joining) {
 	id := newMemberID(j.reply.request.client, nil)
 	a := newAlarm(g, func() { g.withdraw(id) })
 	g.invited[id] = a
+	g.count(invitationBytes)
 	g.arm(a, j.session)
 	j.refuse(id, errMemberIDRequired)
 }
@@ -95,7 +111,7 @@ func (g *group) enrol(j *joining, id string) {
 	m := &member{
 		id: id, instance: j.instance, client: j.reply.request.client, host: j.host,
 		rebalance: j.rebalance, session: j.session, protocols: j.protocols,
-		isNew: true, join: j.reply,
+		isNew: true, join: j.reply, bytes: j.bytes,
 	}
 	m.heart = newAlarm(g, func() { g.lose(m) })
 	if g.state == groupPreparing && g.previous == groupEmpty {
@@ -125,7 +141,7 @@ func (g *group) joinStatic(j *joining) {
 	}
 	m := g.replace(former, id)
 	g.beat(m)
-	m.update(j)
+	g.update(m, j)
 	switch {
 	case g.state == groupStable && g.elect() == g.protocol:
 		// Nothing changes for the others. The new id is saved before it is answered.
@@ -160,7 +176,9 @@ func (g *group) replace(m *member, id string) *member {
 }
 
 // update takes over what a member says about itself when it joins again.
-func (m *member) update(j *joining) {
+func (g *group) update(m *member, j *joining) {
+	g.count(j.bytes - m.bytes)
+	m.bytes = j.bytes
 	m.protocols, m.session, m.rebalance = j.protocols, j.session, j.rebalance
 	if m.join != nil { // the client joins over another connection
 		resp := m.join.request.joinResponse()
@@ -206,7 +224,7 @@ func (g *group) joinAgain(j *joining) {
 		j.reply.complete(resp)
 	default:
 		// New metadata, or a leader that joins again because the topics have changed.
-		m.update(j)
+		g.update(m, j)
 		g.gather()
 	}
 }

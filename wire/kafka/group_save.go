@@ -244,9 +244,12 @@ func (g *group) restoreMember(v *kmsg.GroupMetadataValueMember) {
 		assigned:  slices.Clone(v.Assignment),
 	}
 	m.heart = newAlarm(g, func() { g.lose(m) })
+	m.bytes = memberBytes(m.client, m.instance, m.protocols)
 	if m.instance != nil {
 		g.static[*m.instance] = m.id
 	}
 	g.members = append(g.members, m)
+	g.count(m.bytes)
+	g.groups.readers.add(m, g)
 	g.beat(m)
 }

@@ -72,23 +72,31 @@ func (c *conn) joinGroup(r *request, q *kmsg.JoinGroupRequest) reply {
 	if q.Version == 0 { // it has one timeout for both
 		j.rebalance = j.session
 	}
-	size := 0
 	for _, p := range q.Protocols { // the metadata lies in the frame's buffer
 		j.protocols = append(j.protocols, protocol{p.Name, slices.Clone(p.Metadata)})
-		size += len(p.Name) + len(p.Metadata)
 	}
+	j.bytes = memberBytes(r.client, q.InstanceID, j.protocols)
 	limits := &c.srv.config.Limits
 	switch bad := checkName(q.Group); {
 	case bad != errNone:
 		j.refuse(q.MemberID, bad)
 	case j.session < limits.MinSessionTimeout || j.session > limits.MaxSessionTimeout:
 		j.refuse(q.MemberID, errInvalidSessionTimeout)
-	case size > limits.MemberBytes:
+	case j.bytes > limits.MemberBytes:
 		j.refuse(q.MemberID, errInvalidRequest)
 	default:
 		c.srv.groups.join(q.Group, j)
 	}
 	return j.reply
+}
+
+// memberBytes is about what a member costs.
+func memberBytes(client string, instance *string, offered []protocol) int {
+	size := 1024 + 2*len(client) + 2*len(name(instance))
+	for _, p := range offered {
+		size += len(p.name) + len(p.metadata)
+	}
+	return size
 }
 
 // join takes a request to a group, which is made if the member is new.

@@ -182,6 +182,45 @@ func TestInvitationsAreBounded(t *testing.T) {
 	same(t, "refused", refused, 40)
 }
 
+func TestGroupMemoryIsBounded(t *testing.T) {
+	r := serve(t, func(c *Config) { c.Limits.GroupMemory = 20_000 })
+	c := r.dial()
+	large := joinRequest("a", "")
+	large.Protocols[0].Metadata = make([]byte, 12_000)
+	first := ask[*kmsg.JoinGroupResponse](c, 3, large)
+	same(t, "first", first.ErrorCode, errNone)
+	large.Group = "b"
+	same(t, "second", ask[*kmsg.JoinGroupResponse](c, 3, large).ErrorCode, errGroupMaxSize)
+	ask[*kmsg.LeaveGroupResponse](c, 2, leaveWrong("a", first.MemberID, nil)(nil))
+	same(t, "after the first left", ask[*kmsg.JoinGroupResponse](c, 3, large).ErrorCode, errNone)
+	refused := 0
+	for range 50 {
+		resp := ask[*kmsg.JoinGroupResponse](c, 5, joinRequest("c", ""))
+		if resp.ErrorCode == errGroupMaxSize {
+			refused++
+		}
+	}
+	if refused < 30 {
+		t.Fatalf("got %d of 50 invitations refused, want most", refused)
+	}
+}
+
+func TestWhatGroupsCountForComesBack(t *testing.T) {
+	r := serve(t)
+	a, b := r.dial(), r.dial()
+	one, two := pair(t, r, a, b, "g")
+	ask[*kmsg.JoinGroupResponse](a, 5, static(joinRequest("s", ""), "i"))
+	ask[*kmsg.JoinGroupResponse](b, 5, static(joinRequest("s", ""), "i"))
+	ask[*kmsg.LeaveGroupResponse](a, 4, leaveWrong("s", "", ptr("i"))(nil))
+	ask[*kmsg.LeaveGroupResponse](a, 4, leaveWrong("g", one, nil)(nil))
+	ask[*kmsg.LeaveGroupResponse](a, 4, leaveWrong("g", two, nil)(nil))
+	same(t, "bytes", r.server.groups.bytes.Load(), int64(0))
+	readers := &r.server.groups.readers
+	readers.mu.Lock()
+	defer readers.mu.Unlock()
+	same(t, "readers", len(readers.groups), 0)
+}
+
 func TestCommittedOffsetsOfADeletedTopicVanish(t *testing.T) {
 	r := serve(t)
 	r.topic("t", 1)
@@ -306,12 +345,14 @@ func TestEmptyGroupSurvivesKill(t *testing.T) {
 	c := r.dial()
 	member := stableAlone(c, "g")
 	ask[*kmsg.LeaveGroupResponse](c, 4, leaveWrong("g", member, nil)(nil))
-	// Nobody waits for the save of an empty group, so wait until it is done.
+	// Nobody waits for the save of an empty group, so wait until it is on its way, and for
+	// something that is on disk later.
 	waitFor(t, func() bool {
 		g, err := r.broker.Group("", "g")
 		var v kmsg.GroupMetadataValue
 		return err == nil && v.ReadFrom(g.State()) == nil && len(v.Members) == 0
 	})
+	r.topic("later", 1)
 	r = r.kill()
 	same(t, "state", r.groupState("g"), "Empty")
 	joined := joinAlone(r.dial(), 5, "g")

@@ -22,6 +22,9 @@ type request struct {
 // minHeader is the smallest request header: key, version, correlation id.
 const minHeader = 8
 
+// maxClientID is how much of a client's id is looked at, in bytes. Groups keep it.
+const maxClientID = 255
+
 var errUnsupported = errors.New("request is not served")
 
 // readHeader reads the header of the frame that has begun. Everything after the correlation id
@@ -57,7 +60,8 @@ func readHeader(f *frames) (*request, *entry, error) {
 // tagged fields of a flexible header.
 func (r *request) readRest(f *frames) error {
 	if n := f.stringLen(false); n != -1 {
-		r.client = string(f.take(n))
+		id := f.take(n)
+		r.client = string(id[:min(len(id), maxClientID)])
 	}
 	if r.flexible {
 		f.tags()
