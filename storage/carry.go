@@ -92,7 +92,7 @@ func (s *Store) awaitCarry(q Seq) bool {
 		case <-s.stallWake:
 		case <-s.failed:
 			return false
-		case <-s.quit:
+		case <-s.committed:
 			return false
 		}
 		if s.stalled.Load() && s.Durable() < q {

@@ -18,6 +18,7 @@ import (
 // is written, so a frame on disk never refers to bytes that are not.
 
 func (s *Store) commitLoop() {
+	defer close(s.committed)
 	idle := time.NewTimer(time.Hour)
 	defer idle.Stop()
 	marked := true
