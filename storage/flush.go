@@ -34,7 +34,7 @@ func (s *Store) flushLoop() {
 			err = s.journal.sync()
 		case <-s.failed:
 			return
-		case <-s.quit:
+		case <-s.committed:
 			return
 		}
 		if err != nil {
@@ -63,7 +63,7 @@ func (s *Store) flushRound() error {
 		errs = append(errs, s.journal.prepare())
 	}
 	switch {
-	case !s.journal.wantsCheckpoint():
+	case !s.wantsCheckpoint():
 	case s.cfg.manual:
 		errs = append(errs, s.checkpoint(true))
 	default:
@@ -101,10 +101,10 @@ func (s *Store) checkpointLoop() {
 		case <-s.ckptWake:
 		case <-s.failed:
 			return
-		case <-s.quit:
+		case <-s.committed:
 			return
 		}
-		if !s.journal.wantsCheckpoint() {
+		if !s.wantsCheckpoint() {
 			continue
 		}
 		err := s.checkpoint(true)

@@ -83,7 +83,8 @@ type Store struct {
 	stallWake  chan struct{} // capacity 1: the committer began to wait for room
 	roomMade   chan struct{} // capacity 1: the flusher made room
 	stalled    atomic.Bool   // the committer waits for room
-	quit       chan struct{} // closed by Close
+	quit       chan struct{} // closed by Close: the committer finishes its queue
+	committed  chan struct{} // closed by the committer at its end, before the others go
 	failed     chan struct{} // closed by poison
 	failOnce   sync.Once
 	failure    atomic.Pointer[error]
@@ -134,6 +135,12 @@ func (d *dirtyState) discard(segs []*segment) {
 	}
 }
 
+func (d *dirtyState) hasGone() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.gone) > 0
+}
+
 // revive keeps a file that a replayed trim gave up and a later extent is in.
 func (d *dirtyState) revive(name string) {
 	d.mu.Lock()
@@ -154,6 +161,7 @@ func newStore(fs vfs.FS, c Config) *Store {
 		stallWake: make(chan struct{}, 1),
 		roomMade:  make(chan struct{}, 1),
 		quit:      make(chan struct{}),
+		committed: make(chan struct{}),
 		failed:    make(chan struct{}),
 	}
 	s.dirty = dirtyState{keys: map[string]struct{}{}, logs: map[LogID]struct{}{},
