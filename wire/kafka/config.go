@@ -52,7 +52,7 @@ type Limits struct {
 	RequestMemory int64
 	// Connections is the number of open connections; default 10,000. A further one is closed.
 	Connections int
-	// Pipeline is the number of unanswered requests of one connection; default 128. The
+	// Pipeline is the number of unanswered requests of one connection; default 64. The
 	// connection is not read until replies have been sent.
 	Pipeline int
 	// QueuedBytes is the size of the replies waiting on one connection; default 4 MiB, checked
@@ -97,7 +97,7 @@ func defaultLimits() Limits {
 		Elements:          250_000,
 		RequestMemory:     256 << 20,
 		Connections:       10_000,
-		Pipeline:          128,
+		Pipeline:          64,
 		QueuedBytes:       4 << 20,
 		FetchBytes:        8 << 20,
 		FetchMemory:       64 << 20,

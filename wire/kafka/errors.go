@@ -86,10 +86,11 @@ var kindCodes = map[broker.ErrorKind]code{
 
 // codeOf returns the protocol's code for an error of the engine or a refusal, 0 for nil.
 func codeOf(err error) code {
+	if err == nil { // before refused, which is allocated where it is declared
+		return errNone
+	}
 	var refused *refusal
 	switch {
-	case err == nil:
-		return errNone
 	case errors.As(err, &refused):
 		return refused.code
 	case errors.Is(err, context.DeadlineExceeded):

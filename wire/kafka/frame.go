@@ -37,7 +37,7 @@ type frames struct {
 }
 
 const (
-	smallBuffer  = 4 << 10
+	smallBuffer  = 1 << 10
 	pooledBuffer = 64 << 10 // smallest pooled buffer, and not counted against the budget
 	lengthBytes  = 4
 	// keyBytes is how much of a frame shows its kind, and with it its limit.

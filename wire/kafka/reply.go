@@ -137,7 +137,7 @@ func (p *promise) settle(c code) {
 
 func (p *promise) await(w *waiting) {
 	for !p.ready() {
-		p.open[0].confirm.Notify(w.wake)
+		p.latest().Notify(w.wake)
 		if w.until(p.limit) || p.ready() {
 			continue
 		}
@@ -148,6 +148,17 @@ func (p *promise) await(w *waiting) {
 			p.settle(errRequestTimedOut)
 		}
 	}
+}
+
+// latest is the last change that is not on disk: mostly that is the last of all to get there, and
+// one wake-up is enough. (A repeated batch, with its original's confirm, may be out of order.)
+func (p *promise) latest() broker.Confirm {
+	for i := len(p.open) - 1; i > 0; i-- {
+		if c := p.open[i].confirm; !c.Done() {
+			return c
+		}
+	}
+	return p.open[0].confirm
 }
 
 func (p *promise) weight() int { return p.heavy }
