@@ -1,0 +1,38 @@
+# Short names for what CONTRIBUTING.md describes. Everything works without make.
+GO ?= go
+
+.PHONY: build test race lint cross clients bench soak ci cover
+
+build:
+	$(GO) build -o bin/ ./cmd/tidings
+
+test:
+	$(GO) test ./...
+
+race:
+	$(GO) test -race ./...
+
+lint:
+	test -z "$$(git ls-files '*.go' | xargs gofmt -l)"
+	$(GO) vet ./...
+	$(GO) run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+cross:
+	for t in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
+		GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; done
+
+clients:
+	cd tests/clients && $(GO) test -count=1 -timeout 20m ./...
+
+bench:
+	cd bench && $(GO) run ./kafka
+
+# The long runs; docs/soak.md keeps their results.
+soak:
+	$(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=1000000
+
+ci:
+	bash .ci/run
+
+cover:
+	$(GO) test -coverprofile=cover.out ./... && $(GO) tool cover -func=cover.out | tail -1
