@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net"
 	"os"
 	"runtime/debug"
@@ -27,7 +26,6 @@ type conn struct {
 
 	advertised endpoint // where this client is told to connect
 	host       string   // the client's address, as groups show it
-	log        *slog.Logger
 
 	replies chan reply    // in request order; closed by the read loop
 	queued  atomic.Int64  // weight of replies that are not yet sent
@@ -45,7 +43,6 @@ func newConn(s *Server, nc net.Conn) *conn {
 	return &conn{
 		srv: s, nc: nc, in: s.frames(ctx, nc), ctx: ctx, cancel: cancel,
 		advertised: where, host: hostOf(nc.RemoteAddr()),
-		log:     s.config.Logger.With("client", nc.RemoteAddr().String()),
 		replies: make(chan reply, s.config.Limits.Pipeline),
 		relief:  make(chan struct{}, 1),
 	}
@@ -94,7 +91,8 @@ func (c *conn) report(err error) {
 	if errors.Is(err, io.EOF) || errors.Is(err, net.ErrClosed) || c.ctx.Err() == nil {
 		return
 	}
-	c.log.Debug("kafka connection closed", "reason", err)
+	c.srv.config.Logger.Debug("kafka connection closed",
+		"client", c.nc.RemoteAddr(), "reason", err)
 }
 
 // readLoop reads and hands on requests until the connection ends. It returns why.
@@ -149,7 +147,8 @@ func (c *conn) recover(err *error) {
 	if p := recover(); p != nil {
 		c.srv.panics.Add(1)
 		*err = fmt.Errorf("panic: %v", p)
-		c.log.Error("kafka request handler panicked", "panic", p, "stack", string(debug.Stack()))
+		c.srv.config.Logger.Error("kafka connection panicked",
+			"client", c.nc.RemoteAddr(), "panic", p, "stack", string(debug.Stack()))
 	}
 }
 
@@ -217,54 +216,46 @@ func (c *conn) writeLoop() {
 		conn: c.nc, timeout: c.srv.config.Limits.WriteTimeout, memory: c.srv.fetchMemory,
 	}
 	defer out.reset()
+	if err := c.sendAll(out); err != nil {
+		c.kill() // the read loop notices
+	}
+}
+
+// sendAll sends replies. It returns nil at the end of them, with everything sent.
+func (c *conn) sendAll(out *output) (err error) {
+	defer c.recover(&err)
 	w := newWaiting(c.ctx, c.srv.drain)
 	for {
 		r, err := c.foremost(out)
-		if err == nil {
-			err = c.send(r, w, out)
+		if r == nil || err != nil {
+			return err
 		}
-		if errors.Is(err, errNoMore) {
-			return
-		}
-		if err != nil {
-			c.kill() // the read loop notices
-			return
+		if err := c.send(r, w, out); err != nil {
+			return err
 		}
 	}
 }
 
-// errNoMore is the end of the replies, with everything sent.
-var errNoMore = errors.New("no more replies")
-
-// foremost returns the next reply. What was gathered is sent before it waits for one.
+// foremost returns the next reply, nil if there are no more. What was gathered is sent before
+// it waits for one.
 func (c *conn) foremost(out *output) (reply, error) {
 	select {
 	case r, ok := <-c.replies:
 		if ok {
 			return r, nil
 		}
-		return nil, endOf(out)
+		return nil, out.flush()
 	default:
 	}
 	if err := out.flush(); err != nil {
 		return nil, err
 	}
 	select {
-	case r, ok := <-c.replies:
-		if ok {
-			return r, nil
-		}
-		return nil, errNoMore
+	case r := <-c.replies:
+		return r, nil
 	case <-c.ctx.Done():
 		return nil, c.ctx.Err()
 	}
-}
-
-func endOf(out *output) error {
-	if err := out.flush(); err != nil {
-		return err
-	}
-	return errNoMore
 }
 
 // send adds one reply to out. It flushes before waiting, and when enough is gathered.

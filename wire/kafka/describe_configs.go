@@ -34,6 +34,9 @@ func (c *conn) describeConfigs(r *request, q *kmsg.DescribeConfigsRequest) reply
 			continue
 		}
 		all, err := c.settings(in.ResourceType, in.ResourceName)
+		if len(once) > mostTopics {
+			all, err = nil, refusef(errInvalidRequest, "Ask for at most %d resources.", mostTopics)
+		}
 		out := kmsg.NewDescribeConfigsResponseResource()
 		out.ResourceType, out.ResourceName = in.ResourceType, in.ResourceName
 		out.ErrorCode, out.ErrorMessage = codeOf(err), sentence(err)

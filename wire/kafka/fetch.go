@@ -157,9 +157,13 @@ func (f *fetching) least() int { return min(int(f.query.MinBytes), f.most()) }
 func (f *fetching) watch(w *waiting, missing int64) bool {
 	watcher := broker.Waiter{C: w.wake, MinBytes: missing}
 	watcher.Reset() // an earlier reply may have left a wake-up
-	for i := range f.parts {
-		f.parts[i].part.Watch(&watcher)
-		defer f.parts[i].part.Unwatch(&watcher)
+	watched := make(map[*broker.Partition]struct{}, len(f.parts))
+	for i := range f.parts { // once each, even if it is asked for a thousand times
+		watched[f.parts[i].part] = struct{}{}
+	}
+	for p := range watched {
+		p.Watch(&watcher)
+		defer p.Unwatch(&watcher)
 	}
 	return f.moved() || w.untilDrain(f.limit)
 }

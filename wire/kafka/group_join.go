@@ -33,7 +33,7 @@ func (j *joining) refuse(member string, c code) {
 // join takes a request in. Its answer comes now or when the group has gathered.
 func (g *group) join(j *joining) {
 	switch {
-	case !g.hasRoomFor(j.member):
+	case !g.hasRoomFor(g.idOf(j)):
 		if m := g.member(j.member); m != nil {
 			g.remove(m, "group is full")
 		}
@@ -54,16 +54,21 @@ func (g *group) join(j *joining) {
 	}
 }
 
+// idOf is the id of the member that joins: of a static one that does not know it, the one of
+// its former self, whose place it takes.
+func (g *group) idOf(j *joining) string {
+	if j.member == "" && j.instance != nil {
+		return g.static[*j.instance]
+	}
+	return j.member
+}
+
 // bytesOf is what the member that joins counts for already.
 func (g *group) bytesOf(j *joining) int {
-	m := g.member(j.member)
-	if j.instance != nil {
-		m = g.member(g.static[*j.instance])
+	if m := g.member(g.idOf(j)); m != nil {
+		return m.bytes
 	}
-	if m == nil {
-		return 0
-	}
-	return m.bytes
+	return 0
 }
 
 // hasRoomFor says whether one more may join. While the group gathers, those count that have

@@ -169,6 +169,17 @@ func TestGroupHasALimit(t *testing.T) {
 	same(t, "with one", invited.ErrorCode, errGroupMaxSize)
 }
 
+func TestStaticMemberComesBackToAFullGroup(t *testing.T) {
+	r := serve(t, func(c *Config) { c.Limits.GroupMembers = 1 })
+	c := r.dial()
+	first := ask[*kmsg.JoinGroupResponse](c, 5, static(joinRequest("g", ""), "i"))
+	ask[*kmsg.SyncGroupResponse](c, 3, syncRequest("g", first.MemberID, 1))
+	again := ask[*kmsg.JoinGroupResponse](c, 5, static(joinRequest("g", ""), "i"))
+	same(t, "the same", again.ErrorCode, errNone)
+	other := ask[*kmsg.JoinGroupResponse](c, 5, static(joinRequest("g", ""), "j"))
+	same(t, "another", other.ErrorCode, errGroupMaxSize)
+}
+
 func TestInvitationsAreBounded(t *testing.T) {
 	r := serve(t, func(c *Config) { c.Limits.GroupMembers = 10 })
 	c := r.dial()

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"testing"
 
@@ -248,6 +249,23 @@ func TestShortestSettingsAreNotTheDefault(t *testing.T) {
 			t.Errorf("%s: got %q, set %v, want %q, set", name, got, set, want)
 		}
 	}
+}
+
+func TestQuestionsWithLongAnswersAreBounded(t *testing.T) {
+	r := serve(t)
+	q := kmsg.NewPtrDescribeConfigsRequest()
+	for i := range mostTopics + 2 {
+		q.Resources = append(q.Resources, kmsg.DescribeConfigsRequestResource{
+			ResourceType: kmsg.ConfigResourceTypeTopic, ResourceName: fmt.Sprint("t", i),
+		})
+	}
+	count := map[code]int{}
+	for _, c := range errorCodes(valueOf(r.dial().do(versioned(4, q)))) {
+		count[c]++
+	}
+	same(t, "codes", count, map[code]int{
+		errUnknownTopicOrPartition: mostTopics, errInvalidRequest: 2,
+	})
 }
 
 func TestValidatingCreatesNothing(t *testing.T) {

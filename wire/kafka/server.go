@@ -59,6 +59,7 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	}
 	l, err := net.Listen("tcp", c.Addr)
 	if err != nil {
+		groups.cancel()
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
 	s := &Server{

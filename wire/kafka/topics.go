@@ -22,6 +22,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
+// mostTopics is how many topics one request may create or describe the settings of: the answer
+// is much longer than the question.
+const mostTopics = 10_000
+
 // within bounds an operation by the timeout of its request.
 func (c *conn) within(millis int32) (context.Context, context.CancelFunc) {
 	if millis <= 0 {
@@ -47,6 +51,9 @@ func (c *conn) createTopics(r *request, q *kmsg.CreateTopicsRequest) reply {
 		out := kmsg.NewCreateTopicsResponseTopic()
 		out.Topic = in.Topic
 		spec, err := c.planTopic(in, count[in.Topic])
+		if len(answered) > mostTopics {
+			err = refusef(errPolicyViolation, "A request creates at most %d topics.", mostTopics)
+		}
 		if err == nil && q.ValidateOnly {
 			describeCreated(&out, spec, c.srv.defaults())
 		} else if err == nil {
