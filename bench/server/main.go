@@ -1,5 +1,5 @@
-// Command server is the broker with its Kafka listener, set up as cmd/tidings does, and with
-// Go's profiles on a loopback address: for finding out where the time goes.
+// Command server is the broker with its Kafka listener, set up much as cmd/tidings does, and
+// with Go's profiles on a loopback address: for finding out where the time goes.
 package main
 
 import (
@@ -64,7 +64,8 @@ func serve(dir, profiles string, blocking bool) error {
 	return errors.Join(s.Close(last), b.Close())
 }
 
-// tune does what cmd/tidings does at its start.
+// tune does about what cmd/tidings does at its start. That keeps the heap small by a limit which
+// follows what is alive; here a lower GOGC has much the same effect.
 func tune() {
 	if os.Getenv("GOMAXPROCS") == "" {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)

@@ -30,10 +30,10 @@ func (r *Report) WriteJSON(w io.Writer) error {
 func (r *Report) WriteMarkdown(w io.Writer) error {
 	m := r.Machine
 	var b strings.Builder
-	fmt.Fprintf(&b, "`%s`, %s: %d cores (%s), %d GiB, %s on %s with 4 KiB durable in %s "+
-		"(p99 %s), Linux %s, %s. Medians of %d rounds; ratio: ours to the peer's in the same "+
-		"round, median (lowest to highest).\n\n",
-		r.Command, m.Date, m.Cores, m.CPU, (m.MemoryMiB+512)>>10, "data", m.FileSystem,
+	fmt.Fprintf(&b, "`%s`, %s: %d cores (%s), %d GiB, data on %s where 4 KiB are durable in "+
+		"%s (p99 %s), kernel %s, %s. Medians of %d rounds; the ratio is ours to the peer's in the "+
+		"same round, median (lowest to highest).\n\n",
+		r.Command, m.Date, m.Cores, m.CPU, (m.MemoryMiB+512)>>10, m.FileSystem,
 		m.SyncP50, m.SyncP99, m.Kernel, m.Go, r.Rounds)
 	fmt.Fprintf(&b, "| load | %s | %s | ratio | server CPU s per million records | server "+
 		"peak RSS MiB | disk bytes per value byte |\n|---|---|---|---|---|---|---|\n",
