@@ -9,7 +9,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
-	"syscall"
 )
 
 // twinLog is the plainest durable log: a file for each partition. Appends gather in memory; a
@@ -88,7 +87,7 @@ func (l *twinLog) write() {
 		p.waiting, p.batch = spare[:0], nil
 		p.mu.Unlock()
 		_, err := p.file.Write(bytes)
-		batch.err = errors.Join(err, syscall.Fdatasync(int(p.file.Fd())))
+		batch.err = errors.Join(err, syncData(p.file))
 		close(batch.done)
 		spare = bytes
 		p.mu.Lock()
