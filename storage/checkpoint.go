@@ -58,6 +58,12 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 	return err
 }
 
+// wantsCheckpoint: the journal fills, or the disk is full and there are files
+// that only a checkpoint may delete.
+func (s *Store) wantsCheckpoint() bool {
+	return s.journal.wantsCheckpoint() || s.space.full.Load() && s.dirty.hasGone()
+}
+
 func (s *Store) checkpoint(carry bool) error {
 	s.ckpt.Lock()
 	defer s.ckpt.Unlock()

@@ -52,8 +52,9 @@ type Config struct {
 	// 4 KiB to 1 GiB, default 64 MiB.
 	SegmentBytes int64
 	// JournalBytes bounds all journal files together; appends stall when they are
-	// full. The first file has 4 MiB, later ones up to a quarter of this. On a
-	// small disk a sixteenth of it is used, if that is less. Default 256 MiB.
+	// full. The first file has 4 MiB at most, later ones up to a quarter of this.
+	// On a small disk a sixteenth of it is used, if that is less. At least twice
+	// TailBytes; default 256 MiB.
 	JournalBytes int64
 	// TailBytes is the memory for what is durable in the journal and not yet in a
 	// segment file. A quarter of it bounds a frame. Default 16 MiB.
@@ -89,7 +90,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.PendingBytes, 8<<20)
 	orInt(&c.CarryBytes, 16<<10)
 	orInt(&c.extentBytes, 128<<10)
-	orInt(&c.firstJournal, 4<<20)
+	orInt(&c.firstJournal, min(4<<20, c.JournalBytes/4&^(blockSize-1)))
 	orInt(&c.OpenFiles, 4096)
 	orInt(&c.SyncInterval, 100*time.Millisecond)
 	orInt(&c.Idle, 50*time.Millisecond)
@@ -116,7 +117,7 @@ func (c Config) check() error {
 		return fmt.Errorf("storage: SegmentBytes %d is not within 4 KiB to 1 GiB", c.SegmentBytes)
 	case c.TailBytes < minTailBytes || c.TailBytes%blockSize != 0:
 		return fmt.Errorf("storage: TailBytes %d is not a multiple of 4 KiB from 64 KiB", c.TailBytes)
-	case c.JournalBytes < 2*int64(c.TailBytes):
+	case c.JournalBytes < 2*max(int64(c.TailBytes), c.firstJournal):
 		return fmt.Errorf("storage: JournalBytes %d is below twice TailBytes", c.JournalBytes)
 	case c.CarryBytes > c.TailBytes/8:
 		return fmt.Errorf("storage: CarryBytes %d is above an eighth of TailBytes", c.CarryBytes)

@@ -1,11 +1,15 @@
 package storage
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -115,4 +119,147 @@ func TestErrorBesideAFullDiskIsStillAnError(t *testing.T) {
 	if err := s.tolerate(synced(vfs.ErrNoSpace)); err == nil {
 		t.Error("a failed sync was taken for a full disk")
 	}
+}
+
+// fill appends to a log until the store is full, and returns how many records fit.
+func fill(t *testing.T, s *Store, l *Log, size int) (n int) {
+	t.Helper()
+	for ; n < 10_000; n++ {
+		err := s.Admit(context.Background(), size)
+		if errors.Is(err, ErrFull) {
+			return n
+		}
+		var b Batch
+		b.Append(l, Entry{Count: 1, Bytes: make([]byte, size)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		commit(t, s, &b)
+		time.Sleep(10 * time.Millisecond) // in the bubble's time: the flusher looks every second
+	}
+	t.Fatal("the disk never filled")
+	return n
+}
+
+// TestFullDiskRefusesAppendsUntilSpaceIsFreed: appends are refused, all else goes
+// on, and trimming makes room without a restart.
+func TestFullDiskRefusesAppendsUntilSpaceIsFreed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		mem.SetCapacity(64 << 20)
+		s, err := Open(mem, Config{SegmentBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := makeLogs(t, s, 1)[0]
+		for round := range 3 {
+			n := fill(t, s, l, 200<<10)
+			if n < 10 {
+				t.Fatalf("round %d: %d records fit", round, n)
+			}
+			start, _, end := l.Bounds()
+			readRange(t, l, start, end)
+			if err := s.Admit(context.Background(), 0); err != nil {
+				t.Fatalf("a settle is refused: %v", err)
+			}
+			var b Batch
+			b.Put([]byte("round"), []byte{byte(round)})
+			b.Delete([]byte("nothing"))
+			b.Trim(l, end)
+			commit(t, s, &b)
+			time.Sleep(3 * spaceEvery)
+			if st := s.Stats(); st.Full {
+				t.Fatalf("round %d: trimmed, and still full with %d bytes free", round, st.DiskFree)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func readRange(t *testing.T, l *Log, from, to Offset) {
+	t.Helper()
+	var buf Buffer
+	defer buf.Release()
+	for off := from; off < to; {
+		if err := l.Read(&buf, off, 1<<20); err != nil || len(buf.Entries) == 0 {
+			t.Fatalf("read %d: %d entries, %v", off, len(buf.Entries), err)
+		}
+		for _, v := range buf.Entries {
+			off = v.Base + Offset(v.Count)
+		}
+	}
+}
+
+// TestDiskFilledByOthersIsNotAnError: another program takes all the space, and
+// gives it back.
+func TestDiskFilledByOthersIsNotAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		var full atomic.Bool
+		f := vfs.NewFaulty(mem)
+		f.FailIf(func(c vfs.Call) error {
+			writes := c.Op == vfs.OpWrite && !strings.HasPrefix(c.Name, journalDir) || c.Op == vfs.OpAllocate
+			if full.Load() && (writes || c.Op == vfs.OpOpen && c.Open.Create) {
+				return vfs.ErrNoSpace
+			}
+			return nil
+		})
+		s, err := Open(f, Config{TailBytes: 1 << 20, JournalBytes: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ls := makeLogs(t, s, 10)
+		full.Store(true)
+		var last Seq
+		for i := range 400 { // more than ring and journal take: the committer waits
+			var b Batch
+			b.Append(ls[i%10], Entry{Count: 1, Bytes: make([]byte, 32<<10)})
+			if last, err = s.Submit(&b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		before := f.Count(vfs.OpAny)
+		time.Sleep(20 * time.Second)
+		if s.Durable() >= last || s.Err() != nil {
+			t.Fatalf("durable %d of %d, %v; want a committer that waits", s.Durable(), last, s.Err())
+		}
+		if calls := f.Count(vfs.OpAny) - before; calls > 4000 {
+			t.Errorf("%d calls in 20 seconds of a full disk", calls)
+		}
+		if err := s.Admit(context.Background(), 1); !errors.Is(err, ErrFull) {
+			t.Errorf("admitted on a full disk: %v", err)
+		}
+		full.Store(false)
+		if err := s.Await(context.Background(), last); err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range ls {
+			readRange(t, l, 0, 40)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestSmallJournalIsMoreThanOneFile: a single file can never be used again, and
+// the store would stall for ever once it is full.
+func TestSmallJournalIsMoreThanOneFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, err := Open(vfs.NewMem(), Config{TailBytes: 256 << 10, JournalBytes: 1 << 20, CarryBytes: 1 << 10})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := makeLogs(t, s, 1)[0]
+		for range 300 {
+			var b Batch
+			b.Append(l, Entry{Count: 1, Bytes: make([]byte, 16<<10)})
+			commit(t, s, &b)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
 }

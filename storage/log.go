@@ -196,9 +196,13 @@ func (l *Log) trim(to Offset) []*segment {
 	}
 	l.start.Store(int64(to))
 	l.cutTail(l.findTail(to))
+	next := Offset(l.durable.Load())
+	if len(l.tail) > 0 {
+		next = l.tail[0].base
+	}
 	n := 0
-	for n < len(l.segs) && l.segs[n].end <= to && l.segs[n].length > l.segs[n].begin {
-		n++ // an empty one stays: the next would have its name
+	for n < len(l.segs) && l.segs[n].end <= to && l.segs[n].base < next {
+		n++ // an empty one at next stays: the following would have its name
 	}
 	gone := slices.Clone(l.segs[:n])
 	l.segs = slices.Delete(l.segs, 0, n)
