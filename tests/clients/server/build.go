@@ -1,0 +1,54 @@
+package server
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"testing"
+)
+
+// binary is the program under test, set by Main.
+var binary string
+
+// Main builds the program, runs the tests of m and removes what was built. It
+// returns the exit code. TIDINGS_BINARY names a program that is there already.
+func Main(m *testing.M) int {
+	if path := os.Getenv("TIDINGS_BINARY"); path != "" {
+		binary = path
+		return m.Run()
+	}
+	dir, err := os.MkdirTemp("", "tidings-clients-")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	defer os.RemoveAll(dir)
+	if binary, err = build(dir); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	return m.Run()
+}
+
+// build compiles cmd/tidings in its own module, so that the versions which the
+// clients need do not reach the product.
+func build(dir string) (string, error) {
+	_, here, _, ok := runtime.Caller(0)
+	if !ok {
+		return "", errors.New("where is the source?")
+	}
+	path := filepath.Join(dir, "tidings")
+	if runtime.GOOS == "windows" {
+		path += ".exe"
+	}
+	cmd := exec.Command("go", "build", "-o", path, "./cmd/tidings")
+	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build tidings: %w\n%s", err, out)
+	}
+	return path, nil
+}
