@@ -28,8 +28,11 @@ bench:
 	cd bench && $(GO) run ./kafka
 
 # The long runs; docs/soak.md keeps their results.
+SEEDS ?= 1000000
 soak:
-	$(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=1000000
+	$(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
+	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
+	cd tests/clients && $(GO) test ./soak -count=1 -timeout 0 -v -records=10000000 -strict
 
 ci:
 	bash .ci/run

@@ -185,6 +185,16 @@ func (m *member) dismiss() {
 	m.crew.mu.Unlock()
 }
 
+// state says whether the process runs, or how it ended.
+func (m *member) state() string {
+	select {
+	case <-m.done:
+		return m.cmd.ProcessState.String()
+	default:
+		return "running"
+	}
+}
+
 // deserterLocked is a member that has ended without being told to.
 func (c *crew) deserterLocked() *member {
 	for _, m := range c.members {
@@ -213,8 +223,8 @@ func (c *crew) await(what string, holds func() bool) {
 			return
 		}
 		if deserter != nil {
-			c.t.Fatalf("%s: member %s ended: %v\n%s", what, deserter.label,
-				deserter.cmd.ProcessState, c.describe())
+			c.t.Fatalf("%s: member %s ended: %s\n%s", what, deserter.label, deserter.state(),
+				c.describe())
 		}
 		select {
 		case <-next:
@@ -267,8 +277,8 @@ func (c *crew) describe() string {
 	defer c.mu.Unlock()
 	s := ""
 	for _, m := range c.members {
-		s += fmt.Sprintf("  %s: assigned %v, read %d, error %v, process %v\n",
-			m.label, m.assigned, len(m.read), m.failed, m.cmd.ProcessState)
+		s += fmt.Sprintf("  %s: assigned %v, read %d, error %v, %s\n",
+			m.label, m.assigned, len(m.read), m.failed, m.state())
 	}
 	return s
 }

@@ -14,7 +14,7 @@ import (
 // franz drives github.com/twmb/franz-go: kgo and kadm. It is the judge as well.
 type franz struct{}
 
-func (franz) name() string             { return "franz-go " + moduleVersion("github.com/twmb/franz-go") }
+func (franz) name() string             { return named("franz-go", "github.com/twmb/franz-go") }
 func (franz) missing() string          { return "" }
 func (franz) lacks() map[string]string { return nil }
 

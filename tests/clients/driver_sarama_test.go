@@ -13,7 +13,7 @@ import (
 // ibm drives github.com/IBM/sarama.
 type ibm struct{}
 
-func (ibm) name() string             { return "sarama " + moduleVersion("github.com/IBM/sarama") }
+func (ibm) name() string             { return named("sarama", "github.com/IBM/sarama") }
 func (ibm) missing() string          { return "" }
 func (ibm) lacks() map[string]string { return nil }
 
@@ -113,7 +113,9 @@ func (ibm) read(ctx context.Context, seed, topic string, n int) ([]record, error
 }
 
 // forward moves messages into one channel, until the context ends.
-func forward(ctx context.Context, from <-chan *sarama.ConsumerMessage, to chan<- *sarama.ConsumerMessage) {
+func forward(
+	ctx context.Context, from <-chan *sarama.ConsumerMessage, to chan<- *sarama.ConsumerMessage,
+) {
 	for {
 		select {
 		case m, open := <-from:
@@ -250,7 +252,9 @@ func (a saramaAdmin) addPartitions(_ context.Context, topic string, total int) e
 }
 
 func (a saramaAdmin) topicConfig(_ context.Context, topic string) (map[string]string, error) {
-	entries, err := a.admin.DescribeConfig(sarama.ConfigResource{Type: sarama.TopicResource, Name: topic})
+	entries, err := a.admin.DescribeConfig(sarama.ConfigResource{
+		Type: sarama.TopicResource, Name: topic,
+	})
 	values := make(map[string]string)
 	for _, e := range entries {
 		values[e.Name] = e.Value

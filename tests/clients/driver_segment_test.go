@@ -12,7 +12,7 @@ import (
 // segmentio drives github.com/segmentio/kafka-go.
 type segmentio struct{}
 
-func (segmentio) name() string    { return "kafka-go " + moduleVersion("github.com/segmentio/kafka-go") }
+func (segmentio) name() string    { return named("kafka-go", "github.com/segmentio/kafka-go") }
 func (segmentio) missing() string { return "" }
 
 func (segmentio) lacks() map[string]string {
@@ -198,7 +198,8 @@ func (a segmentAdmin) createTopic(
 ) error {
 	spec := segment.TopicConfig{Topic: topic, NumPartitions: partitions, ReplicationFactor: 1}
 	for k, v := range config {
-		spec.ConfigEntries = append(spec.ConfigEntries, segment.ConfigEntry{ConfigName: k, ConfigValue: v})
+		entry := segment.ConfigEntry{ConfigName: k, ConfigValue: v}
+		spec.ConfigEntries = append(spec.ConfigEntries, entry)
 	}
 	r, err := a.CreateTopics(ctx, &segment.CreateTopicsRequest{Topics: []segment.TopicConfig{spec}})
 	if err == nil {

@@ -34,15 +34,15 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// moduleVersion is the version of a module that this one requires, without its v.
-func moduleVersion(path string) string {
+// named is a client with the version of its module that this module requires.
+func named(client, path string) string {
 	text, _ := os.ReadFile("go.mod")
 	for line := range strings.Lines(string(text)) {
 		if word := strings.Fields(line); len(word) >= 2 && word[0] == path {
-			return word[1][1:]
+			return client + " " + word[1][1:]
 		}
 	}
-	return "?"
+	return client + " ?"
 }
 
 // callWithin bounds what a client does at a time.
@@ -121,7 +121,8 @@ func (j judge) awaitCommitted(group, topic string, n int64) {
 			return
 		}
 		if time.Now().After(limit) {
-			j.t.Fatalf("group %s has committed %d records of %s (error %v), want %d", group, got, topic, err, n)
+			j.t.Fatalf("group %s has committed %d records of %s (error %v), want %d",
+				group, got, topic, err, n)
 		}
 		time.Sleep(20 * time.Millisecond)
 	}

@@ -96,7 +96,8 @@ func lineAt(records []record, i int) string {
 }
 
 func same(a, b record) bool {
-	if a.Topic != b.Topic || a.Partition != b.Partition || a.Offset != b.Offset || a.Millis != b.Millis {
+	if a.Topic != b.Topic || a.Partition != b.Partition || a.Offset != b.Offset ||
+		a.Millis != b.Millis {
 		return false
 	}
 	return sameBytes(a.Key, b.Key) && sameBytes(a.Value, b.Value) &&

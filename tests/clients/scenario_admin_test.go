@@ -134,7 +134,8 @@ func offsetsByTime(t *testing.T, d driver) {
 	s, j, a := adminStage(t, d)
 	j.makeTopic("times", 3)
 	base := time.Now().Add(-time.Hour).Truncate(time.Second)
-	client, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka), kgo.RecordPartitioner(kgo.ManualPartitioner()))
+	client, err := kgo.NewClient(kgo.SeedBrokers(s.Kafka),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()))
 	if err != nil {
 		t.Fatal(err)
 	}

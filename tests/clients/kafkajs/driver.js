@@ -25,12 +25,12 @@ const kafka = new Kafka({
 })
 
 const write = (line) => process.stdout.write(JSON.stringify(line) + '\n')
-const encode = (buffer) => (buffer === null || buffer === undefined ? null : Buffer.from(buffer).toString('base64'))
+const encode = (buffer) => (buffer == null ? null : Buffer.from(buffer).toString('base64'))
 const decode = (text) => (text === null ? null : Buffer.from(text, 'base64'))
 
 const fromMessage = (topic, partition, m) => ({
   topic, partition,
-  offset: Number(m.offset), key: encode(m.key), value: encode(m.value), millis: Number(m.timestamp),
+  offset: Number(m.offset), millis: Number(m.timestamp), key: encode(m.key), value: encode(m.value),
   headers: Object.entries(m.headers ?? {}).flatMap(([key, values]) =>
     [values].flat().map((value) => ({ key, value: encode(value) }))),
 })
@@ -45,8 +45,8 @@ const toMessage = (r) => ({
 function codeOf (e) {
   if (!e) return undefined
   if (Number.isInteger(e.code)) return e.code
-  const within = [e.cause, e.originalError, ...(e.errors ?? []), ...(e.partitions ?? []), ...(e.groups ?? [])]
-  for (const inner of within) {
+  const lists = [e.errors, e.partitions, e.groups].map((list) => list ?? [])
+  for (const inner of [e.cause, e.originalError, ...lists.flat()]) {
     const code = codeOf(inner) ?? inner?.errorCode
     if (code) return code
   }
@@ -74,7 +74,8 @@ async function producer () {
   const compression = { none: CompressionTypes.None, gzip: CompressionTypes.GZIP }[options.compression]
   await answer({
     send: async (records) => {
-      const topicMessages = [...byTopic(records)].map(([topic, rs]) => ({ topic, messages: rs.map(toMessage) }))
+      const topics = [...byTopic(records)]
+      const topicMessages = topics.map(([topic, rs]) => ({ topic, messages: rs.map(toMessage) }))
       await p.sendBatch({ topicMessages, acks: -1, compression })
     },
   })
@@ -100,7 +101,8 @@ async function admin () {
     deleteTopic: (topic) => a.deleteTopics({ topics: [topic] }),
     addPartitions: (topic, count) => a.createPartitions({ topicPartitions: [{ topic, count }] }),
     topicConfig: async (name) => {
-      const { resources } = await a.describeConfigs({ resources: [{ type: ConfigResourceTypes.TOPIC, name }] })
+      const resource = { type: ConfigResourceTypes.TOPIC, name }
+      const { resources } = await a.describeConfigs({ resources: [resource] })
       return Object.fromEntries(resources[0].configEntries.map((c) => [c.configName, c.configValue]))
     },
     offsetsAt: async (topic, millis) => {
@@ -148,7 +150,9 @@ async function reader () {
 
 async function member () {
   const c = consumer(options.group)
-  c.on(c.events.GROUP_JOIN, (e) => write({ assigned: e.payload.memberAssignment[options.topic] ?? [] }))
+  c.on(c.events.GROUP_JOIN, (e) => {
+    write({ assigned: e.payload.memberAssignment[options.topic] ?? [] })
+  })
   c.on(c.events.REBALANCING, () => write({ assigned: [] }))
   await c.connect()
   await c.subscribe({ topic: options.topic, fromBeginning: true })
