@@ -56,23 +56,44 @@ func (k *sink) err() error {
 
 // produceAll sends the scenario's records as fast as they are taken.
 func produceAll(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	return s.produceWith(ctx, addr, 1)
+}
+
+// produceTogether is produceAll by eight clients, each with connections of its own.
+func produceTogether(ctx context.Context, s *scenario, addr string) (outcome, error) {
+	return s.produceWith(ctx, addr, 8)
+}
+
+func (s *scenario) produceWith(ctx context.Context, addr string, clients int) (outcome, error) {
+	var k sink
+	var wg sync.WaitGroup
+	errs := make([]error, clients)
+	start := time.Now()
+	for i := range clients {
+		wg.Go(func() { errs[i] = s.send(ctx, addr, s.records/int64(clients), &k) })
+	}
+	wg.Wait()
+	took := time.Since(start)
+	err := errors.Join(errors.Join(errs...), k.err())
+	n := k.acknowledged.Load()
+	if want := s.records / int64(clients) * int64(clients); err == nil && n != want {
+		err = fmt.Errorf("%d of %d records were acknowledged", n, want)
+	}
+	return outcome{records: n, took: took}, err
+}
+
+// send is one client of produceWith.
+func (s *scenario) send(ctx context.Context, addr string, n int64, k *sink) error {
 	cl, err := s.newProducer(addr)
 	if err != nil {
-		return outcome{}, err
+		return err
 	}
 	defer cl.Close()
-	var k sink
 	value := s.value()
-	start := time.Now()
-	for range s.records {
+	for range n {
 		cl.Produce(ctx, kgo.SliceRecord(value), k.done)
 	}
-	err = errors.Join(cl.Flush(ctx), k.err())
-	took := time.Since(start)
-	if n := k.acknowledged.Load(); err == nil && n != s.records {
-		err = fmt.Errorf("%d of %d records were acknowledged", n, s.records)
-	}
-	return outcome{records: s.records, took: took}, err
+	return cl.Flush(ctx)
 }
 
 // consumeAll reads what produceAll has sent, from the start.

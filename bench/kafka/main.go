@@ -115,7 +115,7 @@ const (
 
 // programs compiles what is compared.
 func (o *options) programs(ctx context.Context, bin string) ([]measure.Program, error) {
-	here, err := measure.ModuleDir(ctx, "")
+	here, err := measure.ModuleDir(ctx, "github.com/tidings-io/tidings/bench")
 	if err != nil {
 		return nil, err
 	}

@@ -49,6 +49,8 @@ func scenarios(quick bool) []scenario {
 		{"100 B, 6 partitions", 6, 10_000_000, 100, bulk},
 		{"1000 B, 1 partition", 1, 1_000_000, 1000, bulk},
 		{"1000 B, 6 partitions", 6, 1_000_000, 1000, bulk},
+		{"1000 B, 6 partitions, 8 clients", 6, 1_000_000, 1000,
+			[]load{{"produce", nil, produceTogether}}},
 		{"100 B at 500 rec/s", 1, 3_000, 100, []load{{"publish", nil, publishPaced}}},
 	}
 	if quick {

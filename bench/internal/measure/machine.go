@@ -105,15 +105,11 @@ func Build(ctx context.Context, dir, pkg, out string) (string, error) {
 	return path, nil
 }
 
-// ModuleDir is the directory of a module that the current one requires, "" for the current.
+// ModuleDir is the directory of this module or of one that it requires.
 func ModuleDir(ctx context.Context, module string) (string, error) {
-	args := []string{"list", "-m", "-f", "{{.Dir}}"}
-	if module != "" {
-		args = append(args, module)
-	}
-	out, err := exec.CommandContext(ctx, "go", args...).Output()
+	out, err := exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", module).Output()
 	if err != nil {
-		return "", fmt.Errorf("find module %s: %w", module, err)
+		return "", fmt.Errorf("find module %s (run this below bench): %w", module, err)
 	}
 	return strings.TrimSpace(string(out)), nil
 }
