@@ -51,7 +51,12 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	err := s.checkpoint(true)
+	done, err := s.use()
+	if err != nil {
+		return err
+	}
+	defer done()
+	err = s.checkpoint(true)
 	if err != nil && !errors.Is(err, vfs.ErrNoSpace) {
 		return s.poison(err)
 	}

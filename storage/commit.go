@@ -214,7 +214,9 @@ func (s *Store) publish(f *frame, exts []*extent) {
 func (s *Store) applyBatch(d *batchData) {
 	for _, l := range d.logs {
 		s.logs[l.id] = l
-		s.dirty.log(l.id)
+		if !l.volatile {
+			s.dirty.log(l.id)
+		}
 	}
 	for _, x := range d.sets {
 		s.sets[x.id] = x

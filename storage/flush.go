@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"errors"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -179,16 +180,20 @@ func (l *Log) flushHeld() error {
 	buf := allocBytes(flushChunk)
 	defer func() { freeBytes(buf) }()
 	for {
+		taken := l.taken.Load()
 		var refs []tailRef
 		buf, refs = l.copyTail(buf[:0])
 		if len(refs) == 0 {
 			return nil
 		}
 		g, err := l.room(refs[0].base, int64(len(buf)))
-		if err != nil {
-			return err
+		if err == nil {
+			err = l.writeChunk(g, buf)
 		}
-		if err := l.writeChunk(g, buf); err != nil {
+		if errors.Is(err, fs.ErrNotExist) && l.taken.Load() != taken {
+			continue // a trim or a drop took the segment away, and a checkpoint deleted it
+		}
+		if err != nil {
 			return err
 		}
 		l.flushed(g, refs)

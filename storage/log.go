@@ -33,9 +33,11 @@ type Log struct {
 	end atomic.Int64
 	// start and durable bound what readers see; written under mu.
 	start, durable atomic.Int64
+	// taken counts the segments that trims and drops took away.
+	taken atomic.Int64
 
 	gone    bool // dropped by a Submit; guarded by Store.mu
-	waiting int  // volatile entries in queued frames; guarded by Store.mu
+	waiting int  // volatile: changes in queued frames; guarded by Store.mu
 
 	// writer is held by whoever writes this log's segment files: the flusher, or
 	// the committer for an extent. Order: writer, then mu. It is held during the
@@ -175,11 +177,14 @@ func (l *Log) oldest() (uint64, bool) {
 
 // cutTail drops the first n tail entries. Called with mu held.
 func (l *Log) cutTail(n int) {
+	cut := int64(0)
 	for i := range l.tail[:n] {
-		l.tailSize -= int(l.tail[i].size)
+		cut += int64(l.tail[i].size)
 	}
+	l.tailSize -= int(cut)
 	if l.volatile {
 		l.held = append(l.held[:0:0], l.held[n:]...)
+		l.store.volatileBytes.Add(-cut)
 	}
 	l.tail = slices.Delete(l.tail, 0, n)
 	if len(l.tail) == 0 && cap(l.tail) > 1024 {
@@ -205,6 +210,7 @@ func (l *Log) trim(to Offset) []*segment {
 		n++ // an empty one at next stays: the following would have its name
 	}
 	gone := slices.Clone(l.segs[:n])
+	l.taken.Add(int64(n))
 	l.segs = slices.Delete(l.segs, 0, n)
 	return gone
 }
@@ -214,6 +220,7 @@ func (l *Log) drop() []*segment {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	gone := l.segs
+	l.taken.Add(int64(len(gone)))
 	l.dropped, l.segs = true, nil
 	l.cutTail(len(l.tail))
 	return gone

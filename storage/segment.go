@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -53,6 +54,8 @@ func segmentName(volatile bool, id LogID, base Offset) string {
 	}
 	return fmt.Sprintf("%s/%02x/%d-%d.seg", segmentDir, byte(id), id, base)
 }
+
+func (g *segment) volatile() bool { return strings.HasPrefix(g.name, spillDir) }
 
 func (g *segment) indexName() string { return g.name[:len(g.name)-len(".seg")] + ".idx" }
 
@@ -117,7 +120,9 @@ func (l *Log) newSegment(base Offset) (*segment, error) {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if !l.dropped {
+	if l.dropped {
+		s.dirty.discard([]*segment{g})
+	} else {
 		l.segs = append(l.segs, g)
 	}
 	return g, nil

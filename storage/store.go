@@ -62,7 +62,7 @@ type Store struct {
 	nextLog, nextSet atomic.Uint64
 	durable          atomic.Uint64 // last Seq known durable
 	pending          atomic.Int64  // bytes submitted and not durable
-	volatileBytes    atomic.Int64
+	volatileBytes    atomic.Int64  // in the tails of volatile logs
 
 	ring     *ring
 	journal  *journal
@@ -76,19 +76,23 @@ type Store struct {
 
 	recovered Seq // the last frame that Open found
 
-	ckpt       sync.Mutex    // one checkpoint at a time
-	wake       chan struct{} // capacity 1: a frame waits
-	flushWake  chan struct{} // capacity 1: the flusher has work
-	ckptWake   chan struct{} // capacity 1: a checkpoint is wanted
-	stallWake  chan struct{} // capacity 1: the committer began to wait for room
-	roomMade   chan struct{} // capacity 1: the flusher made room
-	stalled    atomic.Bool   // the committer waits for room
+	ckpt      sync.Mutex    // one checkpoint at a time
+	wake      chan struct{} // capacity 1: a frame waits
+	flushWake chan struct{} // capacity 1: the flusher has work
+	ckptWake  chan struct{} // capacity 1: a checkpoint is wanted
+	stallWake chan struct{} // capacity 1: the committer began to wait for room
+	roomMade  chan struct{} // capacity 1: the flusher made room
+	stalled   atomic.Bool   // the committer waits for room
+
+	volatileRoom chan struct{} // capacity 1: volatile logs take more again
+
 	quit       chan struct{} // closed by Close: the committer finishes its queue
 	committed  chan struct{} // closed by the committer at its end, before the others go
 	failed     chan struct{} // closed by poison
 	failOnce   sync.Once
 	failure    atomic.Pointer[error]
 	goroutines sync.WaitGroup
+	users      sync.WaitGroup // callers within Checkpoint, Scrub or Backup
 }
 
 // dirtyState is what the next checkpoint must write.
@@ -101,6 +105,8 @@ type dirtyState struct {
 	segs map[*segment]struct{} // written and not synced
 	dirs map[string]struct{}   // with files created and not synced
 	gone []*segment            // to delete once the manifest has forgotten them
+
+	spilled []*segment // of volatile logs, to delete
 }
 
 func (d *dirtyState) log(id LogID) {
@@ -125,14 +131,27 @@ func (d *dirtyState) created(dir string) {
 }
 
 // discard hands segments that no log refers to any more to the next checkpoint,
-// which deletes their files once the manifest has forgotten them.
+// which deletes their files once the manifest has forgotten them; those of
+// volatile logs, which it never knew, to the flusher.
 func (d *dirtyState) discard(segs []*segment) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.gone = append(d.gone, segs...)
 	for _, g := range segs {
+		if g.volatile() {
+			d.spilled = append(d.spilled, g)
+			continue
+		}
+		d.gone = append(d.gone, g)
 		delete(d.segs, g)
 	}
+}
+
+func (d *dirtyState) takeSpilled() []*segment {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	gone := d.spilled
+	d.spilled = nil
+	return gone
 }
 
 func (d *dirtyState) hasGone() bool {
@@ -160,6 +179,9 @@ func newStore(fs vfs.FS, c Config) *Store {
 		ckptWake:  make(chan struct{}, 1),
 		stallWake: make(chan struct{}, 1),
 		roomMade:  make(chan struct{}, 1),
+
+		volatileRoom: make(chan struct{}, 1),
+
 		quit:      make(chan struct{}),
 		committed: make(chan struct{}),
 		failed:    make(chan struct{}),
@@ -210,10 +232,22 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.quit)
 	s.goroutines.Wait()
+	s.users.Wait()
 	err := s.settle()
 	s.waiters.wakeAll()
 	s.closeFiles()
 	return errors.Join(err, s.lock.Close())
+}
+
+// use makes Close wait until done is called; ErrClosed once Close has begun.
+func (s *Store) use() (done func(), err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closing {
+		return nil, ErrClosed
+	}
+	s.users.Add(1)
+	return s.users.Done, nil
 }
 
 // settle is the last work of a store whose goroutines have ended.

@@ -62,11 +62,7 @@ func (s *Store) Submit(b *Batch) (Seq, error) {
 	f.batches = append(f.batches, b.take())
 	f.bytes += len(d.buf)
 	s.pending.Add(int64(len(d.buf)))
-	for i := range d.appends {
-		if l := d.appends[i].log; l.volatile {
-			l.waiting++
-		}
-	}
+	d.volatileWaitLocked(1)
 	seq := f.seq
 	s.mu.Unlock()
 	send(s.wake)

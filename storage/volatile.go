@@ -12,7 +12,7 @@ const (
 	volatileMax   = 64 << 20
 )
 
-// volatilePendingLocked says whether entries of the batch's volatile logs wait
+// volatilePendingLocked says whether changes of the batch's volatile logs wait
 // in the queue: then later ones must wait behind them.
 func (s *Store) volatilePendingLocked(d *batchData) bool {
 	for i := range d.appends {
@@ -25,13 +25,36 @@ func (s *Store) volatilePendingLocked(d *batchData) bool {
 			return true
 		}
 	}
-	return len(d.logs) > 0 || len(d.others) > 0
+	return false
+}
+
+// volatileWaitLocked notes that a queued batch changes volatile logs (n is 1), or
+// that it has (-1).
+func (d *batchData) volatileWaitLocked(n int) {
+	for _, l := range d.logs {
+		if l.volatile {
+			l.waiting += n
+		}
+	}
+	for i := range d.appends {
+		if a := &d.appends[i]; a.pos < 0 {
+			a.log.waiting += n
+		}
+	}
+	for _, op := range d.logOps {
+		if op.pos < 0 {
+			op.log.waiting += n
+		}
+	}
 }
 
 // applyLive applies a batch that touches volatile logs only: nothing waits for
 // the disk.
 func (s *Store) applyLive(d *batchData) {
 	s.state.Lock()
+	for _, l := range d.logs {
+		s.logs[l.id] = l
+	}
 	s.applyVolatile(d)
 	s.state.Unlock()
 	for i := range d.appends {
@@ -47,14 +70,12 @@ func (s *Store) applyVolatile(d *batchData) {
 	for i := range d.appends {
 		if a := &d.appends[i]; a.pos < 0 {
 			a.log.addHeld(a)
-			s.volatileBytes.Add(int64(len(a.data)))
 		}
 	}
 	for _, op := range d.logOps {
 		if op.pos >= 0 {
 			continue // apply does it
 		}
-		before := op.log.heldBytes()
 		switch op.kind {
 		case opTrim:
 			s.dirty.discard(op.log.trim(op.to))
@@ -62,20 +83,18 @@ func (s *Store) applyVolatile(d *batchData) {
 			delete(s.logs, op.log.id)
 			s.dirty.discard(op.log.drop())
 		}
-		s.volatileBytes.Add(op.log.heldBytes() - before)
 		op.log.fire()
+	}
+	if s.volatileBytes.Load() <= volatileMax {
+		send(s.volatileRoom)
 	}
 }
 
-// committedVolatile notes that queued entries of volatile logs are visible.
+// committedVolatile notes that a queued batch's changes of volatile logs are visible.
 func (s *Store) committedVolatile(d *batchData) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for i := range d.appends {
-		if a := &d.appends[i]; a.pos < 0 {
-			a.log.waiting--
-		}
-	}
+	d.volatileWaitLocked(-1)
 }
 
 func (l *Log) addHeld(a *appended) {
@@ -85,6 +104,7 @@ func (l *Log) addHeld(a *appended) {
 		size: int32(len(a.data))})
 	l.held = append(l.held, a.data)
 	l.tailSize += len(a.data)
+	l.store.volatileBytes.Add(int64(len(a.data)))
 	l.durable.Store(int64(a.ent.end()))
 }
 
@@ -97,36 +117,43 @@ func (l *Log) heldBytes() int64 {
 	return int64(l.tailSize)
 }
 
-// flushVolatile spills logs above volatileKeep while there is too much.
+// flushVolatile spills logs above volatileKeep while there is too much, and
+// deletes what spilled and was consumed.
 func (s *Store) flushVolatile() error {
+	s.deleteSegments(s.dirty.takeSpilled())
 	if s.volatileBytes.Load() <= volatileSpill {
 		return nil
 	}
 	for _, l := range s.durableLogs() {
-		n := l.heldBytes()
-		if n <= volatileKeep {
+		if l.heldBytes() <= volatileKeep {
 			continue
 		}
 		if err := l.flush(); err != nil {
 			return err
 		}
-		s.volatileBytes.Add(l.heldBytes() - n)
+	}
+	if s.volatileBytes.Load() <= volatileMax {
+		send(s.volatileRoom)
 	}
 	return nil
 }
 
 // awaitVolatileRoom waits while too many volatile bytes are in memory.
 func (s *Store) awaitVolatileRoom(ctx context.Context) error {
+	waited := false
 	for s.volatileBytes.Load() > volatileMax {
+		waited = true
 		send(s.flushWake)
 		select {
-		case <-s.roomMade:
-			send(s.roomMade) // the committer may wait for it too
+		case <-s.volatileRoom:
 		case <-s.failed:
 			return s.Err()
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+	}
+	if waited {
+		send(s.volatileRoom) // for the next one who waits
 	}
 	return nil
 }
