@@ -206,7 +206,7 @@ func (l *Log) note(e *edit) {
 	if l.dropped {
 		return // its segments are in the next checkpoint's gone list
 	}
-	e.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.segBytes))
+	e.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.durable.Load(), l.segBytes))
 	for _, g := range l.segs {
 		if g.length > g.begin {
 			sealed := append(numbers(int64(g.end), g.length, g.maxTime, g.begin), 0)

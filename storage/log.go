@@ -36,8 +36,9 @@ type Log struct {
 	// taken counts the segments that trims and drops took away.
 	taken atomic.Int64
 
-	gone    bool // dropped by a Submit; guarded by Store.mu
-	waiting int  // volatile: changes in queued frames; guarded by Store.mu
+	known   Offset // the end that the last checkpoint before Open knew of
+	gone    bool   // dropped by a Submit; guarded by Store.mu
+	waiting int    // volatile: changes in queued frames; guarded by Store.mu
 
 	// writer is held by whoever writes this log's segment files: the flusher, or
 	// the committer for an extent. Order: writer, then mu. It is held during the

@@ -13,7 +13,7 @@ import (
 // kept as an append-only file of edits. CURRENT names the file in use. Keys:
 //
 //	'C'                 -> sequence 8, next log 8, next set 8, time 8
-//	'L' log 8           -> start 8, segment bytes 8
+//	'L' log 8           -> start 8, end 8 (at least), segment bytes 8
 //	'S' log 8, base 8   -> end 8, length 8, max time 8, begin 8, sealed 1
 //	'T' set 8           -> floor 8
 //	'P' set 8, page 8   -> bitmap 512, or nothing for a full page

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"maps"
 	"slices"
 	"strings"
 
@@ -173,10 +172,11 @@ func manifestID(k string, at int) (uint64, bool) {
 }
 
 func (s *Store) restoreLog(id LogID, v []byte) bool {
-	if len(v) != 16 {
+	if len(v) != 24 {
 		return false
 	}
-	l := s.makeLog(id, int64(le.Uint64(v[8:])))
+	l := s.makeLog(id, int64(le.Uint64(v[16:])))
+	l.known = Offset(le.Uint64(v[8:]))
 	l.start.Store(int64(le.Uint64(v)))
 	s.logs[id] = l
 	return true
@@ -214,11 +214,13 @@ func (s *Store) resume(r *replay) error {
 	manual := s.cfg.manual
 	s.cfg.manual = true // no goroutine runs yet
 	defer func() { s.cfg.manual = manual }()
-	for _, id := range slices.Sorted(maps.Keys(r.items)) {
-		if l := s.logs[id]; l != nil {
-			if err := l.resume(r, r.items[id]); err != nil {
-				return err
-			}
+	logs := s.durableLogs()
+	if err := s.sortItems(r, logs); err != nil {
+		return err
+	}
+	for _, l := range logs {
+		if err := l.resume(r.items[l.id]); err != nil {
+			return err
 		}
 	}
 	s.lastSeq = r.next - 1
@@ -238,15 +240,58 @@ func (s *Store) resume(r *replay) error {
 	return s.sweep()
 }
 
-// resume places what the journal holds of a log.
-func (l *Log) resume(r *replay, items []item) error {
-	items, size, err := l.missing(r, items)
-	if err != nil || len(items) == 0 {
-		return err
+// sortItems looks at every log before anything is written.
+func (s *Store) sortItems(r *replay, logs []*Log) error {
+	for _, l := range logs {
+		need, err := l.missing(r, r.items[l.id])
+		if err != nil {
+			return err
+		}
+		if len(need) > 0 {
+			r.items[l.id] = need
+		} else {
+			delete(r.items, l.id)
+		}
 	}
-	l.end.Store(int64(items[len(items)-1].end))
-	l.durable.Store(l.end.Load())
-	if size >= 0 && size <= l.store.cfg.CarryBytes {
+	return nil
+}
+
+// missing returns the items that are in no segment, in order and without the
+// copies that were carried forward.
+func (l *Log) missing(r *replay, items []item) (need []item, err error) {
+	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.base, b.base) })
+	end := max(Offset(l.end.Load()), Offset(l.start.Load()))
+	lost := func(to Offset, why string) error {
+		return r.damaged(&Damage{File: journalDir, Log: l.id, From: end, To: to, Why: why})
+	}
+	for _, it := range items {
+		if it.end <= end {
+			continue
+		}
+		if it.base > end {
+			if err := lost(it.base, "records between the segments and the journal are missing"); err != nil {
+				return nil, err
+			}
+		}
+		need, end = append(need, it), it.end
+	}
+	if end < l.known {
+		if err := lost(l.known, "records that a checkpoint knew of are in no file"); err != nil {
+			return nil, err
+		}
+		end = l.known // their offsets are not given out again
+	}
+	l.end.Store(int64(end))
+	l.durable.Store(int64(end))
+	return need, nil
+}
+
+// resume places what the journal holds of a log and its segments do not.
+func (l *Log) resume(items []item) error {
+	if len(items) == 0 {
+		return nil
+	}
+	if size := inlineBytes(items); size >= 0 && size <= l.store.cfg.CarryBytes {
 		if ok, err := l.resumeTail(items, size); ok || err != nil {
 			return err
 		}
@@ -254,32 +299,15 @@ func (l *Log) resume(r *replay, items []item) error {
 	return l.resumeSegments(items)
 }
 
-// missing returns the items that are in no segment, in order and without the
-// copies that were carried forward; size is -1 if extents are among them.
-func (l *Log) missing(r *replay, items []item) (need []item, size int, err error) {
-	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.base, b.base) })
-	end := max(Offset(l.end.Load()), Offset(l.start.Load()))
-	for _, it := range items {
-		if it.end <= end {
-			continue
+// inlineBytes is what items take in the journal; -1 if extents are among them.
+func inlineBytes(items []item) (size int) {
+	for i := range items {
+		if items[i].ext != nil {
+			return -1
 		}
-		if it.base > end {
-			d := &Damage{File: journalDir, Log: l.id, From: end, To: it.base,
-				Why: "records between the segments and the journal are missing"}
-			if err := r.damaged(d); err != nil {
-				return nil, 0, err
-			}
-		}
-		need, end = append(need, it), it.end
-		if it.ext != nil || size < 0 {
-			size = -1
-			continue
-		}
-		size += int(it.size)
+		size += int(items[i].size)
 	}
-	l.end.Store(int64(end))
-	l.durable.Store(int64(end))
-	return need, size, nil
+	return size
 }
 
 // resumeTail puts a small tail into the ring; the checkpoint carries it forward.
