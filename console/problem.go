@@ -90,9 +90,4 @@ func notFound(what, name, hint string) error {
 		Code: "not_found", Message: "no " + what + " named " + quote(name), Hint: hint}}
 }
 
-func conflict(format string, args ...any) error {
-	return &problem{status: http.StatusConflict,
-		Problem: Problem{Code: "conflict", Message: fmt.Sprintf(format, args...)}}
-}
-
 func quote(s string) string { return strconv.Quote(s) }

@@ -236,7 +236,7 @@ func (c *kafkaClient) join(
 	err = c.consume(ctx, cl, r.topic, each)
 	end, cancel := brief(context.WithoutCancel(ctx))
 	defer cancel()
-	if commitErr := cl.CommitMarkedOffsets(end); commitErr != nil && err == nil {
+	if commitErr := cl.CommitMarkedOffsets(end); commitErr != nil && errors.Is(err, errEnough) {
 		err = c.fail(commitErr, "group", r.group)
 	}
 	return err

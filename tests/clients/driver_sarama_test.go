@@ -252,12 +252,17 @@ func (a saramaAdmin) addPartitions(_ context.Context, topic string, total int) e
 }
 
 func (a saramaAdmin) topicConfig(_ context.Context, topic string) (map[string]string, error) {
-	entries, err := a.admin.DescribeConfig(sarama.ConfigResource{
-		Type: sarama.TopicResource, Name: topic,
-	})
+	results, err := a.admin.DescribeConfigs([]*sarama.ConfigResource{
+		{Type: sarama.TopicResource, Name: topic},
+	}, sarama.DescribeConfigsOptions{})
 	values := make(map[string]string)
-	for _, e := range entries {
-		values[e.Name] = e.Value
+	for _, r := range results {
+		if r.ErrorCode != sarama.ErrNoError {
+			err = r.ErrorCode
+		}
+		for _, e := range r.Configs {
+			values[e.Name] = e.Value
+		}
 	}
 	return values, saramaErr(err)
 }

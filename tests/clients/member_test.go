@@ -118,8 +118,10 @@ func (o *memberOutput) lost(partitions []int32) {
 func (o *memberOutput) change(f func([]int32) []int32) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.assigned = f(o.assigned)
-	slices.Sort(o.assigned)
-	now := append([]int32{}, o.assigned...)
-	_ = o.enc.Encode(memberEvent{Assigned: &now})
+	now := append([]int32{}, f(slices.Clone(o.assigned))...)
+	slices.Sort(now)
+	if !slices.Equal(now, o.assigned) {
+		o.assigned = now
+		_ = o.enc.Encode(memberEvent{Assigned: &now})
+	}
 }
