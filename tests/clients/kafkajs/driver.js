@@ -117,7 +117,8 @@ async function admin () {
     deleteGroup: (group) => a.deleteGroups([group]),
     deleteRecords: async (topic, before) => {
       await a.fetchTopicOffsets(topic) // deleteTopicRecords uses metadata that it does not load
-      await a.deleteTopicRecords({ topic, partitions: [{ partition: 0, offset: String(before) }] })
+      const partitions = [{ partition: 0, offset: String(before) }]
+      await a.deleteTopicRecords({ topic, partitions })
     },
   })
   await a.disconnect()
