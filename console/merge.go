@@ -184,7 +184,8 @@ func (s *source) decode(topic string, raw []byte) error {
 	return nil
 }
 
-// wait returns when a partition has more to read, or ctx ends.
+// wait returns when a partition may have more to read; an error when the topic
+// is gone or ctx ends.
 func (m *merge) wait(ctx context.Context) error {
 	w := &broker.Waiter{C: make(chan struct{}, 1), MinBytes: 1}
 	for _, s := range m.sources {
@@ -196,9 +197,13 @@ func (m *merge) wait(ctx context.Context) error {
 			return nil // it came between the last read and the watch
 		}
 	}
+	// A topic that was deleted before the watch wakes nobody any more.
+	if err := m.exists(); err != nil {
+		return err
+	}
 	select {
 	case <-w.C:
-		return m.exists() // the wake-up may be the topic's end
+		return nil
 	case <-ctx.Done():
 		return ctx.Err()
 	}

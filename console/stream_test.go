@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // stream opens a record stream; its lines come through the scanner.
@@ -276,5 +278,23 @@ func TestCloseEndsStreams(t *testing.T) {
 	}
 	if lines.Scan() {
 		t.Errorf("got another line %s, want the end", lines.Text())
+	}
+}
+
+// The stream reads to the end, the topic goes, then the stream begins to wait: no
+// wake-up comes any more.
+func TestStreamEndsThoughItsTopicWentBeforeItWaited(t *testing.T) {
+	h := newBench(t, Config{})
+	orders := h.topic("orders", 1)
+	m := &merge{topic: "orders", sources: []*source{newSource(orders.Partition(0), 0, true)},
+		budget: 1 << 20, exists: func() error {
+			_, err := h.b.TopicByID(orders.ID())
+			return err
+		}}
+	h.want(200, "DELETE", "/api/v1/topics/orders", "")
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if err := m.wait(ctx); broker.KindOf(err) != broker.NotFound {
+		t.Errorf("got %v, want not found", err)
 	}
 }
