@@ -209,13 +209,20 @@ func (b *Batch) take() *batchData {
 	return d
 }
 
+// keptBytes is how much a batch that returns to the pool may keep.
+const keptBytes = 16 << 10
+
 func (d *batchData) release() {
-	freeBytes(d.buf)
+	buf := d.buf[:0]
+	if cap(buf) > keptBytes {
+		freeBytes(buf)
+		buf = nil
+	}
 	clear(d.appends)
 	clear(d.logOps)
 	clear(d.logs)
 	clear(d.sets)
-	*d = batchData{appends: d.appends[:0], others: d.others[:0], logOps: d.logOps[:0],
+	*d = batchData{buf: buf, appends: d.appends[:0], others: d.others[:0], logOps: d.logOps[:0],
 		logs: d.logs[:0], sets: d.sets[:0]}
 	batchPool.Put(d)
 }

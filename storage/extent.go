@@ -36,47 +36,72 @@ func (x *extent) encode(dst []byte) []byte {
 		int64(x.first()), int64(x.last().end()), x.maxTime())
 }
 
+// plan is what a log has in the frame being committed. Owned by the committer.
+type plan struct {
+	bytes int64
+	ext   *extent // where its entries leave the frame
+}
+
 // planExtents chooses the logs whose entries leave the frame: those with
 // Config.extentBytes or more, and the largest of the rest until the frame fits.
 func (s *Store) planExtents(f *frame) []*extent {
-	limit := s.cfg.frameBytes()
-	if f.bytes < min(s.cfg.extentBytes, limit) {
+	if f.bytes < min(s.cfg.extentBytes, s.cfg.frameBytes()) {
 		return nil
 	}
-	byLog := map[*Log]*extent{}
+	logs := s.planned[:0]
+	f.eachEntry(func(a *appended, _ *batchData) {
+		if a.log.plan.bytes == 0 {
+			logs = append(logs, a.log)
+		}
+		a.log.plan.bytes += int64(a.ent.total())
+	})
+	exts := s.chooseExtents(f, logs)
+	if len(exts) > 0 {
+		f.eachEntry(func(a *appended, d *batchData) { a.log.plan.ext.add(a, d) })
+	}
+	for _, l := range logs {
+		l.plan = plan{}
+	}
+	clear(logs)
+	s.planned = logs[:0]
+	return exts
+}
+
+// eachEntry visits the frame's entries of durable logs, but no carried ones.
+func (f *frame) eachEntry(visit func(*appended, *batchData)) {
 	for _, d := range f.batches {
 		if d.carry {
 			continue
 		}
 		for i := range d.appends {
-			if a := &d.appends[i]; a.pos >= 0 {
-				byLog[a.log] = byLog[a.log].with(a, d)
+			if d.appends[i].pos >= 0 {
+				visit(&d.appends[i], d)
 			}
 		}
 	}
-	all := make([]*extent, 0, len(byLog))
-	for _, x := range byLog {
-		all = append(all, x)
-	}
-	slices.SortFunc(all, func(a, b *extent) int {
-		return cmp.Or(cmp.Compare(b.bytes, a.bytes), cmp.Compare(a.log.id, b.log.id))
-	})
-	rest, n := int64(f.bytes), 0
-	for n < len(all) && (all[n].bytes >= int64(s.cfg.extentBytes) || rest > int64(limit)) {
-		rest -= all[n].bytes
-		n++
-	}
-	return all[:n]
 }
 
-func (x *extent) with(a *appended, d *batchData) *extent {
-	if x == nil {
-		x = &extent{log: a.log}
+func (s *Store) chooseExtents(f *frame, logs []*Log) (exts []*extent) {
+	slices.SortFunc(logs, func(a, b *Log) int {
+		return cmp.Or(cmp.Compare(b.plan.bytes, a.plan.bytes), cmp.Compare(a.id, b.id))
+	})
+	rest := f.bytes
+	for _, l := range logs {
+		if l.plan.bytes < int64(s.cfg.extentBytes) && rest <= s.cfg.frameBytes() {
+			break
+		}
+		rest -= int(l.plan.bytes)
+		l.plan.ext = &extent{log: l, bytes: l.plan.bytes}
+		exts = append(exts, l.plan.ext)
 	}
-	x.entries = append(x.entries, a)
-	x.bufs = append(x.bufs, d)
-	x.bytes += int64(a.ent.total())
-	return x
+	return exts
+}
+
+func (x *extent) add(a *appended, d *batchData) {
+	if x != nil {
+		x.entries = append(x.entries, a)
+		x.bufs = append(x.bufs, d)
+	}
 }
 
 // writeExtents writes and syncs the frame's extents. An extent that the disk

@@ -118,6 +118,9 @@ func (s *Store) checkpointLoop() {
 	}
 }
 
+// releaseEvery is after how many logs the committer is told of the room so far.
+const releaseEvery = 64
+
 // flushOldest writes the tails of the logs that hold the oldest part of the
 // ring, until no more than keep bytes of it are in use.
 func (s *Store) flushOldest(keep int) error {
@@ -133,9 +136,13 @@ func (s *Store) flushOldest(keep int) error {
 		}
 	}
 	slices.SortFunc(hs, func(a, b holder) int { return cmp.Compare(a.at, b.at) })
-	for _, h := range hs {
+	for i, h := range hs {
 		if h.at+uint64(keep) >= head {
 			break
+		}
+		if i%releaseEvery == releaseEvery-1 {
+			s.ring.tail.Store(h.at) // all before it are flushed: let the committer go on
+			send(s.roomMade)
 		}
 		if err := h.log.flush(); err != nil {
 			return err

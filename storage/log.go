@@ -37,6 +37,7 @@ type Log struct {
 	taken atomic.Int64
 
 	known   Offset // the end that the last checkpoint before Open knew of
+	plan    plan   // owned by the committer
 	gone    bool   // dropped by a Submit; guarded by Store.mu
 	waiting int    // volatile: changes in queued frames; guarded by Store.mu
 

@@ -64,6 +64,7 @@ type Store struct {
 	pending          atomic.Int64  // bytes submitted and not durable
 	volatileBytes    atomic.Int64  // in the tails of volatile logs
 
+	planned  []*Log // room for planExtents
 	ring     *ring
 	journal  *journal
 	manifest *manifest
