@@ -110,8 +110,6 @@ func (s *Store) cut() *cut {
 	} else {
 		s.cutDirty(c)
 	}
-	c.edit.put([]byte{'C'}, numbers(int64(c.seq), int64(s.nextLog.Load()), int64(s.nextSet.Load()),
-		s.journal.time.Load()))
 	return c
 }
 
@@ -247,7 +245,11 @@ func (s *Store) syncFiles(segs map[*segment]struct{}) error {
 
 func compareSegments(a, b *segment) int { return strings.Compare(a.name, b.name) }
 
+// commitEdit ends the edit with what the checkpoint says of itself. The journal
+// file it names may be newer than the cut, so that all before can be released.
 func (s *Store) commitEdit(c *cut) error {
+	c.edit.put([]byte{'C'}, numbers(int64(c.seq), int64(s.nextLog.Load()), int64(s.nextSet.Load()),
+		s.journal.time.Load(), s.journal.currentEpoch()))
 	if c.full {
 		return s.manifest.rewrite(&c.edit)
 	}

@@ -34,7 +34,28 @@ func (r *replay) findLostHeads() error {
 	slices.SortStableFunc(r.files, func(a, b *replayFile) int {
 		return cmp.Compare(a.head.epoch, b.head.epoch)
 	})
-	return nil
+	return r.findCheckpointed()
+}
+
+// findCheckpointed makes sure that the file is there which was in use at the
+// checkpoint: it stays until the next one.
+func (r *replay) findCheckpointed() error {
+	if r.epoch == 0 || slices.ContainsFunc(r.files, func(rf *replayFile) bool {
+		return rf.head.epoch == r.epoch
+	}) {
+		return nil
+	}
+	return r.damaged(r.noFile(fmt.Sprintf("the file of epoch %d is missing", r.epoch)))
+}
+
+// noFile is the damage of a missing journal file, or of one without its header.
+func (r *replay) noFile(why string) *Damage {
+	for _, rf := range r.files {
+		if rf.head.epoch == 0 {
+			return &Damage{File: rf.name, Len: blockSize, Why: why + ", or this is it"}
+		}
+	}
+	return &Damage{File: journalDir, Why: why}
 }
 
 // passed says that the file after an epoch begins with what must come: what is

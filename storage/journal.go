@@ -231,10 +231,22 @@ func (j *journal) ready(s *Store, total int) error {
 	if err != nil {
 		return err
 	}
-	if err := j.seal(); err != nil {
+	return j.goOn(next)
+}
+
+// goOn begins the next file and then seals the old one: a seal says that there
+// is a next file, so that it cannot get lost unnoticed.
+func (j *journal) goOn(next *journalFile) error {
+	if j.policy != SyncAlways {
+		if err := j.sync(); err != nil {
+			return err // the next file must not be on the device without this one
+		}
+	}
+	old, at := j.cur, j.off
+	if err := j.begin(next, Seq(j.last.Load())+1); err != nil {
 		return err
 	}
-	return j.begin(next, Seq(j.last.Load())+1)
+	return j.seal(old, at)
 }
 
 func (j *journal) takeFree(atLeast int64) *journalFile {
@@ -248,20 +260,14 @@ func (j *journal) takeFree(atLeast int64) *journalFile {
 	return nil
 }
 
-// seal writes the file's last frame. It repeats the sequence of the frame
-// before it, which is the last of this file.
-func (j *journal) seal() error {
+// seal writes the last frame of a file that is full. It repeats the sequence of
+// the frame before it.
+func (j *journal) seal(old *journalFile, at int64) error {
 	block := vfs.AlignedBuffer(blockSize)
-	info := frameInfo{kind: frameSeal, epoch: j.epoch, seq: Seq(j.last.Load()), time: j.time.Load(),
+	info := frameInfo{kind: frameSeal, epoch: old.epoch, seq: Seq(j.last.Load()), time: j.time.Load(),
 		durable: j.vouched()}
 	putFrame(block, &info)
-	if err := j.put(j.cur, block, j.off); err != nil {
-		return err
-	}
-	if j.policy == SyncAlways {
-		return nil
-	}
-	return j.sync() // the next file must not be on the device without this one
+	return j.put(old, block, at)
 }
 
 // vouched is what a frame written now can say is on the device.
@@ -309,6 +315,14 @@ func (j *journal) current() *journalFile {
 		}
 	}
 	return nil
+}
+
+// currentEpoch is what a checkpoint notes: a file of this epoch must be there
+// until the next one.
+func (j *journal) currentEpoch() int64 {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return int64(j.current().epoch)
 }
 
 // release frees the files that hold nothing after a checkpoint's sequence.

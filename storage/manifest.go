@@ -12,7 +12,7 @@ import (
 // The manifest is the state at the last checkpoint: a map of keys to values,
 // kept as an append-only file of edits. CURRENT names the file in use. Keys:
 //
-//	'C'                 -> sequence 8, next log 8, next set 8, time 8
+//	'C'                 -> sequence 8, next log 8, next set 8, time 8, journal epoch 8
 //	'L' log 8           -> start 8, end 8 (at least), segment bytes 8
 //	'S' log 8, base 8   -> end 8, length 8, max time 8, begin 8, sealed 1
 //	'T' set 8           -> floor 8

@@ -48,10 +48,12 @@ func (l *Log) Read(buf *Buffer, from Offset, maxBytes int) error {
 			return err
 		}
 		err = l.readSegment(buf, g, from, maxBytes)
-		if errors.Is(err, fs.ErrNotExist) && l.forgot(g) {
-			continue // a trim took the segment away: the bounds are others now
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
 		}
-		return err
+		if err := l.missingFile(g, from); err != nil {
+			return err
+		}
 	}
 }
 
@@ -103,6 +105,19 @@ func (l *Log) segmentOf(from Offset) *segment {
 		return nil
 	}
 	return l.segs[i]
+}
+
+// missingFile is the damage of a segment without its file; nil where a trim took
+// the segment away: the bounds are others now.
+func (l *Log) missingFile(g *segment, from Offset) error {
+	if l.forgot(g) {
+		return nil
+	}
+	return g.missingFile(from)
+}
+
+func (g *segment) missingFile(from Offset) *Damage {
+	return &Damage{File: g.name, Log: g.log, From: max(from, g.base), To: g.end, Why: "the file is missing"}
 }
 
 // forgot says that the log no longer has the segment.
@@ -303,7 +318,10 @@ func (l *Log) search(wanted func(time int64) bool) (Offset, bool, error) {
 	l.mu.RUnlock()
 	for _, g := range segs {
 		base, ok, err := l.searchSegment(g, start, wanted)
-		if ok || err != nil && !(errors.Is(err, fs.ErrNotExist) && l.forgot(g)) {
+		if errors.Is(err, fs.ErrNotExist) {
+			err = l.missingFile(g, start)
+		}
+		if ok || err != nil {
 			return base, ok, err
 		}
 	}

@@ -40,12 +40,12 @@ func (s *Store) recover() error {
 		}
 	}
 	s.manifest = m
-	seq, time, err := s.restore(state)
+	c, err := s.restore(state)
 	if err != nil {
 		return err
 	}
-	r := newReplay(s, seq+1)
-	r.accept, r.settle, r.time = s.cfg.accept, true, time
+	r := newReplay(s, c.seq+1)
+	r.accept, r.settle, r.time, r.epoch = s.cfg.accept, true, c.time, c.epoch
 	defer r.close()
 	if err := r.openFiles(s.fs); err != nil {
 		return err
@@ -69,7 +69,7 @@ func (s *Store) create() (*manifest, error) {
 	}
 	m := &manifest{fs: s.fs}
 	var e edit
-	e.put([]byte{'C'}, numbers(0, 0, 0, 0))
+	e.put([]byte{'C'}, numbers(0, 0, 0, 0, 0))
 	if err := m.rewrite(&e); err != nil {
 		return nil, err
 	}
@@ -103,30 +103,40 @@ func readPrefix(fsys vfs.FS, name string, n int64) ([]byte, error) {
 	return io.ReadAll(io.NewSectionReader(f, 0, n))
 }
 
-// restore takes over the manifest's state and returns its sequence and time.
-func (s *Store) restore(state map[string][]byte) (q Seq, time int64, err error) {
+// checkpointed is what a checkpoint says of itself.
+type checkpointed struct {
+	seq   Seq
+	time  int64
+	epoch uint64 // of the journal file in use
+}
+
+const checkpointItem = 40 // bytes of a 'C' value
+
+// restore takes over the manifest's state.
+func (s *Store) restore(state map[string][]byte) (c checkpointed, err error) {
 	if state == nil {
-		return 0, 0, nil
+		return c, nil
 	}
-	c := state["C"]
-	if len(c) != 32 {
-		return 0, 0, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
+	v := state["C"]
+	if len(v) != checkpointItem {
+		return c, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
 	}
-	s.nextLog.Store(le.Uint64(c[8:]))
-	s.nextSet.Store(le.Uint64(c[16:]))
+	s.nextLog.Store(le.Uint64(v[8:]))
+	s.nextSet.Store(le.Uint64(v[16:]))
+	c = checkpointed{Seq(le.Uint64(v)), int64(le.Uint64(v[24:])), le.Uint64(v[32:])}
 	// Logs and sets before their segments and pages: 'L' < 'P' < 'S' < 'T', so
 	// by kind and not by key order.
 	for _, kind := range "LTSPK" {
 		for k, v := range state {
 			if k[0] == byte(kind) && !s.restoreItem(k, v) {
-				return 0, 0, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
+				return c, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
 			}
 		}
 	}
 	for _, l := range s.logs {
 		l.restored()
 	}
-	return Seq(le.Uint64(c)), int64(le.Uint64(c[24:])), nil
+	return c, nil
 }
 
 func (s *Store) restoreItem(k string, v []byte) bool {
@@ -247,13 +257,35 @@ func (s *Store) sortItems(r *replay, logs []*Log) error {
 		if err != nil {
 			return err
 		}
-		if len(need) > 0 {
-			r.items[l.id] = need
-		} else {
+		if len(need) == 0 {
 			delete(r.items, l.id)
+			continue
+		}
+		r.items[l.id] = need
+		if err := l.checkLast(r); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// checkLast makes sure that the segment can be written which goes on with what
+// the journal holds.
+func (l *Log) checkLast(r *replay) error {
+	n := len(l.segs)
+	if n == 0 || l.segs[n-1].sealed {
+		return nil
+	}
+	g := l.segs[n-1]
+	h, err := l.store.files.get(g.name, vfs.OpenOptions{Write: true})
+	if err == nil {
+		l.store.files.put(h)
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	l.segs = l.segs[:n-1] // where that is accepted
+	return r.damaged(g.missingFile(g.base))
 }
 
 // missing returns the items that are in no segment, in order and without the
@@ -460,7 +492,8 @@ func gatherItems(buf []byte, items []item) ([]byte, int, error) {
 }
 
 // openJournal takes over the old journal files and begins a new one. Those that
-// were replayed may not be written before the next checkpoint.
+// were replayed, or that the manifest asks for, may not be written before the
+// next checkpoint.
 func (s *Store) openJournal(r *replay) error {
 	j := &journal{fs: s.fs, limit: s.journalLimit(), first: s.cfg.firstJournal,
 		policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
@@ -476,7 +509,7 @@ func (s *Store) openJournal(r *replay) error {
 		// would be free and of no use.
 		jf := &journalFile{name: rf.name, size: max(rf.size&^(blockSize-1), j.first),
 			epoch: rf.head.epoch, last: s.lastSeq}
-		if slices.Contains(r.needed, rf) {
+		if rf.head.epoch >= r.epoch || slices.Contains(r.needed, rf) {
 			jf.state = journalFull
 		}
 		if i+1 < len(r.files) && r.files[i+1].head.first > 0 {

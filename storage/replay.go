@@ -17,6 +17,7 @@ type replay struct {
 	store *Store
 	next  Seq // the frame that must come
 	time  int64
+	epoch uint64 // of the journal file in use at the checkpoint
 	files []*replayFile
 	// needed are the files that may hold frames after the checkpoint.
 	needed []*replayFile
@@ -24,7 +25,8 @@ type replay struct {
 	// orphans are logs with entries that nothing made: legal only if dropped,
 	// which says why the checkpoint no longer knows them.
 	orphans, dropped map[LogID]bool
-	gap              *Damage // behind the first missing frame
+	gap              *Damage     // behind the first missing frame
+	sealed           *replayFile // the last one that says that another follows
 
 	// settle syncs the files first: a process that was killed may have left a
 	// frame that we can read and the device does not have. What is built on it
@@ -133,6 +135,11 @@ func (r *replay) run() error {
 			}
 		}
 		if err := r.scan(rf); err != nil {
+			return err
+		}
+	}
+	if last := used[len(used)-1]; r.sealed == last {
+		if err := r.damaged(r.noFile(fmt.Sprintf("the file that follows %s is missing", last.name))); err != nil {
 			return err
 		}
 	}
@@ -250,6 +257,7 @@ func (r *replay) frame(rf *replayFile, pos int64, f *frameInfo, body []byte) err
 	expected := f.seq == r.next
 	if f.kind == frameSeal {
 		expected = f.seq < r.next
+		r.sealed = rf
 	}
 	if f.seq < r.next && f.kind != frameSeal {
 		r.gap = nil // from before the checkpoint, as was what is missing
