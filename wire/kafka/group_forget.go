@@ -10,11 +10,10 @@ import (
 // forget removes the offsets that have expired by now, and the groups that have nothing left.
 func (c *coordinator) forget(now time.Time) {
 	for _, g := range c.all() {
-		if !g.takeTurn(c.ctx) {
+		if c.ctx.Err() != nil {
 			return
 		}
 		g.forget(c.ctx, now.Add(-c.config.OffsetRetention))
-		g.giveTurn()
 	}
 }
 
@@ -30,8 +29,12 @@ func (g *group) takeTurn(ctx context.Context) bool {
 
 func (g *group) giveTurn() { <-g.turn }
 
-// forget removes the offsets that were left alone since before. It holds the group's turn.
+// forget removes the offsets that were left alone since before.
 func (g *group) forget(ctx context.Context, before time.Time) {
+	if !g.takeTurn(ctx) {
+		return
+	}
+	defer g.giveTurn()
 	var cursors map[broker.CursorKey]broker.Cursor
 	stored, err := g.groups.broker.Group(g.groups.config.Namespace, g.name)
 	if err == nil {
@@ -90,8 +93,12 @@ func (g *group) expired(topic string, committed, before time.Time) bool {
 	}
 }
 
-// delete ends a group that is empty, with its offsets, for good. It holds the group's turn.
+// delete ends a group that is empty, with its offsets, for good. It takes the group's turn.
 func (g *group) delete(ctx context.Context) (broker.Confirm, error) {
+	if !g.takeTurn(ctx) {
+		return broker.Confirm{}, ctx.Err()
+	}
+	defer g.giveTurn()
 	if err := g.retire(); err != nil {
 		return broker.Confirm{}, err
 	}

@@ -135,10 +135,6 @@ func (c *conn) deleteGroup(name string) (pledge, error) {
 		return pledge{}, refusef(errGroupIDNotFound, "group %s does not exist", name)
 	}
 	g.unlock()
-	if !g.takeTurn(c.ctx) {
-		return pledge{}, c.ctx.Err()
-	}
-	defer g.giveTurn()
 	confirm, err := g.delete(c.ctx)
 	return pledge{confirm: confirm}, err
 }

@@ -14,6 +14,7 @@ package kafka
 // has 1 to 255 bytes.
 
 import (
+	"errors"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -105,30 +106,28 @@ func (p *committing) commit() (broker.Confirm, error) {
 		if err != nil {
 			return broker.Confirm{}, err
 		}
-		if !g.takeTurn(p.conn.ctx) {
-			return broker.Confirm{}, p.conn.ctx.Err()
-		}
-		confirm, again, err := p.commitIn(g)
-		g.giveTurn()
-		if !again {
+		confirm, err := p.commitIn(g)
+		if !errors.Is(err, errGone) {
 			return confirm, err
 		}
 	}
 }
 
-// commitIn commits in a group, whose turn it holds. It has to be tried again if the group is
-// gone.
-func (p *committing) commitIn(g *group) (confirm broker.Confirm, again bool, err error) {
+// commitIn commits in a group, whose turn it takes.
+func (p *committing) commitIn(g *group) (confirm broker.Confirm, err error) {
+	if !g.takeTurn(p.conn.ctx) {
+		return confirm, p.conn.ctx.Err()
+	}
+	defer g.giveTurn()
 	if !g.lockIfHere() {
-		return confirm, true, nil
+		return confirm, errGone
 	}
 	bad := g.mayCommit(p.query)
 	g.unlock()
 	if bad != errNone {
-		return confirm, false, refusef(bad, "commit refused")
+		return confirm, refusef(bad, "commit refused")
 	}
-	confirm, err = p.tx.Commit(p.conn.ctx)
-	return confirm, false, err
+	return p.tx.Commit(p.conn.ctx)
 }
 
 // group finds the group, not locked. Whoever commits without a generation may make it.

@@ -74,11 +74,7 @@ func (s *Server) DeleteGroup(ctx context.Context, name string) error {
 		return &broker.Error{Kind: broker.NotFound, Op: op, Name: name}
 	}
 	g.unlock()
-	if !g.takeTurn(ctx) {
-		return ctx.Err()
-	}
 	confirm, err := g.delete(ctx)
-	g.giveTurn()
 	return settled(ctx, confirm, operatorError(err, op, name))
 }
 
@@ -104,11 +100,7 @@ func (s *Server) MoveCursors(ctx context.Context, name string, tx *broker.Tx) er
 			return &broker.Error{Kind: broker.Closed, Op: op, Name: name}
 		}
 		g.unlock()
-		if !g.takeTurn(ctx) {
-			return ctx.Err()
-		}
 		confirm, err := g.moveCursors(ctx, tx)
-		g.giveTurn()
 		if !errors.Is(err, errGone) {
 			return settled(ctx, confirm, operatorError(err, op, name))
 		}
@@ -118,9 +110,13 @@ func (s *Server) MoveCursors(ctx context.Context, name string, tx *broker.Tx) er
 // errGone says that a group was deleted meanwhile: its name has to be looked up again.
 var errGone = errors.New("group is gone")
 
-// moveCursors commits in a group, whose turn it holds: nobody can commit meanwhile. A member
+// moveCursors commits in a group, whose turn it takes: nobody can commit meanwhile. A member
 // that joins reads the new cursors.
 func (g *group) moveCursors(ctx context.Context, tx *broker.Tx) (broker.Confirm, error) {
+	if !g.takeTurn(ctx) {
+		return broker.Confirm{}, ctx.Err()
+	}
+	defer g.giveTurn()
 	if !g.lockIfHere() {
 		return broker.Confirm{}, errGone
 	}
