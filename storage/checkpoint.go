@@ -93,7 +93,9 @@ func (s *Store) checkpoint(carry bool) error {
 	}
 	s.counts.checkpoints.Add(1)
 	s.journal.release(c.seq)
-	s.deleteSegments(c.gone)
+	if !s.dirty.keep(c.gone) {
+		s.deleteSegments(c.gone)
+	}
 	return nil
 }
 
@@ -207,13 +209,18 @@ func (l *Log) note(e *edit) {
 	e.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.durable.Load(), l.segBytes))
 	for _, g := range l.segs {
 		if g.length > g.begin {
-			sealed := append(numbers(int64(g.end), g.length, g.maxTime, g.begin), 0)
-			if g.sealed {
-				sealed[len(sealed)-1] = 1
-			}
-			e.put(manifestKey('S', uint64(l.id), uint64(g.base)), sealed)
+			e.put(manifestKey('S', uint64(l.id), uint64(g.base)), g.item())
 		}
 	}
+}
+
+// item is the segment's value in the manifest.
+func (g *segment) item() []byte {
+	v := append(numbers(int64(g.end), g.length, g.maxTime, g.begin), 0)
+	if g.sealed {
+		v[len(v)-1] = 1
+	}
+	return v
 }
 
 func (s *Store) syncSegments(segs map[*segment]struct{}, dirs map[string]struct{}) error {
@@ -285,6 +292,9 @@ func (s *Store) uncut(c *cut, err error) error {
 // deleted now, because a reader has it open on a system where that matters, is
 // swept away by the next Open.
 func (s *Store) deleteSegments(gone []*segment) {
+	if s.dirty.postpone(gone) {
+		return
+	}
 	for _, g := range gone {
 		err := errors.Join(s.files.remove(g.indexName()), s.files.remove(g.name))
 		if err != nil {

@@ -67,6 +67,8 @@ type Config struct {
 	CarryBytes int
 	// OpenFiles bounds the segment files held open. Default 4096.
 	OpenFiles int
+	// ScrubBytes is how much Scrub reads in a second. Default 64 MiB.
+	ScrubBytes int64
 	// Idle is how long the journal must be quiet before a marker frame is written,
 	// which lets recovery tell a damaged last frame from a torn one. Default 50 ms.
 	Idle time.Duration
@@ -79,8 +81,8 @@ type Config struct {
 	firstJournal int64
 	// manual starts no goroutines: tests call commitAll and flushRound themselves.
 	manual bool
-	// accept makes recovery go on over damage: Repair sets it.
-	accept func(*Damage)
+	// repair makes recovery go on over damage.
+	repair *repairer
 }
 
 func (c Config) withDefaults() Config {
@@ -93,6 +95,7 @@ func (c Config) withDefaults() Config {
 	orInt(&c.firstJournal, min(4<<20, c.JournalBytes/4&^(blockSize-1)))
 	orInt(&c.OpenFiles, 4096)
 	orInt(&c.SyncInterval, 100*time.Millisecond)
+	orInt(&c.ScrubBytes, 64<<20)
 	orInt(&c.Idle, 50*time.Millisecond)
 	if c.Now == nil {
 		c.Now = time.Now

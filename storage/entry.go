@@ -82,8 +82,10 @@ func (e *entry) intact(payload []byte) bool {
 	if int(e.patch)+7 > len(payload) && e.patch != 0 || payloadCRC(payload, e.patch) != e.crc {
 		return false
 	}
-	return e.patch == 0 || Offset(binary.BigEndian.Uint64(payload[e.patch-1:])) == e.base
+	return e.patch == 0 || e.patched(payload[e.patch-1:])
 }
+
+func (e *entry) patched(p []byte) bool { return Offset(binary.BigEndian.Uint64(p)) == e.base }
 
 var eightZeros [8]byte
 

@@ -159,6 +159,9 @@ func applyItems(state map[string][]byte, group [][]byte) error {
 			}
 			k := itemHead + int(le.Uint16(p[1:]))
 			key := string(p[itemHead:k])
+			if key == "" || p[0] != itemPut && p[0] != itemDelete {
+				return fmt.Errorf("item of operation %d with the key %q", p[0], key)
+			}
 			if p[0] == itemPut {
 				state[key] = p[k:n]
 			} else {

@@ -3,9 +3,9 @@ package storage
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
@@ -45,7 +45,10 @@ func (s *Store) recover() error {
 		return err
 	}
 	r := newReplay(s, c.seq+1)
-	r.accept, r.settle, r.time, r.epoch = s.cfg.accept, true, c.time, c.epoch
+	r.settle, r.time, r.epoch = true, c.time, c.epoch
+	if r.repair = s.cfg.repair; r.repair != nil {
+		r.accept = r.repair.accepted
+	}
 	defer r.close()
 	if err := r.openFiles(s.fs); err != nil {
 		return err
@@ -101,122 +104,6 @@ func readPrefix(fsys vfs.FS, name string, n int64) ([]byte, error) {
 	}
 	defer f.Close()
 	return io.ReadAll(io.NewSectionReader(f, 0, n))
-}
-
-// checkpointed is what a checkpoint says of itself.
-type checkpointed struct {
-	seq   Seq
-	time  int64
-	epoch uint64 // of the journal file in use
-}
-
-const checkpointItem = 40 // bytes of a 'C' value
-
-// restore takes over the manifest's state.
-func (s *Store) restore(state map[string][]byte) (c checkpointed, err error) {
-	if state == nil {
-		return c, nil
-	}
-	v := state["C"]
-	if len(v) != checkpointItem {
-		return c, &Damage{File: manifestName(s.manifest.n), Why: "no checkpoint in it"}
-	}
-	s.nextLog.Store(le.Uint64(v[8:]))
-	s.nextSet.Store(le.Uint64(v[16:]))
-	c = checkpointed{Seq(le.Uint64(v)), int64(le.Uint64(v[24:])), le.Uint64(v[32:])}
-	// Logs and sets before their segments and pages: 'L' < 'P' < 'S' < 'T', so
-	// by kind and not by key order.
-	for _, kind := range "LTSPK" {
-		for k, v := range state {
-			if k[0] == byte(kind) && !s.restoreItem(k, v) {
-				return c, &Damage{File: manifestName(s.manifest.n), Why: fmt.Sprintf("item %x is not of its form", k)}
-			}
-		}
-	}
-	for _, l := range s.logs {
-		l.restored()
-	}
-	return c, nil
-}
-
-func (s *Store) restoreItem(k string, v []byte) bool {
-	if k[0] == 'K' {
-		s.keys[k[1:]] = slices.Clone(v)
-		return true
-	}
-	id, ok := manifestID(k, 1)
-	if !ok {
-		return false
-	}
-	switch k[0] {
-	case 'L':
-		return s.restoreLog(LogID(id), v)
-	case 'T':
-		x := newSet(SetID(id))
-		s.sets[x.id] = x
-		if ok = len(v) == 8; ok {
-			x.floor = Offset(le.Uint64(v))
-		}
-		return ok
-	}
-	second, ok := manifestID(k, 9)
-	if !ok {
-		return false
-	}
-	if k[0] == 'S' {
-		return s.restoreSegment(LogID(id), Offset(second), v)
-	}
-	x := s.sets[SetID(id)]
-	return x == nil || x.loadPage(int64(second), v)
-}
-
-func manifestID(k string, at int) (uint64, bool) {
-	if len(k) < at+8 {
-		return 0, false
-	}
-	var id uint64
-	for i := range 8 {
-		id = id<<8 | uint64(k[at+i])
-	}
-	return id, true
-}
-
-func (s *Store) restoreLog(id LogID, v []byte) bool {
-	if len(v) != 24 {
-		return false
-	}
-	l := s.makeLog(id, int64(le.Uint64(v[16:])))
-	l.known = Offset(le.Uint64(v[8:]))
-	l.start.Store(int64(le.Uint64(v)))
-	s.logs[id] = l
-	return true
-}
-
-func (s *Store) restoreSegment(id LogID, base Offset, v []byte) bool {
-	l := s.logs[id]
-	if len(v) != segmentItem || l == nil {
-		return len(v) == segmentItem // a segment whose log was dropped is swept away later
-	}
-	l.segs = append(l.segs, &segment{log: id, base: base, name: segmentName(false, id, base),
-		end: Offset(le.Uint64(v)), length: int64(le.Uint64(v[8:])), maxTime: int64(le.Uint64(v[16:])),
-		begin: int64(le.Uint64(v[24:])), sealed: v[32] == 1, linked: true})
-	return true
-}
-
-// restored completes a log when all its segments are known.
-func (l *Log) restored() {
-	slices.SortFunc(l.segs, func(a, b *segment) int { return cmp.Compare(a.base, b.base) })
-	start := Offset(l.start.Load())
-	for len(l.segs) > 0 && l.segs[0].end <= start {
-		l.segs = l.segs[1:]
-	}
-	end := start
-	for i, g := range l.segs {
-		g.sealed = g.sealed || i < len(l.segs)-1
-		end = max(end, g.end)
-	}
-	l.end.Store(int64(end))
-	l.durable.Store(int64(end))
 }
 
 // resume puts the replayed entries in their places and begins a new journal.
@@ -300,12 +187,22 @@ func (l *Log) missing(r *replay, items []item) (need []item, err error) {
 		if it.end <= end {
 			continue
 		}
+		if it.base > end && len(need) == 0 {
+			if end, err = r.adopt(l, end, it.base); err != nil {
+				return nil, err
+			}
+		}
 		if it.base > end {
 			if err := lost(it.base, "records between the segments and the journal are missing"); err != nil {
 				return nil, err
 			}
 		}
 		need, end = append(need, it), it.end
+	}
+	if len(need) == 0 {
+		if end, err = r.adopt(l, end, math.MaxInt64); err != nil {
+			return nil, err
+		}
 	}
 	if end < l.known {
 		if err := lost(l.known, "records that a checkpoint knew of are in no file"); err != nil {
@@ -497,6 +394,7 @@ func gatherItems(buf []byte, items []item) ([]byte, int, error) {
 func (s *Store) openJournal(r *replay) error {
 	j := &journal{fs: s.fs, limit: s.journalLimit(), first: s.cfg.firstJournal,
 		policy: s.cfg.Sync, direct: s.cfg.Sync == SyncAlways}
+	j.epoch = r.epoch // or higher: see below
 	j.last.Store(uint64(s.lastSeq))
 	j.synced.Store(uint64(s.lastSeq))
 	j.time.Store(r.time)
@@ -571,12 +469,24 @@ func (s *Store) sweep() error {
 		}
 		for _, name := range names {
 			name = dir + "/" + name
-			if !known[name] && (strings.HasSuffix(name, ".seg") || strings.HasSuffix(name, ".idx")) {
-				if err := s.files.remove(name); err != nil {
-					return err
-				}
+			if known[name] {
+				continue
+			}
+			if err := s.sweepFile(name); err != nil {
+				return err
 			}
 		}
 	}
 	return nil
+}
+
+func (s *Store) sweepFile(name string) error {
+	switch {
+	case strings.HasSuffix(name, ".idx"):
+	case !strings.HasSuffix(name, ".seg"):
+		return nil
+	case s.cfg.repair != nil && s.cfg.repair.rebuild:
+		return s.cfg.repair.keepFile(name)
+	}
+	return s.files.remove(name)
 }

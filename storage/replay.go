@@ -35,6 +35,9 @@ type replay struct {
 	// accept, when not nil, is told of damage that would otherwise end Open.
 	accept func(*Damage)
 	frames int
+	// repair is set where records are taken from wherever they are intact.
+	repair  *repairer
+	sources map[string]*replayFile // segment files that it reads
 }
 
 type replayFile struct {
@@ -107,6 +110,9 @@ func (rf *replayFile) readHead() (err error) {
 func (r *replay) close() {
 	for _, rf := range r.files {
 		_ = rf.f.Close() // opened for reading
+	}
+	for _, rf := range r.sources {
+		_ = rf.f.Close()
 	}
 }
 
@@ -187,7 +193,7 @@ func (r *replay) scan(rf *replayFile) error {
 			buf = make([]byte, n)
 		}
 		buf = buf[:n]
-		if _, err := rf.f.ReadAt(buf, pos); err != nil && !errors.Is(err, io.EOF) {
+		if err := r.read(rf, buf, pos); err != nil {
 			return err
 		}
 		used, want, err := r.scanWindow(rf, pos, buf)
@@ -200,6 +206,25 @@ func (r *replay) scan(rf *replayFile) error {
 			if err := r.scanLong(rf, &pos, buf); err != nil {
 				return err
 			}
+		}
+	}
+	return nil
+}
+
+// read fills p. Where damage is accepted, blocks that the device cannot read are
+// zeros, and so damage.
+func (r *replay) read(rf *replayFile, p []byte, pos int64) error {
+	_, err := rf.f.ReadAt(p, pos)
+	if err == nil || errors.Is(err, io.EOF) {
+		return nil
+	}
+	if r.accept == nil {
+		return err
+	}
+	for at := 0; at < len(p); at += blockSize {
+		block := p[at:min(at+blockSize, len(p))]
+		if _, err := rf.f.ReadAt(block, pos+int64(at)); err != nil && !errors.Is(err, io.EOF) {
+			clear(block)
 		}
 	}
 	return nil
@@ -230,7 +255,7 @@ func (r *replay) scanWindow(rf *replayFile, pos int64, p []byte) (used, want int
 }
 
 func (r *replay) scanLong(rf *replayFile, pos *int64, buf []byte) error {
-	if _, err := rf.f.ReadAt(buf, *pos); err != nil && !errors.Is(err, io.EOF) {
+	if err := r.read(rf, buf, *pos); err != nil {
 		return err
 	}
 	f, _ := parseFrame(buf)
@@ -312,15 +337,17 @@ func (r *replay) take(rf *replayFile, pos int64, f *frameInfo, body []byte) erro
 		at := pos + frameHeader + int64(len(body)-len(rest))
 		o, tail, err := decodeOp(rest)
 		if err != nil {
-			return &Damage{File: rf.name, Pos: at, Why: err.Error()}
+			return r.damaged(&Damage{File: rf.name, Pos: at, Len: int64(len(rest)), Why: err.Error()})
 		}
-		r.operation(&o, rf, at)
+		if err := r.operation(&o, rf, at); err != nil {
+			return err
+		}
 		rest = tail
 	}
 	return nil
 }
 
-func (r *replay) operation(o *op, rf *replayFile, at int64) {
+func (r *replay) operation(o *op, rf *replayFile, at int64) error {
 	switch o.kind {
 	case opAppend:
 		e := &o.entry
@@ -328,6 +355,9 @@ func (r *replay) operation(o *op, rf *replayFile, at int64) {
 			size: int32(e.total()), file: rf, pos: at})
 	case opExtent:
 		w := o.words
+		if r.repair != nil {
+			return r.explode(o)
+		}
 		r.found(o.log(), item{base: Offset(w[4]), end: Offset(w[5]), time: w[6],
 			ext: &extentRef{segBase: Offset(w[1]), pos: w[2], bytes: w[3]}})
 	case opDropLog:
@@ -337,6 +367,7 @@ func (r *replay) operation(o *op, rf *replayFile, at int64) {
 	default:
 		r.store.apply(o)
 	}
+	return nil
 }
 
 func (r *replay) found(id LogID, it item) {

@@ -168,6 +168,20 @@ func (x *Set) encodeDirty(e *edit) {
 	clear(x.dirty)
 }
 
+// encodeNow puts the whole set into an edit, and changes nothing.
+func (x *Set) encodeNow(e *edit) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	e.put(manifestKey('T', uint64(x.id)), numbers(int64(x.floor)))
+	for n, p := range x.pages {
+		var v []byte
+		if p != nil {
+			v = numbersOf(p)
+		}
+		e.put(manifestKey('P', uint64(x.id), uint64(n)), v)
+	}
+}
+
 func numbersOf(p *page) []byte {
 	var v []byte
 	for _, w := range p {

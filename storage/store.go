@@ -106,8 +106,13 @@ type dirtyState struct {
 	segs map[*segment]struct{} // written and not synced
 	dirs map[string]struct{}   // with files created and not synced
 	gone []*segment            // to delete once the manifest has forgotten them
+	// backups is how many copy segment files now: deletions wait for them.
+	backups int
 
 	spilled []*segment // of volatile logs, to delete
+
+	holders int        // backups under way
+	kept    []*segment // to delete once there is none
 }
 
 func (d *dirtyState) log(id LogID) {
@@ -145,6 +150,16 @@ func (d *dirtyState) discard(segs []*segment) {
 		d.gone = append(d.gone, g)
 		delete(d.segs, g)
 	}
+}
+
+// postpone leaves deletions to a later checkpoint while a backup copies files.
+func (d *dirtyState) postpone(gone []*segment) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.backups > 0 {
+		d.gone = append(d.gone, gone...)
+	}
+	return d.backups > 0
 }
 
 func (d *dirtyState) takeSpilled() []*segment {
