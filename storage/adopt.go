@@ -34,7 +34,8 @@ func (r *replay) explode(o *op) error {
 		return err
 	}
 	for _, s := range intact {
-		err := scanEntries(src.f, s.pos, s.end, func(pos int64, e *entry) bool {
+		c := &checker{log: l.id, r: src.f, pace: noPace}
+		err := c.headers(s.pos, s.end, s.to, func(pos int64, e *entry, _ bool) bool {
 			r.found(l.id, item{base: e.base, end: e.end(), time: e.time, count: e.count,
 				size: int32(e.total()), file: src, pos: pos})
 			return true

@@ -210,6 +210,9 @@ func (b *backup) write() error {
 
 func (b *backup) copySegment(g *segment) error {
 	src, err := b.store.fs.Open(g.name, vfs.OpenOptions{})
+	if errors.Is(err, fs.ErrNotExist) {
+		return g.missingFile(g.base)
+	}
 	if err != nil {
 		return err
 	}

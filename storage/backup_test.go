@@ -22,7 +22,7 @@ func TestBackupTakenUnderLoadOpensWithAllThatWasDurable(t *testing.T) {
 	stop := make(chan struct{})
 	var wg sync.WaitGroup
 	wg.Go(func() { writeUntil(t, s, logs, stop) })
-	for range 15 {
+	for range 5 {
 		before := make([]Offset, len(logs))
 		for i, l := range logs {
 			_, before[i], _ = l.Bounds()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
+	"math"
 )
 
 // checker reads a stretch of a segment file and verifies every entry in it:
@@ -35,8 +36,12 @@ type stretch struct {
 
 const checkChunk = 256 << 10
 
-// anyOffset stands for the offset of a first entry that nobody noted.
-const anyOffset = Offset(-1)
+// anyOffset stands for the offset of a first entry that nobody noted, anyEnd for
+// that behind the last one.
+const (
+	anyOffset = Offset(-1)
+	anyEnd    = Offset(math.MaxInt64)
+)
 
 // run checks the entries in pos <= p < limit, which hold the offsets from <= o < to.
 func (c *checker) run(pos, limit int64, from, to Offset) error {
@@ -67,6 +72,34 @@ func (c *checker) run(pos, limit int64, from, to Offset) error {
 	return nil
 }
 
+// headers calls fn for each entry header, payloads unread, until it returns
+// false. What cannot be read is passed over; after says that the entry is the
+// first behind it.
+func (c *checker) headers(pos, limit int64, to Offset, fn func(pos int64, e *entry, after bool) bool) error {
+	c.buf = allocBytes(checkChunk)[:0]
+	defer func() { freeBytes(c.buf) }()
+	from, after := anyOffset, false
+	for pos < limit {
+		p, err := c.bytes(pos, int(min(entryHeader, limit-pos)))
+		if err != nil {
+			return err
+		}
+		e, why := c.header(p, pos, limit, from, to)
+		if why != "" {
+			if pos, from, err = c.resync(pos, limit, from, to); err != nil {
+				return err
+			}
+			after = true
+			continue
+		}
+		if !fn(pos, &e, after) {
+			return nil
+		}
+		pos, from, after = pos+int64(e.total()), e.end(), false
+	}
+	return nil
+}
+
 // prefix finds the intact entries that begin at pos, up to the offset to, and
 // ends with the first that is not.
 func (c *checker) prefix(pos, limit int64, from, to Offset) error {
@@ -90,22 +123,31 @@ func (c *checker) entryAt(pos, limit int64, from, to Offset) (e entry, why strin
 	if err != nil {
 		return entry{}, "", err
 	}
-	e, ok := parseEntry(p)
-	switch {
-	case !ok && c.unreadable != nil:
-		return entry{}, c.unreadable.Error(), nil
-	case !ok && len(p) < entryHeader:
-		return entry{}, "the file is too short", nil
-	case !ok || e.log != c.log:
-		return entry{}, "no entry header of this log where one should be", nil
-	case from != anyOffset && e.base != from || e.end() > to || pos+int64(e.total()) > limit:
-		return entry{}, fmt.Sprintf("an entry of the offsets %d to %d where it does not belong", e.base, e.end()), nil
+	if e, why = c.header(p, pos, limit, from, to); why != "" {
+		return entry{}, why, nil
 	}
 	intact, err := c.payload(pos+entryHeader, &e)
 	if err == nil && !intact {
 		why = "an entry does not carry its checksum"
 	}
 	return e, why, err
+}
+
+// header parses the header of an entry that goes on at the offset from; why says
+// what is wrong.
+func (c *checker) header(p []byte, pos, limit int64, from, to Offset) (e entry, why string) {
+	e, ok := parseEntry(p)
+	switch {
+	case !ok && c.unreadable != nil:
+		return e, c.unreadable.Error()
+	case !ok && len(p) < entryHeader:
+		return e, "the file is too short"
+	case !ok || e.log != c.log:
+		return e, "no entry header of this log where one should be"
+	case from != anyOffset && e.base != from || e.end() > to || pos+int64(e.total()) > limit:
+		return e, fmt.Sprintf("an entry of the offsets %d to %d where it does not belong", e.base, e.end())
+	}
+	return e, ""
 }
 
 // bytes returns n bytes at pos, fewer at the end of the file or where the device
@@ -170,6 +212,13 @@ func unpatch(p []byte, at int, base []byte) []byte {
 	return p
 }
 
+// find is resync for who does nothing else.
+func (c *checker) find(pos, limit int64, from, to Offset) (int64, Offset, error) {
+	c.buf = allocBytes(checkChunk)[:0]
+	defer func() { freeBytes(c.buf) }()
+	return c.resync(pos, limit, from, to)
+}
+
 // resync looks for the next entry behind bytes that are none: one whose header
 // is intact and that another one follows, or the end.
 func (c *checker) resync(pos, limit int64, from, to Offset) (int64, Offset, error) {
@@ -211,7 +260,7 @@ func (c *checker) plausible(p []byte, from, to Offset) (entry, bool) {
 func (c *checker) followed(pos, limit int64, e *entry, to Offset) (bool, error) {
 	next := pos + int64(e.total())
 	if next >= limit {
-		return next == limit && e.end() == to, nil
+		return next == limit && (e.end() == to || to == anyEnd), nil
 	}
 	at := c.at
 	p, err := c.bytes(next, entryHeader)

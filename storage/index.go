@@ -2,7 +2,6 @@ package storage
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"sort"
 	"sync"
@@ -97,47 +96,19 @@ func decodeIndex(p []byte, covered int64) (*index, error) {
 }
 
 // buildIndex reads the headers of a segment's entries. What cannot be read is
-// passed over: reading those offsets answers the damage.
+// passed over: reading those offsets answers the damage, and those behind it have
+// a mark of their own.
 func buildIndex(g *segment, r io.ReaderAt) (*index, error) {
 	x := &index{}
-	err := scanEntries(r, g.begin, g.length, func(pos int64, e *entry) bool {
+	c := &checker{log: g.log, r: r, pace: noPace}
+	err := c.headers(g.begin, g.length, anyEnd, func(pos int64, e *entry, after bool) bool {
+		if after {
+			x.next = pos
+		}
 		x.add(g, e, pos)
 		return true
 	})
-	if d := new(Damage); errors.As(err, &d) {
-		return x, nil
-	}
 	return x, err
-}
-
-// scanEntries calls fn for each entry header from pos to limit. A *Damage says
-// where the chain of headers breaks.
-func scanEntries(r io.ReaderAt, pos, limit int64, fn func(pos int64, e *entry) bool) error {
-	buf := allocBytes(256 << 10)
-	defer freeBytes(buf)
-	buf = buf[:cap(buf)]
-	from, have := pos, 0 // buf[:have] is the file from `from` on
-	for pos < limit {
-		if pos < from || pos+entryHeader > from+int64(have) {
-			n, err := r.ReadAt(buf[:min(int64(len(buf)), limit-pos)], pos)
-			if err != nil && !errors.Is(err, io.EOF) {
-				return fmt.Errorf("scan at %d: %w", pos, err)
-			}
-			from, have = pos, n
-		}
-		e, ok := entry{}, false
-		if off := int(pos - from); off+entryHeader <= have {
-			e, ok = parseEntry(buf[off:have])
-		}
-		if !ok || pos+int64(e.total()) > limit {
-			return &Damage{Pos: pos, Len: limit - pos, Why: "no entry header where one should be"}
-		}
-		if !fn(pos, &e) {
-			return nil
-		}
-		pos += int64(e.total())
-	}
-	return nil
 }
 
 // indexCache bounds how many segments' indexes are in memory.

@@ -3,7 +3,6 @@ package storage
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"sort"
 
@@ -82,7 +81,7 @@ func (l *Log) readTail(buf *Buffer, from Offset, maxBytes int) (*segment, error)
 	for i := first; i < last; i++ {
 		buf.mem = append(buf.mem, l.tailBytes(i)...)
 	}
-	return nil, l.parse(buf, buf.mem, parseLimits{from: from, max: maxBytes, file: "ring"})
+	return nil, l.parse(buf, buf.mem, parseLimits{from: from, max: maxBytes})
 }
 
 // inRange checks an offset against the bounds. Called with mu held.
@@ -133,7 +132,9 @@ func (l *Log) forgot(g *segment) bool {
 }
 
 func (l *Log) readSegment(buf *Buffer, g *segment, from Offset, maxBytes int) error {
-	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.floor(g, int64(from-g.base)) })
+	r := segmentRead{log: l, seg: g, from: from, max: maxBytes}
+	var err error
+	r.place, err = l.lookup(g, func(x *index) int64 { return x.floor(g, int64(from-g.base)) })
 	if err != nil {
 		return err
 	}
@@ -142,74 +143,127 @@ func (l *Log) readSegment(buf *Buffer, g *segment, from Offset, maxBytes int) er
 		return err
 	}
 	defer l.store.files.put(h)
-	want := int64(maxBytes) + indexEvery + entryHeader
-	for {
-		want = min(want, limit-pos)
-		buf.mem = grow(buf.mem[:0], int(want))
-		if n, err := h.ReadAt(buf.mem, pos); int64(n) < want {
-			return &Damage{File: g.name, Pos: pos + int64(n), Log: l.id, From: from, To: g.end,
-				Why: fmt.Sprintf("the file is too short: %v", err)}
-		}
-		p := parseLimits{from: from, max: maxBytes, file: g.name, pos: pos, seg: g}
-		err := l.parse(buf, buf.mem, p)
-		var short *shortRead
-		if !errors.As(err, &short) {
-			return err
-		}
-		if pos += int64(short.at); pos+int64(short.need) > limit {
-			return l.damage(p, short.at, "an entry longer than its segment")
-		}
-		want = max(int64(short.need), int64(maxBytes))
-	}
+	r.file = h
+	return r.run(buf)
 }
 
-// lookup asks a segment's index for a position, loading it if needed, and
-// returns the segment's length as well.
-func (l *Log) lookup(g *segment, f func(*index) int64) (pos, limit int64, err error) {
+// place is where to read in a segment, and where it ended at that moment.
+type place struct {
+	pos, limit int64
+	end        Offset
+}
+
+// lookup asks a segment's index for a position, loading it if needed.
+func (l *Log) lookup(g *segment, f func(*index) int64) (place, error) {
 	for {
 		l.mu.RLock()
 		if g.idx != nil {
 			defer l.mu.RUnlock()
-			return f(g.idx), g.length, nil
+			return place{f(g.idx), g.length, g.end}, nil
 		}
 		l.mu.RUnlock()
 		if err := l.ensureIndex(g); err != nil {
-			return 0, 0, err
+			return place{}, err
 		}
 	}
+}
+
+// segmentRead is one Read from a segment file.
+type segmentRead struct {
+	place
+	log  *Log
+	seg  *segment
+	file vfs.File
+	from Offset
+	max  int
+}
+
+func (r *segmentRead) run(buf *Buffer) error {
+	want := int64(r.max) + indexEvery + entryHeader
+	for r.pos < r.limit {
+		want = min(want, r.limit-r.pos)
+		buf.mem = grow(buf.mem[:0], int(want))
+		n, readErr := r.file.ReadAt(buf.mem, r.pos)
+		err := r.log.parse(buf, buf.mem[:n], parseLimits{from: r.from, max: r.max, seg: r.seg, pos: r.pos})
+		var short *shortRead
+		if !errors.As(err, &short) {
+			return err
+		}
+		r.pos += int64(short.at)
+		switch {
+		case short.why != "":
+		case int64(n) < want:
+			short.why = fmt.Sprintf("it cannot be read: %v", readErr)
+		case r.pos+int64(short.need) > r.limit && r.pos < r.limit:
+			short.why = "an entry longer than its segment"
+		default:
+			want = max(int64(short.need), int64(r.max))
+			continue
+		}
+		if err := r.passOver(short); err != nil {
+			return err
+		}
+	}
+	return &Damage{File: r.seg.name, Pos: r.limit, Log: r.log.id, From: r.from, To: r.end,
+		Why: "entries are missing at the end"}
+}
+
+// passOver goes on with the next entry that can be told from its surroundings;
+// a *Damage if the wanted offset lies before it.
+func (r *segmentRead) passOver(bad *shortRead) error {
+	c := &checker{log: r.log.id, r: r.file, pace: noPace}
+	from := bad.next
+	next, base, err := c.find(r.pos, r.limit, from, r.end)
+	if err != nil {
+		return err
+	}
+	if base <= r.from {
+		r.pos = next
+		return nil
+	}
+	if from == anyOffset {
+		from = r.from
+	}
+	return &Damage{File: r.seg.name, Pos: r.pos, Len: next - r.pos, Log: r.log.id, From: from, To: base, Why: bad.why}
 }
 
 type parseLimits struct {
 	from Offset
 	max  int
-	file string
-	pos  int64 // of the bytes in file
-	seg  *segment
-
-	entry *entry // what is damaged, where its header is intact
+	seg  *segment // nil in the tail
+	pos  int64    // of the bytes in the segment's file
 }
 
-// shortRead says that the first wanted entry needs more bytes than were read.
-type shortRead struct{ at, need int }
+// shortRead says that the first wanted entry needs more bytes than were read, or
+// why there is none where one should be. next is the offset that it begins with.
+type shortRead struct {
+	at, need int
+	why      string
+	next     Offset
+}
 
 func (*shortRead) Error() string { return "short read" }
 
 // parse takes the entries from p.from on out of mem and verifies them.
 func (l *Log) parse(buf *Buffer, mem []byte, p parseLimits) error {
 	size := 0
+	next := anyOffset
 	for at := 0; at < len(mem); {
 		if len(mem)-at < entryHeader {
-			return needMore(buf, at, entryHeader)
+			return shortUnless(buf, &shortRead{at: at, need: entryHeader, next: next})
 		}
 		e, ok := parseEntry(mem[at:])
-		if !ok || e.log != l.id {
-			return l.damagedAfter(buf, p, at, "no entry header of this log where one should be")
+		misplaced := p.seg != nil && next != anyOffset && e.base != next
+		if !ok || e.log != l.id || misplaced {
+			return shortUnless(buf, &shortRead{at: at, next: next,
+				why: "no entry header of this log where one should be"})
 		}
 		n := e.total()
+		next = e.end()
 		if e.end() <= p.from {
 			at += n
 			if at > len(mem) {
-				return needMore(buf, at, entryHeader)
+				return shortUnless(buf, &shortRead{at: at, need: entryHeader, next: next})
 			}
 			continue
 		}
@@ -217,58 +271,34 @@ func (l *Log) parse(buf *Buffer, mem []byte, p parseLimits) error {
 			return nil
 		}
 		if len(mem)-at < n {
-			return needMore(buf, at, n)
+			return shortUnless(buf, &shortRead{at: at, need: n, next: e.base})
 		}
 		payload := mem[at+entryHeader : at+n : at+n]
 		if !e.intact(payload) {
-			p.entry = &e
-			return l.damagedAfter(buf, p, at, "an entry does not carry its checksum")
+			return damagedUnless(buf, &e, p, at)
 		}
 		buf.Entries = append(buf.Entries, View{e.base, e.count, e.time, payload})
 		at += n
 	}
-	return nil
+	return shortUnless(buf, &shortRead{at: len(mem), need: entryHeader, next: next})
 }
 
-func needMore(buf *Buffer, at, need int) error {
+// shortUnless is no error where good entries come before: they are given out first.
+func shortUnless(buf *Buffer, short *shortRead) error {
 	if len(buf.Entries) > 0 {
 		return nil
 	}
-	return &shortRead{at, need}
+	return short
 }
 
-// damagedAfter answers damage unless good entries come before it: they are
-// given out first.
-func (l *Log) damagedAfter(buf *Buffer, p parseLimits, at int, why string) error {
+func damagedUnless(buf *Buffer, e *entry, p parseLimits, at int) error {
 	if len(buf.Entries) > 0 {
 		return nil
 	}
-	return l.damage(p, at, why)
-}
-
-// damage describes damaged bytes: one entry, or where its header is damaged
-// all up to where the index knows an entry again.
-func (l *Log) damage(p parseLimits, at int, why string) error {
-	d := &Damage{File: p.file, Pos: p.pos + int64(at), Log: l.id, From: p.from, Why: why}
-	if e := p.entry; e != nil {
-		d.From, d.To, d.Len = e.base, e.end(), int64(e.total())
-		return d
-	}
-	g := p.seg
-	if g == nil {
-		return d
-	}
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	d.To, d.Len = g.end, g.length-d.Pos
-	if g.idx == nil {
-		return d
-	}
-	for _, m := range g.idx.marks {
-		if int64(m.pos) > d.Pos && g.base+Offset(m.rel) > p.from {
-			d.To, d.Len = g.base+Offset(m.rel), int64(m.pos)-d.Pos
-			break
-		}
+	d := &Damage{File: "ring", Pos: p.pos + int64(at), Len: int64(e.total()), Log: e.log, From: e.base,
+		To: e.end(), Why: "an entry does not carry its checksum"}
+	if p.seg != nil {
+		d.File = p.seg.name
 	}
 	return d
 }
@@ -336,7 +366,7 @@ func (l *Log) search(wanted func(time int64) bool) (Offset, bool, error) {
 }
 
 func (l *Log) searchSegment(g *segment, start Offset, wanted func(int64) bool) (Offset, bool, error) {
-	pos, limit, err := l.lookup(g, func(x *index) int64 { return x.before(g, wanted) })
+	at, err := l.lookup(g, func(x *index) int64 { return x.before(g, wanted) })
 	if err != nil {
 		return 0, false, err
 	}
@@ -346,7 +376,8 @@ func (l *Log) searchSegment(g *segment, start Offset, wanted func(int64) bool) (
 	}
 	defer l.store.files.put(h)
 	var found *entry
-	err = scanEntries(io.ReaderAt(h), pos, limit, func(_ int64, e *entry) bool {
+	c := &checker{log: l.id, r: h, pace: noPace}
+	err = c.headers(at.pos, at.limit, at.end, func(_ int64, e *entry, _ bool) bool {
 		if wanted(e.time) && e.end() > start {
 			c := *e
 			found = &c

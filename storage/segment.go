@@ -236,7 +236,7 @@ func (s *Store) loadIndex(g *segment, length int64) (*index, error) {
 			return x, nil
 		}
 	}
-	return buildIndex(&segment{base: g.base, begin: g.begin, length: length}, h)
+	return buildIndex(&segment{log: g.log, base: g.base, begin: g.begin, length: length}, h)
 }
 
 // readFile reads a whole small file.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -300,6 +301,8 @@ func TestDropDuringAFlushIsNoError(t *testing.T) {
 		s.closeFiles()
 	}
 }
+
+func seeded(seed uint64) *rand.Rand { return rand.New(rand.NewPCG(seed, 1)) }
 
 func must(t testing.TB, errs ...error) {
 	t.Helper()
