@@ -144,8 +144,8 @@ type StreamLine struct {
 	Error   *Problem `json:"error,omitempty"`
 }
 
-// Skipped says that records were deleted (retention, DeleteRecords) before the
-// stream came to them.
+// Skipped says that records are not there: deleted (retention, DeleteRecords)
+// before the stream came to them, or given up by a repair.
 type Skipped struct {
 	Partition int   `json:"partition"`
 	From      int64 `json:"from"`

@@ -127,8 +127,9 @@ func (m *merge) fill() error {
 	return nil
 }
 
-// read takes the next batches of a partition into lines. Records that were
-// deleted meanwhile are skipped with a note, never silently.
+// read takes the next batches of a partition into lines. Records that are not
+// there are skipped with a note, never silently: they were deleted meanwhile, or
+// given up by a repair.
 func (m *merge) read(s *source, maxBytes int) error {
 	var buf broker.Buffer
 	defer buf.Release()
@@ -140,6 +141,9 @@ func (m *merge) read(s *source, maxBytes int) error {
 	}
 	from := s.next
 	for _, e := range buf.Entries {
+		if err := s.noteGap(e.Base); err != nil {
+			return err
+		}
 		if err := s.decode(m.topic, e.Bytes); err != nil {
 			return err
 		}
@@ -148,9 +152,19 @@ func (m *merge) read(s *source, maxBytes int) error {
 	}
 	m.held += s.bytes
 	m.delivered = append(m.delivered, broker.Delivered{
-		Partition: s.part, From: from, Count: int32(len(s.lines)), Bytes: s.bytes, Client: "admin",
+		Partition: s.part, From: from, Count: s.records(), Bytes: s.bytes, Client: "admin",
 	})
 	return nil
+}
+
+// records is how many of the lines are no notes.
+func (s *source) records() (n int32) {
+	for _, l := range s.lines {
+		if l.record {
+			n++
+		}
+	}
+	return n
 }
 
 func (s *source) skip() error {
@@ -158,11 +172,19 @@ func (s *source) skip() error {
 	if s.next >= start {
 		return outOfRange(s.part, min(s.next, end))
 	}
+	return s.noteGap(start)
+}
+
+// noteGap goes on at an offset, with a note if records before it are missing.
+func (s *source) noteGap(to broker.Offset) error {
+	if to <= s.next {
+		return nil
+	}
 	note, err := marshalLine(struct {
 		Skipped Skipped `json:"skipped"`
-	}{Skipped{Partition: s.part.Index(), From: int64(s.next), To: int64(start)}})
+	}{Skipped{Partition: s.part.Index(), From: int64(s.next), To: int64(to)}})
 	s.lines = append(s.lines, line{at: s.clock, json: note})
-	s.next = start
+	s.next = to
 	return err
 }
 

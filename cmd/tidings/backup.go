@@ -5,13 +5,13 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/console"
-	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -98,12 +98,14 @@ func (a *app) backedUp(doc console.BackedUp) error {
 // mustHoldData refuses a directory that was never a data directory: opening it
 // would make it one.
 func mustHoldData(dir string) error {
-	names, err := vfs.OS(dir).List(".")
-	if err == nil && len(names) > 0 {
-		return nil
-	}
+	entries, err := os.ReadDir(dir)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
+	}
+	for _, e := range entries {
+		if e.Name() == "CURRENT" || strings.HasPrefix(e.Name(), "MANIFEST-") {
+			return nil
+		}
 	}
 	return &failure{exit: exitNotFound, code: "not_found", msg: "no data in " + dir}
 }

@@ -40,11 +40,11 @@ type client interface {
 // readRequest is what to read of a topic.
 type readRequest struct {
 	topic      string
-	from       string // a position: console.ParsePosition
-	partitions []int  // none: all
-	follow     bool   // go on at the end
-	limit      int64  // 0: none
-	skipped    func(console.Skipped)
+	from       string                // a position: console.ParsePosition
+	partitions []int                 // none: all
+	follow     bool                  // go on at the end
+	limit      int64                 // 0: none
+	skipped    func(console.Skipped) // hears of records that are not there; may be nil
 }
 
 // connect reaches the server that flags or environment name. --kafka wins over

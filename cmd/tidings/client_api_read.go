@@ -53,7 +53,9 @@ func readLines(d *json.Decoder, r readRequest, each func(console.Record) error) 
 		case line.Error != nil:
 			return problemFailure(*line.Error)
 		case line.Skipped != nil:
-			r.skipped(*line.Skipped)
+			if r.skipped != nil {
+				r.skipped(*line.Skipped)
+			}
 			got--
 			continue
 		}

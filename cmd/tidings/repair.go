@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -18,21 +19,18 @@ func (a *app) repairCommand() *cobra.Command {
 		Use:   "repair",
 		Short: "Check damaged data, and with --yes make it usable again",
 		Long: `Read and check everything in a data directory that no broker holds. Without --yes
-nothing is changed. With --yes, what can be rebuilt is rebuilt. Where acknowledged
-records are damaged that needs --accept-loss as well: the damaged bytes are put
-aside, never deleted.`,
+or --accept-loss nothing is changed. Where acknowledged records are damaged only
+--accept-loss helps: the damaged bytes are put aside, never deleted, and the rest can
+be used again.`,
 		Example: "  tidings repair                           # only looks\n" +
-			"  tidings repair --data /var/lib/tidings --yes --accept-loss",
+			"  tidings repair --data /var/lib/tidings --accept-loss",
 		Args:              between(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(*cobra.Command, []string) error {
 			if err := mustHoldData(data); err != nil {
 				return err
 			}
-			if !yes {
-				if acceptLoss {
-					return usage("--accept-loss changes data: add --yes")
-				}
+			if !yes && !acceptLoss {
 				return a.inspect(data)
 			}
 			return a.repair(data, storage.RepairOptions{AcceptLoss: acceptLoss})
@@ -40,7 +38,7 @@ aside, never deleted.`,
 	}
 	fs := cmd.Flags()
 	fs.StringVar(&data, "data", "./.tidings", "data directory")
-	fs.BoolVar(&yes, "yes", false, "change what needs to be changed")
+	fs.BoolVar(&yes, "yes", false, "repair what can be repaired without loss")
 	fs.BoolVar(&acceptLoss, "accept-loss", false, "give up acknowledged records that are damaged")
 	a.addOutput(cmd)
 	return cmd
@@ -58,28 +56,37 @@ func (a *app) inspect(data string) error {
 		a.note("nothing to repair")
 		return nil
 	}
+	return damaged(report, data)
+}
+
+// damaged says how to go on with damage that was only looked at.
+func damaged(report *storage.Report, data string) error {
 	damage := plural(int64(len(report.Damage)), "damage")
 	return failed("%s in %s; nothing was changed", damage, data).
-		hint("repair", "tidings repair --data "+data+" --yes").
-		hint("and give up what cannot be read", "--accept-loss")
+		hint("keep a copy", "of "+data+" first, if it matters").
+		hint("give up what cannot be read", "tidings repair --data "+data+" --accept-loss")
 }
 
 func (a *app) repair(data string, o storage.RepairOptions) error {
 	report, err := storage.Repair(vfs.OS(data), o)
-	if report != nil {
-		if err := a.writeReport(report); err != nil {
-			return err
-		}
-	}
-	if errors.Is(err, storage.ErrDamaged) && !o.AcceptLoss {
-		return failed("%s", err).
-			hint("give up what cannot be read",
-				"tidings repair --data "+data+" --yes --accept-loss")
-	}
-	if err != nil {
+	if report == nil {
 		return storeFailure(err, data)
 	}
-	a.note("repaired; start it with:  tidings serve --data %s", data)
+	if writeErr := a.writeReport(report); writeErr != nil {
+		return writeErr
+	}
+	var damage *storage.Damage
+	switch {
+	case errors.As(err, &damage) && !o.AcceptLoss:
+		return damaged(report, data)
+	case err != nil:
+		return storeFailure(err, data)
+	case len(report.Damage) == 0:
+		a.note("nothing to repair")
+		return nil
+	}
+	a.note("repaired; the damaged bytes are in %s", filepath.Join(data, report.Quarantine))
+	a.note("start it with:  tidings serve --data %s", data)
 	return nil
 }
 
@@ -99,6 +106,8 @@ func storeFailure(err error, data string) error {
 		return lockedFailure(err, data).hint("first", "stop that broker")
 	case errors.Is(err, storage.ErrDamaged):
 		return failed("%s", err).hint("look closer", "tidings repair --data "+data)
+	case errors.Is(err, storage.ErrFormat):
+		return failed("%s", err).hint("hint", "use the newer tidings that wrote it")
 	}
 	return err
 }
@@ -113,6 +122,16 @@ type reportDocument struct {
 	Bytes         int64       `json:"bytes"`
 	Damage        []damageRow `json:"damage"`
 	Actions       []string    `json:"actions"`
+	Lost          []lostRow   `json:"lost"`
+	Quarantine    string      `json:"quarantine"`
+}
+
+// lostRow is a range of offsets, up to but not including To, that nobody can
+// read any more.
+type lostRow struct {
+	Log  uint64 `json:"log"`
+	From int64  `json:"from"`
+	To   int64  `json:"to"`
 }
 
 type damageRow struct {
@@ -129,6 +148,10 @@ func documentOf(r *storage.Report) reportDocument {
 	doc := reportDocument{
 		FormatVersion: r.FormatVersion, Logs: r.Logs, Segments: r.Segments, Frames: r.Frames,
 		Keys: r.Keys, Bytes: r.Bytes, Damage: []damageRow{}, Actions: notNil(r.Actions),
+		Lost: []lostRow{}, Quarantine: r.Quarantine,
+	}
+	for _, l := range r.Lost {
+		doc.Lost = append(doc.Lost, lostRow{uint64(l.Log), int64(l.From), int64(l.To)})
 	}
 	for _, d := range r.Damage {
 		doc.Damage = append(doc.Damage, damageRow{
@@ -148,6 +171,9 @@ func (a *app) writeReport(r *storage.Report) error {
 			plural(int64(doc.Frames), "frame"), plural(int64(doc.Keys), "key"), size(doc.Bytes))
 		for _, action := range doc.Actions {
 			fmt.Fprintf(a.out, "  %s\n", action)
+		}
+		for _, l := range doc.Lost {
+			fmt.Fprintf(a.out, "  lost: offsets %d up to %d of log %d\n", l.From, l.To, l.Log)
 		}
 	}
 	return render(a, listing[damageRow]{

@@ -170,8 +170,7 @@ func (a *app) kafkaOf(ctx context.Context, c client) (*kafkaClient, error) {
 }
 
 func (a *app) noteSkipped(s console.Skipped) {
-	a.note("partition %d: records %d to %d were deleted before they were read",
-		s.Partition, s.From, s.To-1)
+	a.note("partition %d: records %d to %d are not there any more", s.Partition, s.From, s.To-1)
 }
 
 // verdict turns how reading ended into the command's result.

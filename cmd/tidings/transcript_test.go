@@ -162,6 +162,9 @@ var normals = []struct {
 	{regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`), "ID"},
 	{regexp.MustCompile(`(in|after) \d+(\.\d+)?(ms|s|µs)`), "$1 MS"},
 	{regexp.MustCompile(`"lagSeconds": \d\.\d+(e-\d+)?`), `"lagSeconds": 0.1`},
+	{regexp.MustCompile(`"seconds": \d\.\d+(e-\d+)?`), `"seconds": 0.1`},
+	{regexp.MustCompile(`"bytes": \d{7,}`), `"bytes": MANY`},
+	{regexp.MustCompile(`pid \d+`), "pid PID"},
 	{regexp.MustCompile(`0\.\d s`), "0.1 s"},
 	{regexp.MustCompile(`\t\d\.\d{3}`), "\t0.100"},
 }
@@ -187,6 +190,14 @@ func (p *transcript) real(line string) string {
 	return strings.ReplaceAll(line, "DATA", p.node.s.Data)
 }
 
+var discardLog = slog.New(slog.DiscardHandler)
+
+func withFreePorts(s settings) settings {
+	s.Kafka.Listen, s.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
+	s.Kafka.RebalanceDelay = 0
+	return s
+}
+
 // startTestNode runs a broker with all faces on free ports until the test ends.
 func startTestNode(t *testing.T, s settings) *node {
 	t.Helper()
@@ -203,9 +214,7 @@ func startTestNode(t *testing.T, s settings) *node {
 func startTestNodeOn(t *testing.T, s settings) *node {
 	t.Helper()
 	s.Data = filepath.Join(t.TempDir(), "data")
-	s.Kafka.Listen, s.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0"
-	s.Kafka.RebalanceDelay = 0
-	n, err := startNode(t.Context(), s, slog.New(slog.DiscardHandler))
+	n, err := startNode(t.Context(), withFreePorts(s), discardLog)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+// damagedData is a data directory with a topic of three large records, the
+// second of which is damaged on disk.
+func damagedData(t *testing.T) string {
+	t.Helper()
+	n := startTestNodeOn(t, devDefaults())
+	c := newAPIClient(n.admin.Addr().String())
+	defer c.Close()
+	for i := range 3 {
+		value := strings.Repeat(plain(i), 300_000)
+		if _, err := c.Publish(t.Context(), "orders", []console.NewRecord{{Value: &value}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	flip(t, n.s.Data, strings.Repeat("1", 1000))
+	return n.s.Data
+}
+
+// flip changes one byte of a segment in the middle of a text.
+func flip(t *testing.T, data, text string) {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "seg", "*", "*.seg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range files {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at := strings.Index(string(content), text); at >= 0 {
+			content[at+len(text)/2] ^= 1
+			if err := os.WriteFile(name, content, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			return
+		}
+	}
+	t.Fatalf("the text is in none of %v", files)
+}
+
+// says runs a command and checks its exit code and that its output has a text.
+func says(t *testing.T, exit int, text string, args ...string) {
+	t.Helper()
+	cmd := start(t, quietRuntime, args...)
+	code, out := cmd.wait(t), cmd.out.String()+cmd.errOut.String()
+	if code != exit || !strings.Contains(out, text) {
+		t.Errorf("%v: got exit code %d and\n%s\nwant %d and %q", args, code, out, exit, text)
+	}
+}
+
+func TestDamageIsFoundAndRepaired(t *testing.T) {
+	data := damagedData(t)
+	says(t, exitFailed, "tidings repair --data "+data, "doctor", "--data", data,
+		"--kafka", ":0", "--admin", ":0", "-o", "table")
+	says(t, exitFailed, "1 damage in "+data+"; nothing was changed", "repair", "--data", data)
+	says(t, exitFailed, "--accept-loss", "repair", "--data", data, "--yes")
+	says(t, exitOK, "repaired; the damaged bytes are in "+data+"/quarantine",
+		"repair", "--data", data, "--yes", "--accept-loss")
+	says(t, exitOK, "nothing to repair", "repair", "--data", data)
+	s := devDefaults()
+	s.Data = data
+	n, err := startNode(t.Context(), withFreePorts(s), discardLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	var got []string
+	c := newAPIClient(n.admin.Addr().String())
+	defer c.Close()
+	err = c.Read(t.Context(), readRequest{topic: "orders", from: "start",
+		skipped: func(s console.Skipped) { got = append(got, "lost "+plain(s.From)) },
+	}, func(r console.Record) error {
+		got = append(got, (*r.Value)[:1]+"@"+plain(r.Offset))
+		return nil
+	})
+	if want := "0@0 lost 1 2@2"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("got %v, %v, want %s", got, err, want)
+	}
+}
+
+func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	says(t, exitOK, "nothing there yet", "doctor", "--data", data, "--kafka", ":0", "--admin", ":0")
+	if _, err := os.Stat(data); !os.IsNotExist(err) {
+		t.Errorf("doctor made the data directory: %v", err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(data), ".tidings-doctor-*")); len(left) > 0 {
+		t.Errorf("doctor left %v", left)
+	}
+	n := startTestNode(t, devDefaults())
+	says(t, exitOK, "is in use by tidings dev", "doctor", "--data", n.s.Data, "--kafka",
+		n.kafka.Addr().String(), "--admin", n.admin.Addr().String())
+	other := startTestNode(t, devDefaults())
+	says(t, exitFailed, "is in use", "doctor", "--data", n.s.Data, "--kafka",
+		other.kafka.Addr().String(), "--admin", other.admin.Addr().String())
+}
