@@ -25,8 +25,10 @@ func TestEveryFieldAndEndpointIsDocumented(t *testing.T) {
 			t.Errorf("docs/api.md does not name the error code %s", want)
 		}
 	}
-	for _, doc := range []any{Info{}, Topics{}, TopicDetail{}, NewTopic{}, Grow{}, Record{}, Publish{},
-		Published{}, StreamLine{}, Groups{}, GroupDetail{}, Reset{}, ResetPlan{}, Storage{}, BackupTo{},
+	for _, doc := range []any{Info{}, Topics{}, TopicDetail{}, NewTopic{}, Grow{}, Record{},
+		Publish{},
+		Published{}, StreamLine{}, Groups{}, GroupDetail{}, Reset{}, ResetPlan{}, Storage{},
+		BackupTo{},
 		BackedUp{}, Health{}, ErrorDocument{}, Lags{}} {
 		fieldsDocumented(t, docs, reflect.TypeOf(doc))
 	}

@@ -29,7 +29,8 @@ func TestLagIsInRecordsAndInSeconds(t *testing.T) {
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := fetch[Lags](h, "/api/v1/lag?group=mail&topic=orders").Lag; !reflect.DeepEqual(got, want[1:]) {
+	if got := fetch[Lags](h, "/api/v1/lag?group=mail&topic=orders").Lag; !reflect.DeepEqual(got,
+		want[1:]) {
 		t.Errorf("one group: got %+v, want %+v", got, want[1:])
 	}
 	h.wantProblem(404, "not_found", "GET", "/api/v1/lag?group=nobody", "")
@@ -66,18 +67,21 @@ func TestGroupShowsWhatItsFaceKnows(t *testing.T) {
 	got := fetch[GroupDetail](h, "/api/v1/groups/billing")
 	got.Cursors[0].Committed = time.Time{}
 	want := GroupDetail{
-		Group:      Group{Name: "billing", State: "Stable", Protocol: "consumer", Members: 1, Topics: 1},
+		Group: Group{Name: "billing", State: "Stable", Protocol: "consumer", Members: 1,
+			Topics: 1},
 		MemberList: live[0].Members,
 		Cursors:    []Cursor{{Topic: "orders", Partition: 1, Member: "m-1"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
 	}
-	if got := fetch[GroupDetail](h, "/api/v1/groups/a%2Fb%20c"); got.Name != "a/b c" || got.State != "Empty" {
+	if got := fetch[GroupDetail](h, "/api/v1/groups/a%2Fb%20c"); got.Name != "a/b c" ||
+		got.State != "Empty" {
 		t.Errorf("got %+v, want the empty group a/b c", got)
 	}
 	h.wantProblem(409, "conflict", "DELETE", "/api/v1/groups/billing", "")
-	h.wantProblem(409, "conflict", "POST", "/api/v1/groups/billing/reset", `{"to":"start","apply":true}`)
+	h.wantProblem(409, "conflict", "POST", "/api/v1/groups/billing/reset",
+		`{"to":"start","apply":true}`)
 	h.want(200, "POST", "/api/v1/groups/billing/reset", `{"to":"start"}`) // a plan hurts nobody
 	h.want(200, "DELETE", "/api/v1/groups/a%2Fb%20c", "")
 	if got := fetch[Groups](h, "/api/v1/groups").Groups; len(got) != 1 {
@@ -122,11 +126,13 @@ func TestResetChangesNothingUnlessToldTo(t *testing.T) {
 		t.Errorf("dry run: got %+v with cursor %d, want %+v with cursor 3", got, offset(), want)
 	}
 	want.Applied = true
-	if got := h.reset("billing", `{"to":"-9s","apply":true}`); !reflect.DeepEqual(got, want) || offset() != 1 {
+	if got := h.reset("billing", `{"to":"-9s","apply":true}`); !reflect.DeepEqual(got, want) ||
+		offset() != 1 {
 		t.Errorf("applied: got %+v with cursor %d, want %+v with cursor 1", got, offset(), want)
 	}
 	got := h.reset("billing", `{"to":"end","topic":"orders","apply":true}`).Changes
-	wantBoth := []Change{{Topic: "orders", From: 1, To: 3}, {Topic: "orders", Partition: 1, From: -1}}
+	wantBoth := []Change{{Topic: "orders", From: 1, To: 3}, {Topic: "orders", Partition: 1,
+		From: -1}}
 	if !reflect.DeepEqual(got, wantBoth) {
 		t.Errorf("whole topic: got %+v, want %+v", got, wantBoth)
 	}
@@ -137,9 +143,11 @@ func TestWrongResetsAreRefused(t *testing.T) {
 	orders := h.topic("orders", 2)
 	h.cursor("billing", orders, 0, 0)
 	h.wantProblem(404, "not_found", "POST", "/api/v1/groups/nobody/reset", `{"to":"start"}`)
-	h.wantProblem(404, "not_found", "POST", "/api/v1/groups/billing/reset", `{"to":"start","topic":"x"}`)
+	h.wantProblem(404, "not_found", "POST", "/api/v1/groups/billing/reset",
+		`{"to":"start","topic":"x"}`)
 	h.wantProblem(400, "invalid", "POST", "/api/v1/groups/billing/reset", `{"to":"there"}`)
-	h.wantProblem(400, "invalid", "POST", "/api/v1/groups/billing/reset", `{"to":"start","partitions":[7]}`)
+	h.wantProblem(400, "invalid", "POST", "/api/v1/groups/billing/reset",
+		`{"to":"start","partitions":[7]}`)
 	h.wantProblem(416, "out_of_range", "POST", "/api/v1/groups/billing/reset", `{"to":"5"}`)
 }
 

@@ -19,7 +19,8 @@ func TestKeysHashAsInKafkasClients(t *testing.T) {
 }
 
 func TestKeyStaysInItsPartition(t *testing.T) {
-	if got, want := partitionOf([]byte("21"), 3), int(uint32(3321034988)&0x7fffffff)%3; got != want {
+	if got, want := partitionOf([]byte("21"), 3),
+		int(uint32(3321034988)&0x7fffffff)%3; got != want {
 		t.Errorf("got partition %d, want %d", got, want)
 	}
 }

@@ -100,7 +100,8 @@ func TestUnknownTopicIsCreatedOnlyWhereAllowed(t *testing.T) {
 	h.wantProblem(404, "not_found", "POST", "/api/v1/topics/orders/records", `{"records":[{}]}`)
 	h = newBench(t, Config{AutoCreate: true, Partitions: 3})
 	h.want(200, "POST", "/api/v1/topics/orders/records", `{"records":[{}]}`)
-	if got := fetch[TopicDetail](h, "/api/v1/topics/orders"); got.Partitions != 3 || got.Records != 1 {
+	if got := fetch[TopicDetail](h, "/api/v1/topics/orders"); got.Partitions != 3 ||
+		got.Records != 1 {
 		t.Errorf("got %+v, want 3 partitions and 1 record", got)
 	}
 	h.wantProblem(400, "invalid", "POST", "/api/v1/topics/no%20name/records", `{"records":[{}]}`)

@@ -63,7 +63,8 @@ func TestHealthTellsWhyTheStoreFailed(t *testing.T) {
 	if got := fetch[Storage](h, "/api/v1/storage").Failed; !strings.Contains(got, "on fire") {
 		t.Errorf("storage: got failed %q, want the reason", got)
 	}
-	h.wantProblem(503, "storage", "POST", "/api/v1/topics/orders/records", `{"records":[{"value":"x"}]}`)
+	h.wantProblem(503, "storage", "POST", "/api/v1/topics/orders/records",
+		`{"records":[{"value":"x"}]}`)
 }
 
 func TestBackupGoesWhereItIsTold(t *testing.T) {

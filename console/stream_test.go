@@ -117,7 +117,8 @@ func TestStreamMergesPartitionsByTime(t *testing.T) {
 	if got, want := len(strings.Fields(all)), 6; got != want {
 		t.Errorf("got %d records (%s), want %d", got, all, want)
 	}
-	for _, order := range [][]string{{"0@0=a0", "0@1=a1", "0@2=a2", "0@3=a3"}, {"1@0=b0", "1@1=b1"}} {
+	for _, order := range [][]string{{"0@0=a0", "0@1=a1", "0@2=a2", "0@3=a3"}, {"1@0=b0",
+		"1@1=b1"}} {
 		inOrder(t, all, order)
 	}
 	h = newBench(t, Config{})

@@ -26,7 +26,8 @@ func checkBench(t *testing.T, got []benchResult, phases string, records int64) {
 	var names []string
 	for _, r := range got {
 		names = append(names, r.Phase)
-		if r.Records != records || r.Errors != 0 || r.Seconds <= 0 || r.P50 > r.P99 || r.P99 > r.Max {
+		if r.Records != records || r.Errors != 0 || r.Seconds <= 0 || r.P50 > r.P99 ||
+			r.P99 > r.Max {
 			t.Errorf("got %+v, want %d records and latencies in order", r, records)
 		}
 	}

@@ -18,7 +18,8 @@ func damagedData(t *testing.T) string {
 	defer c.Close()
 	for i := range 3 {
 		value := strings.Repeat(plain(i), 300_000)
-		if _, err := c.Publish(t.Context(), "orders", []console.NewRecord{{Value: &value}}); err != nil {
+		if _, err := c.Publish(t.Context(), "orders",
+			[]console.NewRecord{{Value: &value}}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -98,7 +99,8 @@ func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
 	if _, err := os.Stat(data); !os.IsNotExist(err) {
 		t.Errorf("doctor made the data directory: %v", err)
 	}
-	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(data), ".tidings-doctor-*")); len(left) > 0 {
+	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(data),
+		".tidings-doctor-*")); len(left) > 0 {
 		t.Errorf("doctor left %v", left)
 	}
 	n := startTestNode(t, devDefaults())

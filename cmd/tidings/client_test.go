@@ -81,7 +81,8 @@ func (s *story) publish() {
 	text, part := func(v string) *string { return &v }, 1
 	got, err := s.c.Publish(s.t.Context(), s.topic, []console.NewRecord{
 		{Partition: &part, Key: text("k"), Value: text("v0")},
-		{Partition: &part, Value: text("v1"), Headers: []console.Header{{Key: "h", Value: text("x")}}},
+		{Partition: &part, Value: text("v1"), Headers: []console.Header{{Key: "h",
+			Value: text("x")}}},
 		{Partition: &part, ValueBase64: []byte{0xff}},
 	})
 	s.must(err)
@@ -103,7 +104,8 @@ func (s *story) read(c client) {
 	if want := []string{"v1[h=x]", "\xff[]"}; !slices.Equal(got, want) {
 		s.t.Errorf("read: got %q, want %q", got, want)
 	}
-	s.refused(c.Read(s.t.Context(), readRequest{topic: "nothing", from: "start"}, nil), exitNotFound)
+	s.refused(c.Read(s.t.Context(), readRequest{topic: "nothing", from: "start"}, nil),
+		exitNotFound)
 	s.refused(c.Read(s.t.Context(), readRequest{topic: s.topic, from: "99"}, nil), exitUsage)
 	ctx, cancel := context.WithTimeout(s.t.Context(), 10*time.Second)
 	defer cancel()
@@ -135,7 +137,8 @@ func (s *story) lookAt(c client) {
 func (s *story) reset() {
 	ctx := s.t.Context()
 	want := []console.Change{{Topic: s.topic, Partition: 1, From: -1, To: 1, Lag: 2}}
-	plan, err := s.c.Reset(ctx, s.group, console.Reset{Topic: s.topic, Partitions: []int{1}, To: "1"})
+	plan, err := s.c.Reset(ctx, s.group, console.Reset{Topic: s.topic, Partitions: []int{1},
+		To: "1"})
 	s.must(err)
 	if !reflect.DeepEqual(plan.Changes, want) || plan.Applied {
 		s.t.Errorf("plan: got %+v, want %+v", plan, want)

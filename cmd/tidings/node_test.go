@@ -160,7 +160,8 @@ func TestFailedStoreEndsTheServerWithTheReason(t *testing.T) {
 	}
 	var f *failure
 	err := n.run(t.Context())
-	if !errors.As(err, &f) || f.exit != exitFailed || !strings.Contains(f.msg, "the disk is on fire") {
+	if !errors.As(err, &f) || f.exit != exitFailed || !strings.Contains(f.msg,
+		"the disk is on fire") {
 		t.Errorf("got %v, want a failure with the reason", err)
 	}
 }
@@ -188,7 +189,8 @@ func TestGroupWithMembersIsShownAndProtected(t *testing.T) {
 		{"rm", "group:billing", "--yes"},
 	} {
 		cmd := start(t, env, args...)
-		if got := cmd.wait(t); got != exitConflict || !strings.Contains(cmd.errOut.String(), "has members") {
+		if got := cmd.wait(t); got != exitConflict || !strings.Contains(cmd.errOut.String(),
+			"has members") {
 			t.Errorf("%v: got exit code %d, %s, want %d", args, got, cmd.errOut, exitConflict)
 		}
 	}
@@ -196,7 +198,8 @@ func TestGroupWithMembersIsShownAndProtected(t *testing.T) {
 		t.Errorf("the member: got exit code %d (%s), want %d", got, member.errOut, exitInterrupted)
 	}
 	group, err = c.Group(t.Context(), "billing")
-	if err != nil || len(group.Cursors) != 1 || group.Cursors[0].Offset != 2 || group.State != "Empty" {
+	if err != nil || len(group.Cursors) != 1 || group.Cursors[0].Offset != 2 ||
+		group.State != "Empty" {
 		t.Errorf("after it left: got %+v, %v, want the cursor at 2", group, err)
 	}
 	if got := start(t, env, "reset", "billing", "--to", "start", "--yes").wait(t); got != exitOK {

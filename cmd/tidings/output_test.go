@@ -29,8 +29,10 @@ func TestControlCharactersDoNotReachTheTerminal(t *testing.T) {
 
 func TestNumbersAreWrittenForPeople(t *testing.T) {
 	got := []string{count(0), count(999), count(1000), count(1234567), count(-1),
-		size(0), size(999), size(1000), size(123456), size(999_999), size(1_500_000_000_000), size(-1),
-		seconds(0), seconds(0.04), seconds(9.96), seconds(59), seconds(600), seconds(86400), seconds(1e6),
+		size(0), size(999), size(1000), size(123456), size(999_999), size(1_500_000_000_000),
+		size(-1),
+		seconds(0), seconds(0.04), seconds(9.96), seconds(59), seconds(600), seconds(86400),
+		seconds(1e6),
 		seconds(-1)}
 	want := []string{"0", "999", "1,000", "1,234,567", "-",
 		"0 B", "999 B", "1.0 kB", "123 kB", "1.0 MB", "1.5 TB", "-",
@@ -43,7 +45,8 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 }
 
 func TestSizesAndTimesAreReadAsWritten(t *testing.T) {
-	for text, want := range map[string]int64{"": 0, "1000": 1000, "5B": 5, "500MB": 5e8, "1GiB": 1 << 30,
+	for text, want := range map[string]int64{"": 0, "1000": 1000, "5B": 5, "500MB": 5e8,
+		"1GiB":  1 << 30,
 		"10 GB": 1e10} {
 		if got, err := parseSize(text); got != want || err != nil {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
@@ -54,7 +57,8 @@ func TestSizesAndTimesAreReadAsWritten(t *testing.T) {
 			t.Errorf("%q: got %d, want an error", text, got)
 		}
 	}
-	for text, want := range map[string]int64{"": 0, "36h": 36 * 3600, "7d": 7 * 86400, "forever": -1} {
+	for text, want := range map[string]int64{"": 0, "36h": 36 * 3600, "7d": 7 * 86400,
+		"forever": -1} {
 		if got, err := parseRetention(text); got != want || err != nil {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}

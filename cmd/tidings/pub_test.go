@@ -20,7 +20,8 @@ func TestManyOrLargeRecordsGoInSeveralRequests(t *testing.T) {
 		total += len(r)
 	}
 	if total != len(recs) || len(got) != 4 || got[0] != 1 || got[1] != 2 {
-		t.Errorf("got requests of %v records, %d in all, want 1, 2 and the rest of %d", got, total, len(recs))
+		t.Errorf("got requests of %v records, %d in all, want 1, 2 and the rest of %d", got,
+			total, len(recs))
 	}
 	for _, n := range got {
 		if n > pubRecords {
@@ -44,12 +45,13 @@ func TestInputIsReadLineByLine(t *testing.T) {
 		{pubFlags{input: "jsonl", partition: -1}, `{"value":"v"}` + "\n", "v"},
 	} {
 		var got []string
-		err := c.flags.chunks(t.Context(), strings.NewReader(c.in), func(recs []console.NewRecord) error {
-			for _, r := range recs {
-				got = append(got, *r.Value)
-			}
-			return nil
-		})
+		err := c.flags.chunks(t.Context(), strings.NewReader(c.in),
+			func(recs []console.NewRecord) error {
+				for _, r := range recs {
+					got = append(got, *r.Value)
+				}
+				return nil
+			})
 		if text := strings.Join(got, "|"); err != nil || text != c.want {
 			t.Errorf("%.20q: got %.40q, %v, want %.40q", c.in, text, err, c.want)
 		}

@@ -15,7 +15,8 @@ import (
 )
 
 // settingsOf runs the parsing of serve with a file, environment and flags.
-func settingsOf(t *testing.T, file string, env map[string]string, flags ...string) (settings, error) {
+func settingsOf(t *testing.T, file string, env map[string]string, flags ...string) (settings,
+	error) {
 	t.Helper()
 	s := serveDefaults()
 	if file != "" {
@@ -41,7 +42,8 @@ func TestExampleConfigurationIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := settings{
-		command: "serve", Data: "/var/lib/tidings", Sync: "always", SyncInterval: 100 * time.Millisecond,
+		command: "serve", Data: "/var/lib/tidings", Sync: "always",
+		SyncInterval: 100 * time.Millisecond,
 		Kafka: kafkaSettings{Listen: "0.0.0.0:9092", Advertise: "events.example.org:9092",
 			Partitions: 3, RebalanceDelay: 3 * time.Second},
 		Admin:       adminSettings{Listen: "127.0.0.1:7070", Hosts: []string{"tidings.internal"}},
@@ -76,7 +78,8 @@ func TestLaterSettingsWin(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := []any{"/file", "interval", "debug", 5}
-	if got := []any{got.Data, got.Sync, got.Log, got.Kafka.Partitions}; !reflect.DeepEqual(got, want) {
+	if got := []any{got.Data, got.Sync, got.Log, got.Kafka.Partitions}; !reflect.DeepEqual(got,
+		want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
 }
@@ -129,7 +132,8 @@ func TestFreePortsAreTakenWhereNoneIsNamed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if got.Kafka.Listen != "127.0.0.1:19092" || got.Admin.Listen != "127.0.0.1:0" {
-		t.Errorf("got %s and %s, want 127.0.0.1:19092 and 127.0.0.1:0", got.Kafka.Listen, got.Admin.Listen)
+		t.Errorf("got %s and %s, want 127.0.0.1:19092 and 127.0.0.1:0", got.Kafka.Listen,
+			got.Admin.Listen)
 	}
 }
 
@@ -153,7 +157,8 @@ func TestEveryCommandAndSettingIsDocumented(t *testing.T) {
 			t.Errorf("docs/cli.md does not name tidings %s", cmd.Name())
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
-			if !strings.Contains(docs, "--"+f.Name) && !strings.Contains(docs, "`-"+f.Shorthand+"`") {
+			if !strings.Contains(docs, "--"+f.Name) && !strings.Contains(docs,
+				"`-"+f.Shorthand+"`") {
 				t.Errorf("docs/cli.md does not name %s --%s", cmd.Name(), f.Name)
 			}
 		})

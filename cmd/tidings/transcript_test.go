@@ -64,7 +64,8 @@ func compareLines(t *testing.T, got, want string) {
 		if i >= len(g) || i >= len(w) || g[i] != w[i] {
 			from := max(0, i-3)
 			t.Fatalf("line %d differs\ngot:\n%s\nwant:\n%s", i+1,
-				strings.Join(g[from:min(i+4, len(g))], "\n"), strings.Join(w[from:min(i+4, len(w))], "\n"))
+				strings.Join(g[from:min(i+4, len(g))], "\n"), strings.Join(w[from:min(i+4,
+					len(w))], "\n"))
 		}
 	}
 }
@@ -124,7 +125,8 @@ func (p *transcript) run(line, stdin string) {
 		started: time.Now(), term: terminalOf(env, false, p.tty, p.tty),
 	}
 	code := a.run(ctx, words(p.t, p.real(line)))
-	for _, part := range []struct{ mark, text string }{{"|", out.String()}, {"!", errOut.String()}} {
+	for _, part := range []struct{ mark, text string }{{"|", out.String()}, {"!",
+		errOut.String()}} {
 		text := strings.TrimSuffix(p.normal(part.text), "\n")
 		if text == "" {
 			continue
