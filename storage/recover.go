@@ -32,12 +32,8 @@ func (s *Store) recover() error {
 			return err
 		}
 	}
-	// A process that was killed may have left directory entries that this one
-	// sees and the device does not have.
-	for _, dir := range []string{".", journalDir} {
-		if err := s.fs.SyncDir(dir); err != nil {
-			return err
-		}
+	if err := s.settleManifest(m); err != nil {
+		return err
 	}
 	s.manifest = m
 	c, err := s.restore(state)
@@ -57,6 +53,26 @@ func (s *Store) recover() error {
 		return err
 	}
 	return s.resume(r)
+}
+
+// settleManifest has on the device what was just read: a process that was killed
+// may have left directory entries, and a checkpoint in the manifest, that this
+// one sees and the device does not have. Journal files are used again on the
+// word of that checkpoint.
+func (s *Store) settleManifest(m *manifest) error {
+	f, err := s.fs.Open(manifestName(m.n), vfs.OpenOptions{Write: true})
+	if err != nil {
+		return err
+	}
+	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+		return err
+	}
+	for _, dir := range []string{".", journalDir} {
+		if err := s.fs.SyncDir(dir); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // create lays out an empty data directory. CURRENT comes before any journal
