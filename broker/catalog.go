@@ -42,7 +42,8 @@ func (n Name) compare(m Name) int {
 // catalog is all names and what they stand for. An entry appears when its
 // change is submitted, before it is durable. That is safe: whatever a second
 // caller does with the entry is submitted later, so it is durable later, and the
-// confirm that the caller waits for covers both.
+// confirm that the caller waits for covers both. Who tells others what is there waits
+// with AwaitCatalog.
 type catalog struct {
 	// mu guards everything below. Creating and deleting holds it for writing over
 	// Submit, so that the order of changes in memory is the order on disk.
@@ -52,6 +53,8 @@ type catalog struct {
 	groups     map[Name]*Group
 	streams    map[Name]*Streams
 	partitions int // of all topics
+	// changed is the frame of the last change of topics.
+	changed storage.Seq
 	// trash is the logs of deleted event stores whose index is still to be deleted.
 	trash map[storage.LogID]bool
 }
@@ -72,7 +75,7 @@ func (b *Broker) CreateTopic(ctx context.Context, spec TopicSpec) (*Topic, error
 	}
 	t, seq, err := b.addTopic(name, spec)
 	if err != nil {
-		return nil, err
+		return nil, b.refuse(ctx, err)
 	}
 	return t, b.settle(ctx, op, name.String(), seq)
 }
@@ -98,8 +101,27 @@ func (b *Broker) addTopic(name Name, spec TopicSpec) (*Topic, storage.Seq, error
 	}
 	t.parts.Store(&parts)
 	b.cat.addTopic(t)
+	b.cat.changed = seq
 	b.tell(seq, &TopicCreated{Topic: t})
 	return t, seq, nil
+}
+
+// AwaitCatalog waits until every change of topics that Topic, TopicByID, Topics and
+// Partitions show now is on disk. Clients remember what they were told: one that knows the
+// id of a topic which a crash took back fails for good. The error is ctx's, or Closed or Storage.
+func (b *Broker) AwaitCatalog(ctx context.Context) error {
+	b.cat.mu.RLock()
+	changed := b.cat.changed
+	b.cat.mu.RUnlock()
+	return b.settle(ctx, "await catalog", "", changed)
+}
+
+// refuse returns the error of a change when what it rests on is on disk.
+func (b *Broker) refuse(ctx context.Context, err error) error {
+	if late := b.AwaitCatalog(ctx); late != nil {
+		return late
+	}
+	return err
 }
 
 // roomLocked checks the limits before a topic, event store or partitions are added.
@@ -180,7 +202,7 @@ func (b *Broker) DeleteTopic(ctx context.Context, namespace, name string) error 
 	n := Name{KindTopic, namespace, name}
 	seq, err := b.removeTopic(op, n)
 	if err != nil {
-		return err
+		return b.refuse(ctx, err)
 	}
 	return b.settle(ctx, op, n.String(), seq)
 }
@@ -202,6 +224,7 @@ func (b *Broker) removeTopic(op string, n Name) (storage.Seq, error) {
 	delete(b.cat.topics, n)
 	delete(b.cat.byID, t.id)
 	b.cat.partitions -= t.Partitions()
+	b.cat.changed = seq
 	b.tell(seq, &TopicDeleted{Topic: t})
 	return seq, nil
 }
@@ -268,7 +291,7 @@ func (b *Broker) GrowTopic(ctx context.Context, namespace, name string, partitio
 	}
 	seq, err := b.growTopic(op, n, partitions)
 	if err != nil {
-		return err
+		return b.refuse(ctx, err)
 	}
 	return b.settle(ctx, op, n.String(), seq)
 }
@@ -300,5 +323,6 @@ func (b *Broker) growTopic(op string, n Name, partitions int) (storage.Seq, erro
 	}
 	t.parts.Store(&parts)
 	b.cat.partitions += partitions - have
+	b.cat.changed = seq
 	return seq, nil
 }

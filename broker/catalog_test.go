@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"reflect"
 	"slices"
 	"strings"
@@ -276,6 +277,38 @@ func TestTopicIsDurableWhenCreateReturns(t *testing.T) {
 		}
 		after.Close()
 	}
+}
+
+// TestCatalogIsAwaited: a topic shows before it is on disk, and who tells of it can wait. The
+// one who hears that it exists already has waited.
+func TestCatalogIsAwaited(t *testing.T) {
+	disk := newGate(vfs.NewMem())
+	b := openOn(t, disk)
+	resume := disk.stop()
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if _, err := b.CreateTopic(short, TopicSpec{Name: "a"}); err == nil || KindOf(err) != 0 {
+		t.Errorf("create: %v, want the context's error", err)
+	}
+	if _, err := b.Topic("", "a"); err != nil {
+		t.Errorf("find: %v, want the topic", err)
+	}
+	for what, try := range map[string]func() error{
+		"await":        func() error { return b.AwaitCatalog(short) },
+		"create again": func() error { _, err := b.CreateTopic(short, TopicSpec{Name: "a"}); return err },
+		"grow by none": func() error { return b.GrowTopic(short, "", "a", 1) },
+		"delete none":  func() error { return b.DeleteTopic(short, "", "b") },
+	} {
+		if err := try(); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s while the disk stands still: got %v, want the context's error", what, err)
+		}
+	}
+	resume()
+	if err := b.AwaitCatalog(ctx); err != nil {
+		t.Error(err)
+	}
+	_, err := b.CreateTopic(ctx, TopicSpec{Name: "a"})
+	wantKind(t, "create again", err, Exists)
 }
 
 func TestCreateTopicThatIsNotWaitedForStillHappens(t *testing.T) {

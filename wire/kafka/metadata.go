@@ -42,15 +42,27 @@ func (c *conn) metadata(r *request, q *kmsg.MetadataRequest) reply {
 		for _, t := range c.srv.broker.Topics(c.srv.config.Namespace) {
 			resp.Topics = append(resp.Topics, describeTopic(t, q))
 		}
-		return r.answer(resp)
+	} else {
+		resp.Topics = c.wantedTopics(q)
 	}
+	// Clients remember ids. One that has heard the id of a topic which a crash then takes back
+	// gives up what it wanted to send there: franz-go does.
+	if err := c.srv.broker.AwaitCatalog(c.ctx); err != nil {
+		return hangUp{err}
+	}
+	return r.answer(resp)
+}
+
+// wantedTopics are the topics that a request names, each once.
+func (c *conn) wantedTopics(q *kmsg.MetadataRequest) []kmsg.MetadataResponseTopic {
+	var topics []kmsg.MetadataResponseTopic
 	once := once[topicKey]{}
 	for i := range q.Topics {
 		if want := &q.Topics[i]; once.first(topicKey{name(want.Topic), want.TopicID}) {
-			resp.Topics = append(resp.Topics, c.topicMetadata(q, want))
+			topics = append(topics, c.topicMetadata(q, want))
 		}
 	}
-	return r.answer(resp)
+	return topics
 }
 
 // topicKey is what a topic was asked for by: a name or an id.

@@ -3,6 +3,7 @@ package crash
 import (
 	"context"
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"sync"
 	"time"
@@ -60,7 +61,8 @@ func eachTick(ctx context.Context, f func()) {
 }
 
 // kgoProducer sends with an idempotent franz-go client until the context ends, and
-// returns when all that was sent is acknowledged.
+// returns when all that was sent is acknowledged. This client gives up only where an answer
+// tells it to, such as that it knows a topic which is not there.
 func (l *load) kgoProducer(ctx context.Context, name string, codec kgo.CompressionCodec) error {
 	l.h.Producer(name, history.Once)
 	client, err := kgo.NewClient(
@@ -83,7 +85,7 @@ func (l *load) kgoProducer(ctx context.Context, name string, codec kgo.Compressi
 		}
 		client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
 			if err != nil {
-				l.refused(name, err)
+				l.fail(fmt.Errorf("%s, which retries for ever, gave up: %w", name, err))
 				return
 			}
 			l.acked(name, at, n, r.Offset)
