@@ -293,7 +293,7 @@ func (l *Log) resumeSegments(items []item) error {
 		if x := items[0].ext; x != nil {
 			g.extend(&items[0], x.bytes)
 		} else {
-			if buf, n, err = gatherItems(buf[:0], items); err != nil {
+			if buf, n, err = gatherItems(buf[:0], beforeSegment(items)); err != nil {
 				return err
 			}
 			if err := l.writeChunk(g, buf); err != nil {
@@ -332,6 +332,16 @@ func (l *Log) segmentFor(items []item) (*segment, error) {
 			Why: "an extent does not follow what is before it"}
 	}
 	return l.reopenSegment(segBase, base, pos)
+}
+
+// beforeSegment cuts items where the segment of the next extent begins.
+func beforeSegment(items []item) []item {
+	segBase, _, bound := extentPlace(items)
+	if !bound || segBase <= items[0].base {
+		return items
+	}
+	i := slices.IndexFunc(items, func(it item) bool { return it.base >= segBase })
+	return items[:i]
 }
 
 // extentPlace looks ahead to the first extent: it stands in the segment that
