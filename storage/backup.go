@@ -151,6 +151,9 @@ func (b *backup) takeLog(l *Log) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()
 	b.edit.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.durable.Load(), l.segBytes))
+	for _, h := range l.holes {
+		b.edit.put(manifestKey('H', uint64(l.id), uint64(h.from)), numbers(int64(h.to)))
+	}
 	for _, g := range l.segs {
 		if g.length > g.begin {
 			b.segs = append(b.segs, g.snapshot())

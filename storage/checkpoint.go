@@ -207,6 +207,13 @@ func (l *Log) note(e *edit) {
 		return // its segments are in the next checkpoint's gone list
 	}
 	e.put(manifestKey('L', uint64(l.id)), numbers(l.start.Load(), l.durable.Load(), l.segBytes))
+	for _, h := range l.holes {
+		if key := manifestKey('H', uint64(l.id), uint64(h.from)); h.to > Offset(l.start.Load()) {
+			e.put(key, numbers(int64(h.to)))
+		} else {
+			e.delete(key)
+		}
+	}
 	for _, g := range l.segs {
 		if g.length > g.begin {
 			e.put(manifestKey('S', uint64(l.id), uint64(g.base)), g.item())

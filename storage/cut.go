@@ -32,7 +32,13 @@ func (l *Log) cutDamage() (lost []Lost, err error) {
 			}
 		}
 	}
-	return slices.DeleteFunc(lost, func(x Lost) bool { return x.From == x.To }), nil
+	lost = slices.DeleteFunc(lost, func(x Lost) bool { return x.From == x.To })
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, x := range lost {
+		l.giveUp(hole{x.From, x.To})
+	}
+	return lost, nil
 }
 
 func (l *Log) rewriteHead(g *snapshot) error {

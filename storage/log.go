@@ -1,6 +1,7 @@
 package storage
 
 import (
+	"cmp"
 	"slices"
 	"sort"
 	"sync"
@@ -53,6 +54,42 @@ type Log struct {
 	held     [][]byte   // volatile: the bytes of each tailRef
 	tailSize int
 	watchers []*Waiter
+	holes    []hole // by from, apart from each other
+}
+
+// hole is a range of offsets whose records Repair gave up.
+type hole struct{ from, to Offset }
+
+// giveUp notes a hole for the next checkpoint. Called by Repair only.
+func (l *Log) giveUp(h hole) {
+	l.addHole(h)
+	l.store.dirty.log(l.id)
+}
+
+// addHole takes a hole, as one with those that it touches. Called before there
+// are readers.
+func (l *Log) addHole(h hole) {
+	l.holes = append(l.holes, h)
+	slices.SortFunc(l.holes, func(a, b hole) int { return cmp.Compare(a.from, b.from) })
+	merged := l.holes[:1]
+	for _, next := range l.holes[1:] {
+		if last := &merged[len(merged)-1]; next.from <= last.to {
+			last.to = max(last.to, next.to)
+		} else {
+			merged = append(merged, next)
+		}
+	}
+	l.holes = merged
+}
+
+// pastHole is the end of the hole that an offset lies in, or the offset.
+func (l *Log) pastHole(o Offset) Offset {
+	for _, h := range l.holes {
+		if h.from <= o && o < h.to {
+			return h.to
+		}
+	}
+	return o
 }
 
 // tailRef is an entry in the tail.

@@ -15,6 +15,7 @@ import (
 //	'C'                 -> sequence 8, next log 8, next set 8, time 8, journal epoch 8
 //	'L' log 8           -> start 8, end 8 (at least), segment bytes 8
 //	'S' log 8, base 8   -> end 8, length 8, max time 8, begin 8, sealed 1
+//	'H' log 8, from 8   -> to 8: offsets whose records Repair gave up
 //	'T' set 8           -> floor 8
 //	'P' set 8, page 8   -> bitmap 512, or nothing for a full page
 //	'K' key             -> value
@@ -106,7 +107,8 @@ func appendRecord(out, payload []byte, last bool) []byte {
 	return out
 }
 
-// parseRecord returns a record's payload and its whole length.
+// parseRecord returns a record's payload and its whole length, which is beyond p
+// where a file was cut short within the padding.
 func parseRecord(p []byte) (payload []byte, last bool, total int, ok bool) {
 	if len(p) < manifestHead || le.Uint32(p) != manifestMagic {
 		return nil, false, 0, false
@@ -116,7 +118,7 @@ func parseRecord(p []byte) (payload []byte, last bool, total int, ok bool) {
 		return nil, false, 0, false
 	}
 	total = (manifestHead + n + manifestAlign - 1) &^ (manifestAlign - 1)
-	return p[manifestHead : manifestHead+n], p[12] == 1, min(total, len(p)), true
+	return p[manifestHead : manifestHead+n], p[12] == 1, total, true
 }
 
 // parseManifest folds a manifest file into a map and returns the length of

@@ -187,8 +187,13 @@ func (l *Log) checkLast(r *replay) error {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	l.segs = l.segs[:n-1] // where that is accepted
-	return r.damaged(g.missingFile(g.base))
+	if err := r.damaged(g.missingFile(g.base)); err != nil {
+		return err
+	}
+	l.segs = l.segs[:n-1]
+	l.giveUp(hole{g.base, g.end})
+	l.store.dirty.discard([]*segment{g})
+	return nil
 }
 
 // missing returns the items that are in no segment, in order and without the
@@ -197,7 +202,15 @@ func (l *Log) missing(r *replay, items []item) (need []item, err error) {
 	slices.SortStableFunc(items, func(a, b item) int { return cmp.Compare(a.base, b.base) })
 	end := max(Offset(l.end.Load()), Offset(l.start.Load()))
 	lost := func(to Offset, why string) error {
-		return r.damaged(&Damage{File: journalDir, Log: l.id, From: end, To: to, Why: why})
+		if end = min(l.pastHole(end), to); end == to {
+			return nil // given up before
+		}
+		d := &Damage{File: journalDir, Log: l.id, From: end, To: to, Why: why}
+		if err := r.damaged(d); err != nil {
+			return err
+		}
+		l.giveUp(hole{end, to})
+		return nil
 	}
 	for _, it := range items {
 		if it.end <= end {

@@ -386,6 +386,7 @@ func (r *replay) explainOrphans() error {
 		if err := r.damaged(&Damage{File: journalDir, Log: id, Why: "entries of a log that was never made"}); err != nil {
 			return err
 		}
+		r.store.nextLog.Store(max(r.store.nextLog.Load(), uint64(id))) // it must not be made again
 	}
 	return nil
 }

@@ -16,7 +16,7 @@ type checkpointed struct {
 const checkpointItem = 40 // bytes of a 'C' value
 
 // restoreOrder: logs and sets come before their segments and pages.
-const restoreOrder = "LTSPK"
+const restoreOrder = "LTSPHK"
 
 // restore takes over the manifest's state.
 func (s *Store) restore(state map[string][]byte) (c checkpointed, err error) {
@@ -67,8 +67,14 @@ func (s *Store) restoreItem(k string, v []byte) bool {
 	if !ok {
 		return false
 	}
-	if k[0] == 'S' {
+	switch k[0] {
+	case 'S':
 		return s.restoreSegment(LogID(id), Offset(second), v)
+	case 'H':
+		if l := s.logs[LogID(id)]; l != nil && len(v) == 8 {
+			l.addHole(hole{Offset(second), Offset(le.Uint64(v))})
+		}
+		return len(v) == 8
 	}
 	x := s.sets[SetID(id)]
 	return x == nil || x.loadPage(int64(second), v)

@@ -27,9 +27,12 @@ func readManifest(fsys vfs.FS) (*salvage, error) {
 	v := &salvage{manifest: m, state: state}
 	d := new(Damage)
 	switch {
-	case err == nil && m != nil:
+	case err == nil && m != nil && v.usable():
 		v.dropMisformed()
 		return v, nil
+	case err == nil && m != nil:
+		d.File = manifestName(m.n)
+		v.damaged = append(v.damaged, &Damage{File: d.File, Why: "no checkpoint in it"})
 	case errors.As(err, &d):
 		v.damaged = append(v.damaged, d)
 	case err != nil:
@@ -41,10 +44,19 @@ func readManifest(fsys vfs.FS) (*salvage, error) {
 	if err != nil {
 		return nil, err
 	}
-	if len(names) == 0 && m == nil && d.File == "" {
+	if len(names) == 0 && d.File == "" && !hasData(fsys) {
 		return nil, fmt.Errorf("no data in %s: %w", fsys.Path("."), fs.ErrNotExist)
 	}
 	return v, v.pick(fsys, names, d.File)
+}
+
+func hasData(fsys vfs.FS) bool {
+	for _, dir := range []string{journalDir, segmentDir} {
+		if names, err := fsys.List(dir); err == nil && len(names) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // manifestNumbers lists the manifests that there are, the newest first.
