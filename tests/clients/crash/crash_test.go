@@ -68,10 +68,11 @@ type run struct {
 	starts   []time.Duration // from the start of a process until it serves
 	resumes  []time.Duration // until a client got an acknowledgement after that
 	unserved int             // kills before the program served
+	stops    []time.Duration // orderly ones, until the process has ended
 }
 
 // round lets the load get going, kills the program at some moment and starts it again.
-// A third of the starts is killed as well.
+// A third of the starts is killed as well; every tenth time it is told to stop.
 func (r *run) round(n int) {
 	r.t.Helper()
 	r.places.setFresh(fmt.Sprintf("auto-%d", n))
@@ -85,7 +86,11 @@ func (r *run) round(n int) {
 	}()
 	// The moment of the kill must not depend on anything that the program does.
 	time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
-	r.s.Kill()
+	if n%10 == 9 {
+		r.stops = append(r.stops, r.s.Stop())
+	} else {
+		r.s.Kill()
+	}
 	if n%3 == 2 {
 		r.s.Launch()
 		time.Sleep(time.Duration(rand.IntN(30)) * time.Millisecond)
@@ -129,16 +134,20 @@ func (r *run) judge() {
 		r.t.Error(v)
 	}
 	total := r.h.Totals()
-	r.t.Logf("%d kills, %d of them before the program served: %d violations",
-		len(r.starts)+r.unserved, r.unserved, len(found))
+	r.t.Logf("%d kills, %d of them before the program served, and %d orderly stops: %d violations",
+		len(r.starts)-len(r.stops)+r.unserved, r.unserved, len(r.stops), len(found))
 	r.t.Logf("%d records sent, %d acknowledged, %d read by consumers; %d topics; clients gave up %v",
 		total.Sent, total.Acked, total.Read, len(final.Topics), r.gaveUp)
 	r.t.Logf("start after a kill:    %s", spread(r.starts))
 	r.t.Logf("then the first ack in: %s", spread(r.resumes))
+	r.t.Logf("orderly stop:          %s", spread(r.stops))
 }
 
 // spread is the distribution of durations in a line.
 func spread(d []time.Duration) string {
+	if len(d) == 0 {
+		return "none"
+	}
 	d = slices.Sorted(slices.Values(d))
 	at := func(q float64) time.Duration {
 		return d[int(q*float64(len(d)-1))].Round(time.Millisecond)
