@@ -3,6 +3,7 @@ package storage
 import (
 	"errors"
 	"io"
+	"slices"
 	"sort"
 	"sync"
 )
@@ -111,10 +112,10 @@ func buildIndex(g *segment, r io.ReaderAt) (*index, error) {
 	return x, err
 }
 
-// indexCache bounds how many segments' indexes are in memory.
+// indexCache bounds how many sealed segments' indexes are in memory.
 type indexCache struct {
 	mu   sync.Mutex
-	held []indexed // oldest first
+	held []indexed // oldest first, each segment once
 }
 
 type indexed struct {
@@ -124,27 +125,30 @@ type indexed struct {
 
 const maxIndexes = 64
 
-// loaded notes that a sealed segment's index is in memory now.
+// loaded notes that a segment's index is in memory now, and lets go of the
+// oldest. Called without a log's mu.
 func (c *indexCache) loaded(l *Log, g *segment) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.held = append(c.held, indexed{l, g})
-}
-
-// shrink drops the oldest indexes of sealed segments. Called without locks.
-func (c *indexCache) shrink() {
-	c.mu.Lock()
-	var drop []indexed
-	if n := len(c.held) - maxIndexes; n > 0 {
-		drop = append(drop, c.held[:n]...)
-		c.held = append(c.held[:0], c.held[n:]...)
-	}
-	c.mu.Unlock()
-	for _, x := range drop {
+	for _, x := range c.add(indexed{l, g}) {
 		x.log.mu.Lock()
 		if x.seg.sealed {
 			x.seg.idx = nil
 		}
 		x.log.mu.Unlock()
 	}
+}
+
+// add returns those that are too many now. One that is there already moves to
+// the end: twice in the list, the older would take away what the newer has.
+func (c *indexCache) add(x indexed) (tooMany []indexed) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if i := slices.Index(c.held, x); i >= 0 {
+		c.held = slices.Delete(c.held, i, i+1)
+	}
+	c.held = append(c.held, x)
+	if n := len(c.held) - maxIndexes; n > 0 {
+		tooMany = slices.Clone(c.held[:n])
+		c.held = slices.Delete(c.held, 0, n)
+	}
+	return tooMany
 }

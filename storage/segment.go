@@ -217,7 +217,6 @@ func (l *Log) ensureIndex(g *segment) error {
 	}
 	l.mu.Unlock()
 	l.store.indexes.loaded(l, g)
-	l.store.indexes.shrink()
 	return nil
 }
 
