@@ -66,7 +66,7 @@ func (s *Store) Checkpoint(ctx context.Context) error {
 // wantsCheckpoint: the journal fills, or the disk is full and there are files
 // that only a checkpoint may delete.
 func (s *Store) wantsCheckpoint() bool {
-	return s.journal.wantsCheckpoint() || s.space.full.Load() && s.dirty.hasGone()
+	return s.journal.wantsCheckpoint() || s.space.isFull() && s.dirty.hasGone()
 }
 
 func (s *Store) checkpoint(carry bool) error {
@@ -93,6 +93,7 @@ func (s *Store) checkpoint(carry bool) error {
 	}
 	s.counts.checkpoints.Add(1)
 	s.journal.release(c.seq)
+	send(s.roomMade)
 	if !s.dirty.keep(c.gone) {
 		s.deleteSegments(c.gone)
 	}

@@ -196,12 +196,12 @@ func (s *Store) publish(f *frame, exts []*extent) {
 		s.applyBatch(d)
 	}
 	s.ring.shown.Store(s.ring.head.Load())
+	s.pending.Add(-int64(f.bytes)) // before durable: see Admit
 	s.durable.Store(uint64(f.seq))
 	s.state.Unlock()
 	for _, d := range f.batches {
 		d.wake()
 		s.committedVolatile(d)
-		s.pending.Add(-int64(len(d.buf)))
 		d.release()
 	}
 	s.waiters.wake(f.seq)

@@ -130,3 +130,8 @@ func (c Config) check() error {
 
 // frameBytes bounds the body of a frame: two fit into any journal file.
 func (c Config) frameBytes() int { return min(c.TailBytes/4, int(c.firstJournal/2)) - 2*blockSize }
+
+// longestFrame bounds the body of a frame whose extents found no room. It fits into
+// an empty journal file, and into the ring beside the quarter that the flusher
+// leaves in it, also where the ring's end cannot take it.
+func (c Config) longestFrame() int { return c.frameBytes() * 3 / 2 }

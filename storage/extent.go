@@ -105,17 +105,33 @@ func (x *extent) add(a *appended, d *batchData) {
 }
 
 // writeExtents writes and syncs the frame's extents. An extent that the disk
-// has no room for stays in the frame: the journal has its space already.
-func (s *Store) writeExtents(f *frame) ([]*extent, error) {
-	var done []*extent
-	for _, x := range s.planExtents(f) {
+// has no room for stays in the frame: the journal has its space already. A frame
+// that would be too long without it waits for the disk.
+func (s *Store) writeExtents(f *frame) (done []*extent, err error) {
+	todo := s.planExtents(f)
+	stop := s.awaitRoom(func() bool {
+		var written []*extent
+		written, todo, err = s.tryExtents(todo)
+		done = append(done, written...)
+		return err != nil || f.inlineBytes(done) <= s.cfg.longestFrame()
+	})
+	if err = errors.Join(err, stop); err != nil {
+		return nil, err
+	}
+	return done, s.syncExtents(done)
+}
+
+// tryExtents writes what the disk has room for, and returns the rest.
+func (s *Store) tryExtents(todo []*extent) (done, rest []*extent, err error) {
+	for _, x := range todo {
 		err := s.writeExtent(x)
 		if errors.Is(err, vfs.ErrNoSpace) {
 			s.space.filled()
+			rest = append(rest, x)
 			continue
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for _, a := range x.entries {
 			a.extent = true
@@ -123,10 +139,7 @@ func (s *Store) writeExtents(f *frame) ([]*extent, error) {
 		s.counts.extentBytes.Add(uint64(x.bytes))
 		done = append(done, x)
 	}
-	if f.inlineBytes(done) > 2*s.cfg.frameBytes() {
-		return nil, vfs.ErrNoSpace // a batch of many megabytes on a full disk
-	}
-	return done, s.syncExtents(done)
+	return done, rest, nil
 }
 
 func (s *Store) writeExtent(x *extent) error {

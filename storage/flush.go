@@ -28,8 +28,9 @@ func (s *Store) flushLoop() {
 		case <-s.flushWake:
 			err = s.flushRound()
 		case <-tick.C: // a full disk is tried again here
-			s.checkSpace()
+			s.space.refused.Store(false)
 			err = s.flushRound()
+			s.checkSpace()
 			send(s.roomMade)
 		case <-sync.C:
 			err = s.journal.sync()
@@ -51,17 +52,16 @@ func (s *Store) wantsFlush() bool {
 		s.journal.wantsFile() || s.volatileBytes.Load() > volatileSpill
 }
 
-// flushRound makes room where it is short, and wakes the committer to look for
-// it; not where the disk is full and nothing was gained, since the two would
-// then wake each other for ever. The next tick tries again.
+// flushRound makes room where it is short. Whoever makes some wakes the
+// committer; a round that gained nothing does not, since the two would then wake
+// each other for ever. The next tick tries again.
 func (s *Store) flushRound() error {
-	before := s.room()
 	errs := []error{s.flushVolatile()}
 	if s.ring.used() > len(s.ring.mem)/2 || s.stalled.Load() {
 		errs = append(errs, s.flushOldest(len(s.ring.mem)/4))
 	}
 	if s.journal.wantsFile() || s.stalled.Load() {
-		errs = append(errs, s.journal.prepare())
+		errs = append(errs, s.journal.prepare(s.roomMade))
 	}
 	switch {
 	case !s.wantsCheckpoint():
@@ -70,15 +70,7 @@ func (s *Store) flushRound() error {
 	default:
 		send(s.ckptWake)
 	}
-	if errors.Join(errs...) == nil || s.room() > before {
-		send(s.roomMade)
-	}
 	return s.tolerate(errs...)
-}
-
-// room is a figure that grows when any work of the flusher succeeds.
-func (s *Store) room() int64 {
-	return s.journal.room() - int64(s.ring.used()) - s.volatileBytes.Load()
 }
 
 // tolerate takes a full disk for a state and not for an error.
@@ -109,9 +101,7 @@ func (s *Store) checkpointLoop() {
 			continue
 		}
 		err := s.checkpoint(true)
-		if err == nil {
-			send(s.roomMade)
-		} else if err = s.tolerate(err); err != nil {
+		if err = s.tolerate(err); err != nil {
 			_ = s.poison(err)
 			return
 		}
@@ -141,8 +131,7 @@ func (s *Store) flushOldest(keep int) error {
 			break
 		}
 		if i%releaseEvery == releaseEvery-1 {
-			s.ring.tail.Store(h.at) // all before it are flushed: let the committer go on
-			send(s.roomMade)
+			s.freeRing(h.at) // all before it are flushed: let the committer go on
 		}
 		if err := h.log.flush(); err != nil {
 			return err
@@ -161,7 +150,15 @@ func (s *Store) releaseRing(head uint64) {
 			low = min(low, at)
 		}
 	}
-	s.ring.tail.Store(low)
+	s.freeRing(low)
+}
+
+// freeRing gives up the ring before a position.
+func (s *Store) freeRing(to uint64) {
+	if to > s.ring.tail.Load() {
+		s.ring.tail.Store(to)
+		send(s.roomMade)
+	}
 }
 
 func (s *Store) durableLogs() []*Log {

@@ -34,7 +34,7 @@ func TestCheckpointPutOffForSpaceForgetsNothing(t *testing.T) {
 				}
 				return nil
 			})
-			if err := s.do(word); err != nil || !s.store.space.full.Load() {
+			if err := s.do(word); err != nil || !s.store.space.isFull() {
 				t.Fatalf("the checkpoint was not put off: %v", err)
 			}
 			f.Heal()
@@ -113,7 +113,7 @@ func TestErrorBesideAFullDiskIsStillAnError(t *testing.T) {
 	if err := s.tolerate(vfs.ErrNoSpace, syscall.EIO); !errors.Is(err, syscall.EIO) {
 		t.Errorf("got %v, want %v", err, syscall.EIO)
 	}
-	if err := s.tolerate(nil, vfs.ErrNoSpace); err != nil || !s.space.full.Load() {
+	if err := s.tolerate(nil, vfs.ErrNoSpace); err != nil || !s.space.isFull() {
 		t.Errorf("got %v, want nil and a full disk", err)
 	}
 	if err := s.tolerate(synced(vfs.ErrNoSpace)); err == nil {
@@ -258,6 +258,94 @@ func TestSmallJournalIsMoreThanOneFile(t *testing.T) {
 			b.Append(l, Entry{Count: 1, Bytes: make([]byte, 16<<10)})
 			commit(t, s, &b)
 		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestWhoWaitsForAFullDiskIsTold: a producer held back by the disk is not left
+// waiting when that fills, and is refused as long as writes fail, however much
+// space the file system says is free.
+func TestWhoWaitsForAFullDiskIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		f := vfs.NewFaulty(mem)
+		s, err := Open(f, Config{TailBytes: 1 << 20, JournalBytes: 4 << 20, PendingBytes: 1 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := makeLogs(t, s, 1)[0]
+		f.FailIf(func(c vfs.Call) error {
+			if c.Op == vfs.OpAllocate || c.Op == vfs.OpOpen && c.Open.Create {
+				return vfs.ErrNoSpace
+			}
+			return nil
+		})
+		var last Seq
+		refused := 0
+		for refused < 3 {
+			err := s.Admit(context.Background(), 32<<10)
+			if errors.Is(err, ErrFull) {
+				refused++
+				time.Sleep(10*spaceEvery + time.Millisecond)
+				continue
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if refused > 0 && s.stalled.Load() {
+				t.Fatal("admitted while the committer waits for a full disk")
+			}
+			var b Batch
+			b.Append(l, Entry{Count: 1, Bytes: make([]byte, 32<<10)})
+			if last, err = s.Submit(&b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		f.Heal()
+		if err := s.Await(context.Background(), last); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// TestBatchLongerThanAFrameWaitsForAFullDisk: it cannot go into the journal whole,
+// and neither it nor the store is given up.
+func TestBatchLongerThanAFrameWaitsForAFullDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f := vfs.NewFaulty(vfs.NewMem())
+		s, err := Open(f, Config{TailBytes: 1 << 20, JournalBytes: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := makeLogs(t, s, 1)[0]
+		f.FailIf(func(c vfs.Call) error {
+			if c.Op == vfs.OpAllocate {
+				return vfs.ErrNoSpace
+			}
+			return nil
+		})
+		var b Batch
+		for range 10 {
+			b.Append(l, Entry{Count: 1, Bytes: make([]byte, 100<<10)})
+		}
+		q, err := s.Submit(&b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * spaceEvery)
+		if s.Durable() >= q || s.Err() != nil || !s.Stats().Full {
+			t.Fatalf("durable %d of %d, full %v, %v", s.Durable(), q, s.Stats().Full, s.Err())
+		}
+		f.Heal()
+		if err := s.Await(context.Background(), q); err != nil {
+			t.Fatal(err)
+		}
+		readRange(t, l, 0, 10)
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}

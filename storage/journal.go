@@ -378,8 +378,8 @@ func (j *journal) nextSize(all int64) int64 {
 	return min(max(all, j.first), max(j.limit/4, j.first)) &^ (blockSize - 1)
 }
 
-// prepare makes a free file ahead of need. Called by the flusher.
-func (j *journal) prepare() error {
+// prepare makes a free file ahead of need, and tells made. Called by the flusher.
+func (j *journal) prepare(made chan<- struct{}) error {
 	_, all, free := j.usage()
 	size := j.nextSize(all)
 	if free > 0 || all+size > j.limit {
@@ -387,6 +387,9 @@ func (j *journal) prepare() error {
 	}
 	_, err := j.create(size)
 	j.noSpace.Store(errors.Is(err, vfs.ErrNoSpace))
+	if err == nil {
+		send(made)
+	}
 	return err
 }
 

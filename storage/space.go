@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 )
@@ -14,11 +15,50 @@ const maxReserve = 2 << 30
 
 // spaceState is disk pressure: it begins when free space falls below a reserve
 // of min(5 % of the disk, 2 GiB) but at least two journal files, or when a
-// write finds no room; it ends when there is half as much again.
+// write finds no room; it ends when there is half as much again and the flusher,
+// who tries every spaceEvery, finds room.
 type spaceState struct {
-	full        atomic.Bool
 	free, total atomic.Int64
 	need        atomic.Int64
+	refused     atomic.Bool // a write found no room in this turn of the flusher
+
+	mu    sync.Mutex
+	full  bool
+	fills chan struct{} // closed when full becomes true; nil while nobody waits
+}
+
+func (p *spaceState) isFull() bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.full
+}
+
+// set says whether that is a change.
+func (p *spaceState) set(full bool) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was := p.full
+	p.full = full
+	if full && p.fills != nil {
+		close(p.fills)
+		p.fills = nil
+	}
+	return was != full
+}
+
+// filling is closed as soon as the disk is full.
+func (p *spaceState) filling() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.full {
+		c := make(chan struct{})
+		close(c)
+		return c
+	}
+	if p.fills == nil {
+		p.fills = make(chan struct{})
+	}
+	return p.fills
 }
 
 func (p *spaceState) err() error {
@@ -27,7 +67,10 @@ func (p *spaceState) err() error {
 }
 
 // filled notes that a write found no room.
-func (p *spaceState) filled() { p.full.Store(true) }
+func (p *spaceState) filled() {
+	p.refused.Store(true)
+	p.set(true)
+}
 
 func (s *Store) checkSpace() {
 	free, total, err := s.fs.Space()
@@ -40,13 +83,10 @@ func (s *Store) checkSpace() {
 	p.free.Store(free)
 	p.total.Store(total)
 	p.need.Store(need)
-	was := p.full.Load()
 	switch {
-	case free < need && !was:
-		p.full.Store(true)
+	case free < need && p.set(true):
 		s.cfg.Logger.Warn("disk nearly full: appends are refused", "free", free, "reserve", need)
-	case free > need+need/2 && was:
-		p.full.Store(false)
+	case free > need+need/2 && !p.refused.Load() && p.set(false):
 		s.cfg.Logger.Info("disk has room again", "free", free)
 	}
 }

@@ -27,7 +27,7 @@ func (s *Store) Stats() Stats {
 		JournalBytes: s.counts.journalBytes.Load(), ExtentBytes: s.counts.extentBytes.Load(),
 		PendingBytes: s.pending.Load(), OpenFiles: s.files.count(),
 		DiskFree: s.space.free.Load(), DiskTotal: s.space.total.Load(),
-		Full: s.space.full.Load(), DirectIO: s.journal.direct,
+		Full: s.space.isFull(), DirectIO: s.journal.direct,
 	}
 	for _, l := range s.durableLogs() {
 		st.Logs++

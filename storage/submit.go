@@ -18,18 +18,41 @@ type frame struct {
 // disk is nearly full (0 bytes, for settles and deletes, are always admitted),
 // ctx's error, or Err's.
 func (s *Store) Admit(ctx context.Context, bytes int) error {
-	if err := s.Err(); err != nil {
-		return err
-	}
-	if bytes > 0 && s.space.full.Load() {
-		return s.space.err()
-	}
-	for s.pending.Load() > s.cfg.PendingBytes {
-		if err := s.Await(ctx, s.Durable()+1); err != nil {
+	for {
+		if err := s.Err(); err != nil {
+			return err
+		}
+		if bytes > 0 && s.space.isFull() {
+			return s.space.err()
+		}
+		next := s.Durable() + 1 // before pending, which falls before Durable moves
+		if s.pending.Load() <= s.cfg.PendingBytes {
+			return s.awaitVolatileRoom(ctx)
+		}
+		if err := s.awaitNews(ctx, next, bytes); err != nil {
 			return err
 		}
 	}
-	return s.awaitVolatileRoom(ctx)
+}
+
+// awaitNews waits until q is durable or the disk is full, if that matters.
+func (s *Store) awaitNews(ctx context.Context, q Seq, bytes int) error {
+	var filling <-chan struct{}
+	if bytes > 0 {
+		filling = s.space.filling()
+	}
+	ch := make(chan struct{}, 1)
+	s.Notify(ch, q)
+	select {
+	case <-ch:
+		if s.Durable() < q && s.Err() == nil {
+			return ErrClosed
+		}
+	case <-filling:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
 }
 
 // Submit gives every entry of the batch its offset and queues the batch for
