@@ -35,13 +35,14 @@ const (
 )
 
 type options struct {
-	rounds int
-	time   time.Duration
-	output string
-	dir    string
-	run    *regexp.Regexp
-	side   string // of the child process that measures
-	load   int
+	rounds   int
+	time     time.Duration
+	output   string
+	dir      string
+	run      *regexp.Regexp
+	patience time.Duration
+	side     string // of the child process that measures
+	load     int
 }
 
 func main() {
@@ -66,6 +67,8 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.output, "o", "markdown", "output: markdown or json")
 	f.StringVar(&o.dir, "dir", os.TempDir(), "where data directories are made: a real disk")
 	f.StringVar(&run, "run", "", "only the loads that match this expression")
+	f.DurationVar(&o.patience, "patience", 0, "how long to wait, before each pair, for others to "+
+		"leave the processors alone")
 	f.StringVar(&o.side, "side", "", "measure one side only, in this process")
 	f.IntVar(&o.load, "load", 0, "with -side: the number of the load")
 	if err := f.Parse(args); err != nil {
@@ -117,6 +120,9 @@ func (o *options) rounded(ctx context.Context, load int) (results []measure.Resu
 	inside := *o
 	inside.dir = dir
 	for round := range o.rounds {
+		if err := measure.AwaitQuiet(ctx, o.patience); err != nil {
+			return nil, err
+		}
 		rs, err := inside.pair(ctx, load, round)
 		if err != nil {
 			return nil, err

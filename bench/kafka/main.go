@@ -22,22 +22,24 @@ import (
 	"regexp"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/tidings-io/tidings/bench/internal/measure"
 )
 
 // options are the flags.
 type options struct {
-	rounds  int
-	quick   bool
-	output  string
-	run     *regexp.Regexp
-	server  string
-	profile string
-	dir     string
-	only    string
-	exact   string
-	against string
+	rounds   int
+	quick    bool
+	output   string
+	run      *regexp.Regexp
+	server   string
+	profile  string
+	dir      string
+	only     string
+	exact    string
+	against  string
+	patience time.Duration
 }
 
 func main() {
@@ -68,6 +70,8 @@ func parse(args []string) (*options, error) {
 	f.StringVar(&o.only, "only", "", "ours or peer: leaves the other one out")
 	f.StringVar(&o.exact, "exact", "", "path of a tidings program, instead of building one")
 	f.StringVar(&o.against, "against", "", "path of a tidings program as the peer: for changes")
+	f.DurationVar(&o.patience, "patience", 0, "how long to wait, before each pair of servers, for "+
+		"others to leave the processors alone")
 	if err := f.Parse(args); err != nil {
 		return nil, err
 	}

@@ -90,6 +90,9 @@ func (o *options) rounded(
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	for round := range o.rounds {
+		if err := measure.AwaitQuiet(ctx, o.patience); err != nil {
+			return nil, err
+		}
 		for i := range programs {
 			p := programs[(i+round)%len(programs)]
 			rs, err := o.one(ctx, p, s, dir)
