@@ -30,7 +30,7 @@ bench:
 # The long runs; docs/soak.md keeps their results.
 SEEDS ?= 1000000
 soak:
-	$(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
+	GOGC=800 $(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
 	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./soak -count=1 -timeout 0 -v -records=10000000 -strict
 
