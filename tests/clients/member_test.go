@@ -50,7 +50,7 @@ type memberProcess struct {
 	out, err func(line string) memberEvent
 	// leaveOn is the signal that makes it leave; nil: the end of its standard input.
 	leaveOn os.Signal
-	// endsWithBroker says that the client ends when it has lost its broker.
+	// endsWithBroker says that the client may end when it has lost its broker.
 	endsWithBroker bool
 }
 
