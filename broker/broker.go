@@ -148,13 +148,18 @@ func (b *Broker) Close() error {
 	return b.closeErr
 }
 
+// drainTime bounds drain: on a full disk nothing more gets there.
+const drainTime = 5 * time.Second
+
 // drain waits until what was submitted is on disk, while the store still runs at
 // full speed. Where that fails, the store's own Close says why.
 func (b *Broker) drain() {
 	var batch storage.Batch
 	batch.Delete([]byte{familyTrash}) // there is no such key: it only comes last
 	if seq, err := b.store.Submit(&batch); err == nil {
-		_ = b.store.Await(context.Background(), seq) // the store's Close answers the same error
+		ctx, cancel := context.WithTimeout(context.Background(), drainTime)
+		defer cancel()
+		_ = b.store.Await(ctx, seq) // the store's Close answers the same error
 	}
 }
 

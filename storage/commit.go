@@ -2,7 +2,10 @@ package storage
 
 import (
 	"errors"
+	"fmt"
 	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // The committer is the only goroutine that writes the journal and the only one
@@ -161,8 +164,22 @@ func (s *Store) awaitRing(n int) (pos uint64, err error) {
 // errNoRoom means that the flusher's work does not help: a mistake of ours.
 var errNoRoom = errors.New("no room in ring or journal, and none to be made")
 
+// lastLooks is how often a store that is closing looks for room on a full disk.
+const lastLooks = 2
+
+// givesUp says that waiting for room has no end: nothing more is trimmed or dropped.
+func (s *Store) givesUp() bool {
+	select {
+	case <-s.quit:
+		return s.space.isFull()
+	default:
+		return false
+	}
+}
+
 // awaitRoom waits for the flusher until there is room.
 func (s *Store) awaitRoom(room func() bool) error {
+	looks := 0
 	for tries := 0; !room(); tries++ {
 		s.stalled.Store(true)
 		if s.cfg.manual {
@@ -180,6 +197,11 @@ func (s *Store) awaitRoom(room func() bool) error {
 		case <-s.roomMade:
 		case <-s.failed:
 			return s.Err()
+		}
+		if s.givesUp() {
+			if looks++; looks > lastLooks {
+				return fmt.Errorf("closed while the disk is full: %w", vfs.ErrNoSpace)
+			}
 		}
 	}
 	s.stalled.Store(false)

@@ -158,7 +158,7 @@ func (s *Store) writeExtent(x *extent) error {
 		return err
 	}
 	defer s.files.put(h)
-	if err := reserve(g, h, g.length+x.bytes); err != nil {
+	if err := s.reserve(g, h, g.length+x.bytes); err != nil {
 		return err
 	}
 	x.seg, x.pos = g, g.length
@@ -166,15 +166,16 @@ func (s *Store) writeExtent(x *extent) error {
 }
 
 // reserve allocates the segment's blocks ahead, at least up to a length.
-func reserve(g *segment, f vfs.File, length int64) error {
+func (s *Store) reserve(g *segment, f vfs.File, length int64) error {
 	if length <= g.reserved {
 		return nil
 	}
 	from := max(g.reserved, g.length)
-	n := max(length-from, reserveAhead)
+	n := max(length-from, min(reserveAhead, s.spare()/4))
 	if err := f.Allocate(from, n); err != nil && !errors.Is(err, vfs.ErrUnsupported) {
 		return err
 	}
+	s.space.spend(n)
 	g.reserved = from + n
 	return nil
 }

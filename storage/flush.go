@@ -61,7 +61,7 @@ func (s *Store) flushRound() error {
 		errs = append(errs, s.flushOldest(len(s.ring.mem)/4))
 	}
 	if s.journal.wantsFile() || s.stalled.Load() {
-		errs = append(errs, s.journal.prepare(s.roomMade))
+		errs = append(errs, s.prepare())
 	}
 	switch {
 	case !s.wantsCheckpoint():
@@ -228,6 +228,9 @@ func (l *Log) writeChunk(g *segment, p []byte) error {
 		return err
 	}
 	defer l.store.files.put(h)
+	if beyond := g.length + int64(len(p)) - g.reserved; beyond > 0 {
+		l.store.space.spend(min(beyond, int64(len(p))))
+	}
 	if _, err := h.WriteAt(p, g.length); err != nil || len(p) < flushEarly {
 		return err
 	}

@@ -351,3 +351,113 @@ func TestBatchLongerThanAFrameWaitsForAFullDisk(t *testing.T) {
 		}
 	})
 }
+
+// TestFloodedDiskKeepsWhatDeletionsNeed: producers that do not wait for their
+// confirms fill a small disk faster than it is looked at. What was admitted becomes
+// durable, deletions go through, and the store can be closed, opened and used again.
+func TestFloodedDiskKeepsWhatDeletionsNeed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx := context.Background()
+		mem := vfs.NewMem()
+		mem.SetCapacity(96 << 20)
+		for round := range 3 {
+			s, err := Open(mem, Config{})
+			if err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+			var b Batch
+			l := s.NewLog(&b, LogOptions{})
+			commit(t, s, &b)
+			last, n := flood(t, s, l)
+			if n < 100 {
+				t.Fatalf("round %d: %d records fit", round, n)
+			}
+			if err := s.Await(ctx, last); err != nil {
+				t.Fatal(err)
+			}
+			readRange(t, l, 0, Offset(n))
+			if round < 2 { // the last time it is closed while the disk is full
+				b.Reset()
+				b.Drop(l)
+				commit(t, s, &b)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		s, err := Open(mem, Config{})
+		if err != nil {
+			t.Fatalf("opened while the disk is full: %v", err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+// flood appends without waiting until the store refuses.
+func flood(t *testing.T, s *Store, l *Log) (last Seq, n int) {
+	t.Helper()
+	for ; n < 10_000; n++ {
+		err := s.Admit(context.Background(), 100<<10)
+		if errors.Is(err, ErrFull) {
+			return last, n
+		}
+		var b Batch
+		b.Append(l, Entry{Count: 1, Bytes: make([]byte, 100<<10)})
+		if err == nil {
+			last, err = s.Submit(&b)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	t.Fatal("the disk never filled")
+	return last, n
+}
+
+// TestCloseEndsThoughTheDiskStaysFull: what waits was acknowledged to nobody.
+func TestCloseEndsThoughTheDiskStaysFull(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		f := vfs.NewFaulty(mem)
+		s, err := Open(f, Config{TailBytes: 1 << 20, JournalBytes: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := makeLogs(t, s, 1)[0]
+		f.FailIf(func(c vfs.Call) error {
+			writes := c.Op == vfs.OpWrite && !strings.HasPrefix(c.Name, journalDir)
+			if writes || c.Op == vfs.OpAllocate || c.Op == vfs.OpOpen && c.Open.Create {
+				return vfs.ErrNoSpace
+			}
+			return nil
+		})
+		var last Seq
+		for range 400 {
+			var b Batch
+			b.Append(l, Entry{Count: 1, Bytes: make([]byte, 32<<10)})
+			if last, err = s.Submit(&b); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		acked := s.Durable()
+		if acked >= last {
+			t.Fatal("everything found its place")
+		}
+		if err := s.Close(); !errors.Is(err, vfs.ErrNoSpace) {
+			t.Errorf("close: %v, want %v", err, vfs.ErrNoSpace)
+		}
+		s, err = Open(mem.Kill(), Config{TailBytes: 1 << 20, JournalBytes: 4 << 20})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.recovered < acked {
+			t.Errorf("frame %d was durable, %d came back", acked, s.recovered)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	})
+}

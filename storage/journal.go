@@ -378,19 +378,33 @@ func (j *journal) nextSize(all int64) int64 {
 	return min(max(all, j.first), max(j.limit/4, j.first)) &^ (blockSize - 1)
 }
 
-// prepare makes a free file ahead of need, and tells made. Called by the flusher.
-func (j *journal) prepare(made chan<- struct{}) error {
+// prepare makes a free file ahead of need. Called by the flusher. The second is made
+// at once: with it, what is on disk can always be let go of and written over, also
+// where later there is room for nothing. A third leaves the reserve alone.
+func (s *Store) prepare() error {
+	j := s.journal
 	_, all, free := j.usage()
 	size := j.nextSize(all)
 	if free > 0 || all+size > j.limit {
 		return nil
 	}
-	_, err := j.create(size)
+	err := vfs.ErrNoSpace
+	if j.alone() || s.spare() > size {
+		s.space.spend(size)
+		_, err = j.create(size)
+	}
 	j.noSpace.Store(errors.Is(err, vfs.ErrNoSpace))
 	if err == nil {
-		send(made)
+		send(s.roomMade)
 	}
 	return err
+}
+
+// alone says that there is one file only.
+func (j *journal) alone() bool {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return len(j.files) < 2
 }
 
 func (j *journal) wantsFile() bool {
@@ -401,7 +415,7 @@ func (j *journal) wantsFile() bool {
 		half = c.size / journalPrepare
 	}
 	j.mu.Unlock()
-	return free == 0 && j.curUsed.Load() > half && all+j.nextSize(all) <= j.limit
+	return free == 0 && (j.curUsed.Load() > half || j.alone()) && all+j.nextSize(all) <= j.limit
 }
 
 func (j *journal) close() {

@@ -3,6 +3,7 @@ package storage
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"math"
@@ -52,6 +53,7 @@ func (s *Store) recover() error {
 	if err := r.run(); err != nil {
 		return err
 	}
+	r.tellTorn()
 	return s.resume(r)
 }
 
@@ -140,13 +142,13 @@ func (s *Store) resume(r *replay) error {
 	s.recovered = s.lastSeq
 	s.durable.Store(uint64(s.lastSeq))
 	s.ring.shown.Store(s.ring.head.Load())
-	if err := s.openJournal(r); err != nil {
-		return err
-	}
+	s.checkSpace()
 	if err := s.manifest.open(); err != nil {
 		return err
 	}
-	s.checkSpace()
+	if err := s.openJournal(r); err != nil {
+		return err
+	}
 	if err := s.checkpoint(true); err != nil {
 		return err
 	}
@@ -439,14 +441,14 @@ func (s *Store) openJournal(r *replay) error {
 	j.time.Store(r.time)
 	s.journal = j
 	for i, rf := range r.files {
-		if rf.head.epoch == 0 {
-			continue // never used, perhaps never completed: made anew when needed
+		if rf.head.epoch == 0 && rf.size < s.cfg.firstJournal {
+			continue // never completed: made anew when needed
 		}
 		// A file that lost its end grows again: one that is too small for a frame
 		// would be free and of no use.
 		jf := &journalFile{name: rf.name, size: max(rf.size&^(blockSize-1), j.first),
 			epoch: rf.head.epoch, last: s.lastSeq}
-		if rf.head.epoch >= r.epoch || slices.Contains(r.needed, rf) {
+		if rf.head.epoch > 0 && rf.head.epoch >= r.epoch || slices.Contains(r.needed, rf) {
 			jf.state = journalFull
 		}
 		if i+1 < len(r.files) && r.files[i+1].head.first > 0 {
@@ -461,7 +463,12 @@ func (s *Store) openJournal(r *replay) error {
 	first := j.takeFree(s.cfg.firstJournal)
 	if first == nil {
 		var err error
-		if first, err = j.create(s.cfg.firstJournal); err != nil {
+		first, err = j.create(s.cfg.firstJournal)
+		if errors.Is(err, vfs.ErrNoSpace) {
+			return fmt.Errorf("a start needs %d MiB for its journal; free some space, nothing is lost: %w",
+				s.cfg.firstJournal>>20, err)
+		}
+		if err != nil {
 			return err
 		}
 	}

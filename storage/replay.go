@@ -234,6 +234,7 @@ func (r *replay) read(rf *replayFile, p []byte, pos int64) error {
 // where that is nowhere, want is the length of the frame that begins here.
 func (r *replay) scanWindow(rf *replayFile, pos int64, p []byte) (used, want int, err error) {
 	for used < len(p) {
+		why := ""
 		f, ok := parseFrame(p[used:])
 		if ok = ok && f.epoch == rf.head.epoch && pos+int64(used+f.total()) <= rf.size; ok {
 			if used+f.total() > len(p) {
@@ -247,8 +248,9 @@ func (r *replay) scanWindow(rf *replayFile, pos int64, p []byte) (used, want int
 				used += f.total()
 				continue
 			}
+			why = fmt.Sprintf("frame %d does not carry its checksum", f.seq)
 		}
-		r.bad(rf, pos+int64(used))
+		r.bad(rf, pos+int64(used), why)
 		used += blockSize
 	}
 	return used, 0, nil
@@ -261,7 +263,7 @@ func (r *replay) scanLong(rf *replayFile, pos *int64, buf []byte) error {
 	f, _ := parseFrame(buf)
 	body := buf[frameHeader : frameHeader+f.body]
 	if checksum(body) != f.crc {
-		r.bad(rf, *pos)
+		r.bad(rf, *pos, fmt.Sprintf("frame %d does not carry its checksum", f.seq))
 		*pos += blockSize
 		return nil
 	}
@@ -270,10 +272,19 @@ func (r *replay) scanLong(rf *replayFile, pos *int64, buf []byte) error {
 	return err
 }
 
-// bad notes the first block that is no frame; it may be damage, or the end.
-func (r *replay) bad(rf *replayFile, pos int64) {
+// bad notes the first block that is no frame; it may be damage, or the end. why is
+// set where a frame of this use of the file begins.
+func (r *replay) bad(rf *replayFile, pos int64, why string) {
 	if r.gap == nil {
-		r.gap = &Damage{File: rf.name, Pos: pos}
+		r.gap = &Damage{File: rf.name, Pos: pos, Why: why}
+	}
+}
+
+// tellTorn lets the operator know of a torn tail.
+func (r *replay) tellTorn() {
+	if r.gap != nil && r.gap.Why != "" {
+		r.store.cfg.Logger.Warn("the journal ends in a frame that is not whole: it was left out, since nothing "+
+			"says that it was acknowledged", "file", r.gap.File, "position", r.gap.Pos, "why", r.gap.Why)
 	}
 }
 
@@ -298,7 +309,7 @@ func (r *replay) frame(rf *replayFile, pos int64, f *frameInfo, body []byte) err
 // behindGap decides what a gap is once a later frame is known.
 func (r *replay) behindGap(rf *replayFile, pos int64, f *frameInfo, body []byte) error {
 	if f.durable < r.next {
-		r.bad(rf, pos)
+		r.bad(rf, pos, "")
 		return nil // not vouched for: written after a sync that never came
 	}
 	d := r.gap

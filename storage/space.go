@@ -2,6 +2,7 @@ package storage
 
 import (
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -66,6 +67,20 @@ func (p *spaceState) err() error {
 		ErrFull, p.free.Load()>>20, p.need.Load()>>20)
 }
 
+// spend notes that blocks were allocated, until the file system is asked again.
+func (p *spaceState) spend(bytes int64) { p.free.Add(-bytes) }
+
+// spare is what may still be allocated without touching the reserve: beside what
+// waits in memory for its place in a segment file. Where the file system does not
+// say what is free it is without end.
+func (s *Store) spare() int64 {
+	p := &s.space
+	if p.total.Load() == 0 {
+		return math.MaxInt64
+	}
+	return p.free.Load() - p.need.Load() - int64(s.ring.used()) - s.pending.Load()
+}
+
 // filled notes that a write found no room.
 func (p *spaceState) filled() {
 	p.refused.Store(true)
@@ -84,9 +99,9 @@ func (s *Store) checkSpace() {
 	p.total.Store(total)
 	p.need.Store(need)
 	switch {
-	case free < need && p.set(true):
+	case s.spare() < 0 && p.set(true):
 		s.cfg.Logger.Warn("disk nearly full: appends are refused", "free", free, "reserve", need)
-	case free > need+need/2 && !p.refused.Load() && p.set(false):
+	case s.spare() > need/2 && !p.refused.Load() && p.set(false):
 		s.cfg.Logger.Info("disk has room again", "free", free)
 	}
 }

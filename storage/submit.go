@@ -22,6 +22,9 @@ func (s *Store) Admit(ctx context.Context, bytes int) error {
 		if err := s.Err(); err != nil {
 			return err
 		}
+		if bytes > 0 && s.spare() < int64(bytes) {
+			s.space.set(true)
+		}
 		if bytes > 0 && s.space.isFull() {
 			return s.space.err()
 		}

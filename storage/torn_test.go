@@ -1,10 +1,12 @@
 package storage
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"flag"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -186,5 +188,27 @@ func TestShortJournalFileIsReplaced(t *testing.T) {
 		if err := s.commitAll(); err != nil {
 			t.Fatalf("batch %d: %v", i, err)
 		}
+	}
+}
+
+// TestLogNamesTheTornFrame: what was left out is not left out without a word.
+func TestLogNamesTheTornFrame(t *testing.T) {
+	h := record(t, 4, times(4, "batch", "commit")...)
+	frames := framesOf(t, h.mem)
+	last := frames[len(frames)-1]
+	mem := change(t, h.mem, last.file, func(f vfs.File) error {
+		_, err := f.WriteAt([]byte("torn"), last.pos+frameHeader)
+		return err
+	})
+	var said bytes.Buffer
+	cfg := h.cfg
+	cfg.Logger = slog.New(slog.NewTextHandler(&said, nil))
+	s, err := Open(mem, cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.closeFiles()
+	if want := fmt.Sprintf("file=%s position=%d", last.file, last.pos); !strings.Contains(said.String(), want) {
+		t.Errorf("the log says %q, want %q in it", said.String(), want)
 	}
 }
