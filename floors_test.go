@@ -33,6 +33,7 @@ var floors = map[string]struct {
 		house:  []string{"broker"},
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
+	"wire/amqp": {},
 	"console": {
 		house:  []string{"broker"},
 		others: []string{"github.com/prometheus/client_golang"},
