@@ -2,11 +2,12 @@ package broker
 
 import (
 	"context"
-	"crypto/rand"
+	crand "crypto/rand"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,6 +24,9 @@ type Config struct {
 	// ones here.
 	Storage storage.Config
 	Limits  Limits
+	// Props read the properties of a record of a queue, by format, for exchanges that
+	// route by them; without, such a record has none.
+	Props map[PropsFormat]PropsReader
 	// Observer hears what happens; nil costs nothing. See Observer.
 	Observer Observer
 	// Now is the wall clock; default time.Now.
@@ -85,12 +89,16 @@ type Broker struct {
 	cat    catalog
 	feed   *feed // nil without an observer
 
+	start   uint64 // random: tells a transient record of an earlier start
+	deliver *deliverLoop
+	timers  *timers
+
 	producerIDs producerIDs
 	work        sync.Pool // of *work: batches and buffers between two appends
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc
-	loops    sync.WaitGroup // the retention loop
+	loops    sync.WaitGroup // the retention, deliver and timer loops
 	closing  sync.Once
 	closed   atomic.Bool // the logs must not be read any more
 	closeErr error       // what Close returned
@@ -112,7 +120,8 @@ func Open(dir string, c Config) (*Broker, error) {
 	if err != nil {
 		return nil, storeError(op, dir, err)
 	}
-	b := &Broker{store: store, config: c}
+	b := &Broker{store: store, config: c, deliver: newDeliverLoop(), timers: newTimers(),
+		start: rand.Uint64()}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.work.New = func() any { return new(work) }
 	if err := b.load(); err != nil {
@@ -127,6 +136,8 @@ func Open(dir string, c Config) (*Broker, error) {
 		go b.feed.run()
 	}
 	b.loops.Go(b.retentionLoop)
+	b.loops.Go(b.runDeliverLoop)
+	b.loops.Go(func() { b.runTimers(b.life) })
 	return b, nil
 }
 
@@ -228,7 +239,7 @@ type ID [16]byte
 
 func newID() ID {
 	var id ID
-	rand.Read(id[:]) // never fails: crypto/rand ends the program instead
+	crand.Read(id[:]) // never fails: crypto/rand ends the program instead
 	id[6] = id[6]&0x0f | 0x40
 	id[8] = id[8]&0x3f | 0x80
 	return id

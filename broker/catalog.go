@@ -17,6 +17,8 @@ const (
 	KindTopic   Kind = iota + 1
 	KindGroup        // a group of consumers
 	KindStreams      // an event store
+	KindExchange
+	KindQueue
 )
 
 // Name is the catalog's key. Namespace "" is the default one.
@@ -52,6 +54,8 @@ type catalog struct {
 	byID       map[ID]*Topic
 	groups     map[Name]*Group
 	streams    map[Name]*Streams
+	exchanges  map[Name]*Exchange
+	queues     map[Name]*Queue
 	partitions int // of all topics
 	// changed is the frame of the last change of topics.
 	changed storage.Seq
@@ -273,7 +277,7 @@ func (r *removal) delete(key []byte) {
 
 // submit hands over what has been gathered and returns the last frame's number.
 func (r *removal) submit() (storage.Seq, error) {
-	if r.err == nil && r.batch.Len() > 0 {
+	if r.err == nil && !r.batch.Empty() {
 		r.seq, r.err = r.store.Submit(&r.batch)
 		r.batch.Reset()
 	}

@@ -39,7 +39,7 @@ func (c *commit) run() (Confirm, error) {
 		return Confirm{c.b.store, seq}, err
 	}
 	confirm := Confirm{}
-	if c.work.batch.Len() > 0 {
+	if !c.work.batch.Empty() {
 		seq, err := c.b.store.Submit(&c.work.batch)
 		if err != nil {
 			return Confirm{}, storeError("commit", "", err)
@@ -112,6 +112,7 @@ func (c *commit) gatherLogs() {
 		s := c.tx.streams[i].s
 		c.logs = append(c.logs, logLock{s.log.ID(), &s.mu})
 	}
+	c.queueLocks()
 	slices.SortFunc(c.logs, func(a, b logLock) int { return cmp.Compare(a.id, b.id) })
 	c.logs = slices.Compact(c.logs)
 }
@@ -138,6 +139,7 @@ func (c *commit) stage() (storage.Seq, error) {
 	for _, e := range c.edits {
 		e.stage(&c.work.batch)
 	}
+	c.stageQueues()
 	return 0, nil
 }
 
@@ -166,6 +168,7 @@ func (c *commit) apply(confirm Confirm) Confirm {
 	for _, e := range c.edits {
 		e.apply(c.b, confirm.seq)
 	}
+	c.applyQueues(confirm)
 	return all
 }
 

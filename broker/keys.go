@@ -16,6 +16,9 @@ const (
 	familyBroker     = 'B' // the broker's identity
 	familyCatalog    = 'C' // kind, namespace, name: topics, groups, event stores
 	familyProducerID = 'N' // the first producer id not yet reserved
+	familyDeliveries = 'D' // log, offset: how often a returned record was delivered
+	familyHanded     = 'H' // log: how far its records may have been handed out
+	familyBinding    = 'L' // namespace, exchange, destination, key, hash of arguments
 	familyCursor     = 'O' // namespace, group, topic id, partition
 	familyProducer   = 'P' // log, producer id
 	familyStream     = 'S' // log, stream name, block
@@ -27,6 +30,14 @@ const valueVersion = 1
 
 func appendString(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
+}
+
+func appendStrings(dst []byte, all []string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(all)))
+	for _, s := range all {
+		dst = appendString(dst, s)
+	}
+	return dst
 }
 
 func catalogKey(n Name) []byte {
@@ -176,17 +187,28 @@ func (d *decoder) varint() int64 {
 	return v
 }
 
-// bytes reads a length and a copy of that many bytes.
-func (d *decoder) bytes() []byte {
+// view reads a length and returns that many bytes as they stand.
+func (d *decoder) view() []byte {
 	n := d.uvarint()
 	if n > uint64(len(d.b)) {
 		d.bad, d.b = true, nil
 		return nil
 	}
-	return append([]byte(nil), d.take(int(n))...)
+	return d.take(int(n))
 }
 
-func (d *decoder) string() string { return string(d.bytes()) }
+// bytes is view with a copy.
+func (d *decoder) bytes() []byte { return append([]byte(nil), d.view()...) }
+
+func (d *decoder) string() string { return string(d.view()) }
+
+func (d *decoder) strings() []string {
+	all := make([]string, d.count())
+	for i := range all {
+		all[i] = d.string()
+	}
+	return all
+}
 
 // count reads the number of elements that follow, each at least one byte long.
 func (d *decoder) count() int {

@@ -18,6 +18,10 @@ type Limits struct {
 	// is Kafka's message.max.bytes. A topic may set its own in TopicConfig.
 	BatchBytes int
 	Groups     int // groups of all namespaces; default 100,000
+	Queues     int // of all namespaces; default 1,000,000
+	Exchanges  int // of all namespaces, those that are always there included; default 100,000
+	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
+	BindingsPerExchange int
 	// ProducersPerPart bounds the idempotent producers remembered per partition;
 	// default 10,000. Beyond it the one that is idle longest is forgotten, unless
 	// all of them were active in the last ten minutes: then the append is Full.
@@ -54,11 +58,15 @@ var defaultLimits = Limits{
 	Partitions:         200_000,
 	BatchBytes:         1_048_588,
 	Groups:             100_000,
-	ProducersPerPart:   10_000,
-	CursorMetadata:     4096,
-	GroupStateBytes:    maxGroupState,
-	StreamName:         1024,
-	ConfigBytes:        64 << 10,
+	Queues:             1_000_000,
+	Exchanges:          100_000,
+
+	BindingsPerExchange: 1_000_000,
+	ProducersPerPart:    10_000,
+	CursorMetadata:      4096,
+	GroupStateBytes:     maxGroupState,
+	StreamName:          1024,
+	ConfigBytes:         64 << 10,
 }
 
 // withDefaults fills the zero fields and refuses negative ones.
@@ -73,6 +81,9 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"partitions", &l.Partitions, &d.Partitions},
 		{"batch bytes", &l.BatchBytes, &d.BatchBytes},
 		{"groups", &l.Groups, &d.Groups},
+		{"queues", &l.Queues, &d.Queues},
+		{"exchanges", &l.Exchanges, &d.Exchanges},
+		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},
 		{"producers per partition", &l.ProducersPerPart, &d.ProducersPerPart},
 		{"cursor metadata", &l.CursorMetadata, &d.CursorMetadata},
 		{"group state bytes", &l.GroupStateBytes, &d.GroupStateBytes},

@@ -14,11 +14,13 @@ func (b *Broker) load() error {
 	b.cat = catalog{
 		topics: make(map[Name]*Topic), byID: make(map[ID]*Topic),
 		groups: make(map[Name]*Group), streams: make(map[Name]*Streams),
+		exchanges: make(map[Name]*Exchange), queues: make(map[Name]*Queue),
 		trash: make(map[storage.LogID]bool),
 	}
 	orphans := removal{store: b.store}
 	for _, step := range []func(*removal) error{
 		b.loadID, b.loadCatalog, b.loadProducers, b.loadCursors, b.loadProducerIDs, b.loadTrash,
+		b.loadBindings, b.loadHandOuts,
 	} {
 		if err := step(&orphans); err != nil {
 			return err
@@ -77,6 +79,16 @@ func (b *Broker) loadEntry(name Name, value []byte) (err error) {
 		var s *Streams
 		if s, err = b.decodeStreams(name, value); err == nil {
 			b.cat.streams[name] = s
+		}
+	case KindExchange:
+		var x *Exchange
+		if x, err = b.decodeExchange(name, value); err == nil {
+			b.cat.exchanges[name] = x
+		}
+	case KindQueue:
+		var q *Queue
+		if q, err = b.decodeQueue(name, value); err == nil {
+			b.cat.queues[name] = q
 		}
 	default:
 		err = fmt.Errorf("kind %d: %w", name.Kind, storage.ErrFormat)
@@ -161,6 +173,30 @@ func (b *Broker) loadTrash(*removal) error {
 			return err
 		}
 	}
+	return nil
+}
+
+// loadHandOuts deletes what is left of queues that are gone, and of records that
+// were settled.
+func (b *Broker) loadHandOuts(orphans *removal) error {
+	lanes := map[storage.LogID]*lane{}
+	for _, q := range b.cat.queues {
+		for _, l := range q.lanes {
+			lanes[l.log.ID()] = l
+		}
+	}
+	var gone [][]byte
+	for _, family := range []byte{familyHanded, familyDeliveries} {
+		for key := range b.store.Scan([]byte{family}) {
+			d := decoder{b: key[1:]}
+			l := lanes[storage.LogID(d.uint64())]
+			if l != nil && (family == familyHanded || !l.settled.Has(Offset(d.uint64()))) {
+				continue
+			}
+			gone = append(gone, append([]byte(nil), key...))
+		}
+	}
+	orphans.deleteAll(gone)
 	return nil
 }
 

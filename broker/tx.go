@@ -13,7 +13,12 @@ type Tx struct {
 	streams []txStream
 	changes []txChange
 	results []Appended
-	done    bool
+
+	publishes []txPublish
+	routed    []Routed
+	settles   []txSettle
+
+	done bool
 }
 
 // txStream is one append to a stream.
@@ -165,7 +170,7 @@ func (t *Tx) prepare() error {
 			return err
 		}
 	}
-	return nil
+	return t.prepareQueues(now)
 }
 
 // admit waits for room. Disk pressure pushes producers back, which have bytes to
@@ -177,6 +182,10 @@ func (t *Tx) admit(ctx context.Context) error {
 	}
 	for i := range t.streams {
 		size += len(t.streams[i].raw) + appendOverhead
+	}
+	for i := range t.publishes {
+		p := &t.publishes[i]
+		size += len(p.to) * (len(p.rec.Body) + len(p.rec.Props) + appendOverhead)
 	}
 	return t.b.admit(ctx, size)
 }

@@ -186,7 +186,10 @@ func (b *Batch) Mark(s *Set, from, to Offset) {
 // DropSet removes a set.
 func (b *Batch) DropSet(s *Set) { b.words(opDropSet, int64(s.id)) }
 
-// Len is the batch's size in bytes, as Admit wants it.
+// Empty says that nothing is in the batch, for a volatile log neither.
+func (b *Batch) Empty() bool { return b.data == nil }
+
+// Len is the batch's size in bytes, as Admit wants it: of what goes to disk.
 func (b *Batch) Len() int {
 	if b.data == nil {
 		return 0

@@ -33,6 +33,20 @@ func (s *Store) NewSet(b *Batch) *Set {
 	return x
 }
 
+// NewVolatileSet makes a set that no store knows of: it lives in memory, changes
+// with Add, and ends with the process.
+func NewVolatileSet() *Set { return newSet(0) }
+
+// Add puts the offsets from <= o < to into a volatile set. Those of a store change
+// with Batch.Mark.
+func (x *Set) Add(from, to Offset) {
+	if x.id != 0 {
+		panic("storage: Add to a durable set")
+	}
+	x.mark(from, to)
+	clear(x.dirty)
+}
+
 // ID is the set's number.
 func (x *Set) ID() SetID { return x.id }
 

@@ -1,0 +1,91 @@
+package broker
+
+import (
+	"slices"
+	"time"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// deadLetter reads a record that leaves the queue unaccepted, and makes of it what
+// goes to the dead letter exchange. ok is false where it cannot be found any more.
+func (q *Queue) deadLetter(s *txSettle, now int64) (rec QueueRecord, ok bool, err error) {
+	l := q.laneOf(s.id.Log)
+	if l == nil {
+		return rec, false, nil
+	}
+	var buf storage.Buffer // it is the record's until the commit: not given back
+	if err := l.log.Read(&buf, s.id.Offset, 1); err != nil {
+		if storeKind(err) == NotFound {
+			return rec, false, nil // the queue was deleted
+		}
+		return rec, false, storeError("dead-letter", q.String(), err)
+	}
+	if len(buf.Entries) == 0 || buf.Entries[0].Base != s.id.Offset {
+		return rec, false, nil
+	}
+	rec, _, err = decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
+	if err != nil {
+		return rec, false, storeError("dead-letter", q.String(), err)
+	}
+	rec.die(q, s.reason, now)
+	return rec, true, nil
+}
+
+// die notes a death and readies the record for the dead letter exchange: by
+// RabbitMQ's rules its own time to live ends, and a dead letter key replaces all
+// keys it had.
+func (r *QueueRecord) die(q *Queue, reason DeathReason, now int64) {
+	death := Death{Reason: reason, Queue: q.name.Name, Count: 1, Time: timeOf(now).Truncate(time.Second),
+		Exchange: r.Exchange, Keys: append([]string{r.Key}, r.CC...), Expiration: -1}
+	if !r.Expires.IsZero() {
+		death.Expiration = r.Expires.Sub(r.Time)
+	}
+	r.Deaths = slices.Clone(r.Deaths)
+	if at := slices.IndexFunc(r.Deaths, func(d Death) bool {
+		return d.Queue == death.Queue && d.Reason == reason
+	}); at >= 0 {
+		death = r.Deaths[at]
+		death.Count++
+		r.Deaths = slices.Delete(r.Deaths, at, at+1)
+	}
+	r.Deaths = slices.Insert(r.Deaths, 0, death)
+	if len(r.Deaths) > maxDeaths {
+		r.Deaths = r.Deaths[:maxDeaths]
+	}
+	r.Expires, r.Time, r.BCC = time.Time{}, time.Time{}, nil
+	r.Exchange = q.spec.Settings.DeadLetterTo
+	if key := q.spec.Settings.DeadLetterKey; key != nil {
+		r.Key, r.CC = *key, nil
+	}
+}
+
+// maxDeaths bounds what a record remembers: the oldest is forgotten.
+const maxDeaths = 256
+
+// cycles says whether a dead letter that would reach a queue has been there with
+// nobody rejecting it since: it would go round for ever by itself.
+func (r *QueueRecord) cycles(queue string) bool {
+	for i := range r.Deaths {
+		switch d := &r.Deaths[i]; {
+		case d.Reason == Rejected:
+			return false
+		case d.Queue == queue:
+			return true
+		}
+	}
+	return false
+}
+
+// bury dead-letters records that were handed out and must not be delivered.
+func (q *Queue) bury(gone []lost) error {
+	if len(gone) == 0 {
+		return nil
+	}
+	tx := q.b.Begin()
+	for _, l := range gone {
+		tx.bury(q, l)
+	}
+	_, err := tx.Commit(q.b.life)
+	return err
+}

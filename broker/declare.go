@@ -1,0 +1,240 @@
+package broker
+
+import (
+	"context"
+	"errors"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// DeclareQueue returns the queue of a name, or makes it as the spec says; created
+// tells which. Whether one that is there is what was meant is for the caller to
+// judge by its Spec. A durable queue is on disk on return.
+// Kinds: Invalid, Denied (it has another owner), Full (a limit, or disk pressure),
+// Closed, Storage.
+func (b *Broker) DeclareQueue(ctx context.Context, spec QueueSpec) (q *Queue, created bool, err error) {
+	const op = "declare queue"
+	name := Name{KindQueue, spec.Namespace, spec.Name}
+	if err := b.checkQueue(&spec); err != nil {
+		return nil, false, &Error{Kind: Invalid, Op: op, Name: name.String(), Err: err}
+	}
+	if err := checkArgs(op, name.String(), spec.Args); err != nil {
+		return nil, false, err
+	}
+	if q, err := b.Queue(spec.Namespace, spec.Name); err == nil {
+		return q, false, q.redeclared(ctx, op, spec.Owner)
+	}
+	if err := b.admit(ctx, len(spec.Name)); err != nil {
+		return nil, false, storeError(op, name.String(), err)
+	}
+	q, created, seq, err := b.addQueue(op, name, spec)
+	if err != nil {
+		return nil, false, err
+	}
+	if !created {
+		return q, false, q.redeclared(ctx, op, spec.Owner)
+	}
+	return q, true, b.settle(ctx, op, name.String(), seq)
+}
+
+// redeclared counts as use, and waits until the queue is on disk.
+func (q *Queue) redeclared(ctx context.Context, op string, owner any) error {
+	if err := q.checkOwner(op, owner); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.usedLocked()
+	seq := q.declared
+	q.mu.Unlock()
+	return q.b.settle(ctx, op, q.String(), seq)
+}
+
+func (b *Broker) addQueue(op string, name Name, spec QueueSpec) (*Queue, bool, storage.Seq, error) {
+	b.cat.mu.Lock()
+	defer b.cat.mu.Unlock()
+	if q := b.cat.queues[name]; q != nil {
+		return q, false, 0, nil
+	}
+	if n := len(b.cat.queues); n >= b.config.Limits.Queues {
+		return nil, false, 0, fail(Full, op, name.String(), "%d queues exist, the limit is %d",
+			n, b.config.Limits.Queues)
+	}
+	var batch storage.Batch
+	q := &Queue{b: b, id: newID(), name: name, spec: spec, in: map[bindingKey]*Binding{}}
+	q.makeLanes(&batch)
+	if spec.Durable {
+		batch.Put(catalogKey(name), q.encode())
+	}
+	seq, err := b.store.Submit(&batch)
+	if err != nil {
+		return nil, false, 0, storeError(op, name.String(), err)
+	}
+	q.declared = seq
+	b.cat.queues[name] = q
+	q.mu.Lock()
+	q.usedLocked()
+	q.mu.Unlock()
+	return q, true, seq, nil
+}
+
+// Queue finds a queue by name. Kind: NotFound.
+func (b *Broker) Queue(namespace, name string) (*Queue, error) {
+	n := Name{KindQueue, namespace, name}
+	b.cat.mu.RLock()
+	q := b.cat.queues[n]
+	b.cat.mu.RUnlock()
+	if q == nil {
+		return nil, &Error{Kind: NotFound, Op: "find queue", Name: n.String()}
+	}
+	return q, nil
+}
+
+// Queues returns the queues of a namespace, by name.
+func (b *Broker) Queues(namespace string) []*Queue {
+	b.cat.mu.RLock()
+	defer b.cat.mu.RUnlock()
+	return inNamespace(b.cat.queues, namespace)
+}
+
+// DeleteOptions say when not to delete a queue.
+type DeleteOptions struct {
+	IfUnused bool // it has subscriptions: ErrInUse
+	IfEmpty  bool // records wait in it: ErrNotEmpty
+	Owner    any  // must be the queue's, where that has one
+}
+
+// The details, with kind Conflict, of a deletion that its options forbid.
+var (
+	ErrInUse    = errors.New("in use")
+	ErrNotEmpty = errors.New("not empty")
+)
+
+// DeleteQueue deletes a queue with its records and bindings and ends its
+// subscriptions, durably on return; records is how many were ready.
+// Kinds: NotFound, Denied, Conflict (ErrInUse, ErrNotEmpty), Closed, Storage.
+func (b *Broker) DeleteQueue(ctx context.Context, q *Queue, o DeleteOptions) (records int64, err error) {
+	const op = "delete queue"
+	if err := q.checkOwner(op, o.Owner); err != nil {
+		return 0, err
+	}
+	records, seq, err := b.removeQueue(op, q, o)
+	if err != nil {
+		return 0, err
+	}
+	return records, b.settle(ctx, op, q.String(), seq)
+}
+
+func (b *Broker) removeQueue(op string, q *Queue, o DeleteOptions) (int64, storage.Seq, error) {
+	b.cat.mu.Lock()
+	defer b.cat.mu.Unlock()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	records := q.readyLocked()
+	switch {
+	case q.dead:
+		return 0, 0, &Error{Kind: NotFound, Op: op, Name: q.String()}
+	case o.IfUnused && len(q.subs) > 0:
+		return 0, 0, &Error{Kind: Conflict, Op: op, Name: q.String(), Err: ErrInUse}
+	case o.IfEmpty && records > 0:
+		return 0, 0, &Error{Kind: Conflict, Op: op, Name: q.String(), Err: ErrNotEmpty}
+	}
+	r := removal{store: b.store}
+	for _, l := range q.lanes {
+		r.batch.Drop(l.log)
+	}
+	if q.spec.Durable {
+		r.batch.Delete(catalogKey(q.name))
+		q.dropLanes(&r)
+	}
+	b.unbindAllLocked(&r, q.name)
+	seq, err := r.submit()
+	if err != nil {
+		return 0, 0, storeError(op, q.String(), err)
+	}
+	delete(b.cat.queues, q.name)
+	q.endLocked()
+	return records, seq, nil
+}
+
+// dropLanes deletes what a durable queue has beside its logs. Numbers of deliveries
+// of records that are leased now are deleted by the next Open.
+func (q *Queue) dropLanes(r *removal) {
+	for _, l := range q.lanes {
+		r.batch.DropSet(l.settled)
+		r.delete(handedKey(l.log.ID()))
+		if q.countsDeliveries() {
+			for _, x := range l.back {
+				r.delete(deliveriesKey(l.log.ID(), x.off))
+			}
+		}
+	}
+}
+
+func (q *Queue) endLocked() {
+	q.dead = true
+	for _, s := range q.subs {
+		s.ended = true
+		for range s.assigned.all() {
+			s.releaseCredit()
+		}
+		ring(s.opts.Wake)
+	}
+	q.subs = nil
+	q.setTimerLocked()
+}
+
+// Purge removes the records that are ready, durably on return, and says how many.
+// Kinds: NotFound, Denied, Closed, Storage.
+func (q *Queue) Purge(ctx context.Context, owner any) (records int64, err error) {
+	const op = "purge"
+	if err := q.checkOwner(op, owner); err != nil {
+		return 0, err
+	}
+	records, seq, err := q.purge()
+	if err != nil {
+		return 0, storeError(op, q.String(), err)
+	}
+	return records, q.b.settle(ctx, op, q.String(), seq)
+}
+
+func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return 0, 0, storage.ErrDropped
+	}
+	var batch storage.Batch
+	records = q.readyLocked()
+	for _, s := range q.subs {
+		for _, a := range s.assigned.all() {
+			s.giveBackLocked(a)
+		}
+	}
+	for _, l := range q.lanes {
+		l.purge(&batch)
+	}
+	if batch.Empty() {
+		return records, q.b.store.Durable(), nil
+	}
+	seq, err = q.b.store.Submit(&batch)
+	return records, seq, err
+}
+
+// purge settles everything that is not leased.
+func (l *lane) purge(batch *storage.Batch) {
+	for len(l.back) > 0 {
+		l.settleLocked(batch, l.back.pop().off)
+	}
+	l.markLocked(batch)
+	if l.next == l.end {
+		return
+	}
+	if l.durable && l.end > l.marking {
+		l.marked, l.marking = l.end, l.end
+		batch.Put(handedKey(l.log.ID()), handedValue(l.end))
+	}
+	l.settling = offsets{l.next, l.end}
+	l.markLocked(batch)
+	l.next = l.end
+	l.trim(batch)
+}

@@ -1,0 +1,293 @@
+package broker
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// ExchangeSpec describes an exchange to declare.
+type ExchangeSpec struct {
+	Namespace, Name string
+	// Type is one of RabbitMQ's: direct, fanout, topic, headers, x-consistent-hash,
+	// x-modulus-hash, x-random, x-local-random.
+	Type       string
+	Durable    bool // it is there after a restart
+	AutoDelete bool // it goes with the last binding that leads from it
+	Internal   bool // it takes records from other exchanges only
+	// Alternate is the exchange that gets what this one leads to nowhere; "": none.
+	Alternate string
+	Args      Args
+}
+
+// Exchange leads records to queues and further exchanges, by their routing keys
+// and properties. One that was deleted leads nowhere.
+type Exchange struct {
+	b    *Broker
+	name Name
+	spec ExchangeSpec
+
+	// Guarded by the catalog's mutex.
+	dead     bool
+	router   *router
+	out, in  map[bindingKey]*Binding
+	declared storage.Seq
+}
+
+// encode writes the exchange's value in the catalog, as docs/format-broker.md shows it.
+func (x *Exchange) encode() []byte {
+	v := appendString([]byte{valueVersion}, x.spec.Type)
+	flags := byte(0)
+	if x.spec.AutoDelete {
+		flags |= exchangeAutoDelete
+	}
+	if x.spec.Internal {
+		flags |= exchangeInternal
+	}
+	return appendArgs(appendString(append(v, flags), x.spec.Alternate), x.spec.Args)
+}
+
+const (
+	exchangeAutoDelete = 1 << iota
+	exchangeInternal
+)
+
+func (b *Broker) decodeExchange(name Name, value []byte) (*Exchange, error) {
+	d := newDecoder(value)
+	spec := ExchangeSpec{Type: d.string(), Durable: true}
+	flags := d.byte()
+	spec.AutoDelete, spec.Internal = flags&exchangeAutoDelete != 0, flags&exchangeInternal != 0
+	spec.Alternate = d.string()
+	spec.Args = d.args()
+	if err := d.end("exchange"); err != nil {
+		return nil, err
+	}
+	return b.newExchange(name, spec)
+}
+
+// builtIn are the exchanges that every namespace has from its beginning.
+var builtIn = map[string]ExchangeSpec{
+	"":                   {Type: "direct"},
+	"amq.direct":         {Type: "direct"},
+	"amq.fanout":         {Type: "fanout"},
+	"amq.topic":          {Type: "topic"},
+	"amq.headers":        {Type: "headers"},
+	"amq.match":          {Type: "headers"},
+	"amq.rabbitmq.trace": {Type: "topic", Internal: true},
+}
+
+// DeclareExchange returns the exchange of a name, or makes it as the spec says;
+// created tells which. A durable one is on disk on return. Kinds: Unsupported (there
+// is no such type), Invalid, Full, Closed, Storage.
+func (b *Broker) DeclareExchange(ctx context.Context, spec ExchangeSpec) (
+	x *Exchange, created bool, err error) {
+	const op = "declare exchange"
+	name := Name{KindExchange, spec.Namespace, spec.Name}
+	if err := checkNamespace(spec.Namespace); err != nil {
+		return nil, false, &Error{Kind: Invalid, Op: op, Name: name.String(), Err: err}
+	}
+	if err := checkGroupName(spec.Name); err != nil && spec.Name != "" {
+		return nil, false, &Error{Kind: Invalid, Op: op, Name: name.String(), Err: err}
+	}
+	if err := checkArgs(op, name.String(), spec.Args); err != nil {
+		return nil, false, err
+	}
+	if x, err := b.Exchange(spec.Namespace, spec.Name); err == nil {
+		return x, false, b.settle(ctx, op, name.String(), x.declared)
+	}
+	if err := b.admit(ctx, len(spec.Name)); err != nil {
+		return nil, false, storeError(op, name.String(), err)
+	}
+	x, created, err = b.addExchange(op, name, spec)
+	if err != nil {
+		return nil, false, err
+	}
+	return x, created, b.settle(ctx, op, name.String(), x.declared)
+}
+
+func (b *Broker) newExchange(name Name, spec ExchangeSpec) (*Exchange, error) {
+	r, err := newRouter(spec.Type, spec.Args)
+	if err != nil {
+		return nil, err
+	}
+	spec.Namespace, spec.Name = name.Namespace, name.Name
+	return &Exchange{b: b, name: name, spec: spec, router: r,
+		out: map[bindingKey]*Binding{}, in: map[bindingKey]*Binding{}}, nil
+}
+
+func (b *Broker) addExchange(op string, name Name, spec ExchangeSpec) (*Exchange, bool, error) {
+	x, err := b.newExchange(name, spec)
+	if err != nil {
+		return nil, false, &Error{Kind: KindOf(err), Op: op, Name: name.String(), Err: err}
+	}
+	b.cat.mu.Lock()
+	defer b.cat.mu.Unlock()
+	if old := b.cat.exchanges[name]; old != nil {
+		return old, false, nil
+	}
+	if n := len(b.cat.exchanges); n >= b.config.Limits.Exchanges {
+		return nil, false, fail(Full, op, name.String(), "%d exchanges exist, the limit is %d",
+			n, b.config.Limits.Exchanges)
+	}
+	if spec.Durable {
+		var batch storage.Batch
+		batch.Put(catalogKey(name), x.encode())
+		if x.declared, err = b.store.Submit(&batch); err != nil {
+			return nil, false, storeError(op, name.String(), err)
+		}
+	}
+	b.cat.exchanges[name] = x
+	return x, true, nil
+}
+
+// Exchange finds an exchange by name; those that every namespace has are always
+// there. Kind: NotFound.
+func (b *Broker) Exchange(namespace, name string) (*Exchange, error) {
+	n := Name{KindExchange, namespace, name}
+	b.cat.mu.RLock()
+	x := b.cat.exchanges[n]
+	b.cat.mu.RUnlock()
+	if x != nil {
+		return x, nil
+	}
+	spec, ok := builtIn[name]
+	if !ok {
+		return nil, &Error{Kind: NotFound, Op: "find exchange", Name: n.String()}
+	}
+	b.cat.mu.Lock()
+	defer b.cat.mu.Unlock()
+	return b.builtInLocked(n, spec)
+}
+
+func (b *Broker) builtInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
+	if x := b.cat.exchanges[n]; x != nil {
+		return x, nil
+	}
+	spec.Durable = true
+	x, err := b.newExchange(n, spec)
+	if err == nil {
+		b.cat.exchanges[n] = x
+	}
+	return x, err
+}
+
+// Exchanges returns the exchanges of a namespace, by name.
+func (b *Broker) Exchanges(namespace string) []*Exchange {
+	for name := range builtIn {
+		_, _ = b.Exchange(namespace, name) // there is no way for these not to be there
+	}
+	b.cat.mu.RLock()
+	defer b.cat.mu.RUnlock()
+	return inNamespace(b.cat.exchanges, namespace)
+}
+
+// Name is the exchange's place in the catalog.
+func (x *Exchange) Name() Name { return x.name }
+
+// Spec returns what the exchange was declared with.
+func (x *Exchange) Spec() ExchangeSpec { return x.spec }
+
+// BuiltIn reports whether every namespace has this exchange.
+func (x *Exchange) BuiltIn() bool {
+	_, ok := builtIn[x.name.Name]
+	return ok
+}
+
+// DeleteExchange deletes an exchange with the bindings from and to it, durably on
+// return. Kinds: NotFound, Conflict (ErrInUse: ifUnused, and bindings lead from it),
+// Closed, Storage.
+func (b *Broker) DeleteExchange(ctx context.Context, x *Exchange, ifUnused bool) error {
+	const op = "delete exchange"
+	b.cat.mu.Lock()
+	seq, err := b.removeExchangeLocked(op, x, ifUnused)
+	b.cat.mu.Unlock()
+	if err != nil {
+		return err
+	}
+	return b.settle(ctx, op, x.name.String(), seq)
+}
+
+func (b *Broker) removeExchangeLocked(op string, x *Exchange, ifUnused bool) (storage.Seq, error) {
+	switch {
+	case x.dead:
+		return 0, &Error{Kind: NotFound, Op: op, Name: x.name.String()}
+	case ifUnused && len(x.out) > 0:
+		return 0, &Error{Kind: Conflict, Op: op, Name: x.name.String(), Err: ErrInUse}
+	}
+	r := removal{store: b.store}
+	b.dropExchangeLocked(&r, x)
+	seq, err := r.submit()
+	return seq, storeError(op, x.name.String(), err)
+}
+
+func (b *Broker) dropExchangeLocked(r *removal, x *Exchange) {
+	x.dead = true
+	if x.spec.Durable {
+		r.delete(catalogKey(x.name))
+	}
+	for _, bd := range x.out {
+		b.unbindLocked(r, bd)
+	}
+	b.unbindAllLocked(r, x.name)
+	delete(b.cat.exchanges, x.name)
+}
+
+// routeLocked appends the queues that a record reaches, each once: through further
+// exchanges, each of which is asked once, and through the alternate of those that
+// lead to nothing. Called with the catalog's mutex held for reading.
+func (b *Broker) routeLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
+	var room [4]*Exchange
+	seen := append(room[:0], x)
+	visit := func(next *Exchange) {
+		if next != nil && !slices.Contains(seen, next) {
+			seen = append(seen, next)
+		}
+	}
+	m := routed{key: rec.Key}
+	if r := b.config.Props[rec.Format]; r != nil {
+		m.attributes = func() Args { return r.Headers(rec.Props) }
+		m.property = func(name string) string { return r.Property(rec.Props, name) }
+	}
+	m.keys = append(append(m.keys, rec.CC...), rec.BCC...)
+	for i := 0; i < len(seen); i++ {
+		x, hits := seen[i], 0
+		hit := func(d destination) {
+			hits++
+			switch d := d.(type) {
+			case *Exchange:
+				visit(d)
+			case *Queue:
+				to = append(to, d)
+			}
+		}
+		b.routeOneLocked(x, &m, hit)
+		if hits == 0 && x.spec.Alternate != "" {
+			visit(b.cat.exchanges[Name{KindExchange, x.name.Namespace, x.spec.Alternate}])
+		}
+	}
+	if len(to) > 1 {
+		slices.SortFunc(to, func(a, b *Queue) int { return cmp.Compare(a.order, b.order) })
+		to = slices.Compact(to)
+	}
+	return to
+}
+
+// routeOneLocked asks one exchange. The default one leads to the queue that has the
+// key for a name.
+func (b *Broker) routeOneLocked(x *Exchange, m *routed, hit func(destination)) {
+	if x.name.Name != "" {
+		x.router.route(m, hit)
+		return
+	}
+	for i := -1; i < len(m.keys); i++ {
+		key := m.key
+		if i >= 0 {
+			key = m.keys[i]
+		}
+		if q := b.cat.queues[Name{KindQueue, x.name.Namespace, key}]; q != nil {
+			hit(q)
+		}
+	}
+}

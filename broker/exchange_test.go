@@ -1,0 +1,141 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// reach returns the queues that a record gets to, by name.
+func (p *pool) reach(exchange string, rec QueueRecord) string {
+	p.t.Helper()
+	x, err := p.b.Exchange("", exchange)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.b.cat.mu.RLock()
+	defer p.b.cat.mu.RUnlock()
+	var names []string
+	for _, q := range p.b.routeLocked(nil, x, &rec) {
+		names = append(names, q.name.Name)
+	}
+	slices.Sort(names)
+	return strings.Join(names, " ")
+}
+
+func (p *pool) exchange(spec ExchangeSpec) {
+	p.t.Helper()
+	if _, _, err := p.b.DeclareExchange(context.Background(), spec); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+func (p *pool) bind(source, key string, kind Kind, to string) {
+	p.t.Helper()
+	bd := Binding{Source: source, Key: key, Destination: Name{Kind: kind, Name: to}}
+	if err := p.b.Bind(context.Background(), bd); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// maze is exchanges that lead to each other, also in a circle.
+func maze(t *testing.T) *pool {
+	p := newPool(t, QueueSpec{Durable: true, Name: "a"})
+	p.declare(QueueSpec{Durable: true, Name: "b"})
+	p.declare(QueueSpec{Durable: true, Name: "lost"})
+	p.exchange(ExchangeSpec{Name: "in", Type: "topic", Durable: true, Alternate: "unrouted"})
+	p.exchange(ExchangeSpec{Name: "round", Type: "fanout", Durable: true})
+	p.exchange(ExchangeSpec{Name: "unrouted", Type: "fanout", Durable: true})
+	p.bind("in", "order.*", KindQueue, "a")
+	p.bind("in", "#.paid", KindQueue, "a")
+	p.bind("in", "order.#", KindExchange, "round")
+	p.bind("round", "", KindQueue, "b")
+	p.bind("round", "", KindExchange, "in")
+	p.bind("unrouted", "", KindQueue, "lost")
+	return p
+}
+
+func TestRecordsReachEachQueueOnceHoweverManyWaysThereAre(t *testing.T) {
+	p := maze(t)
+	for range 2 {
+		for _, c := range []struct{ exchange, key, want string }{
+			{"in", "order.paid", "a b"},
+			{"in", "order.paid.twice", "b"},
+			{"in", "invoice.paid", "a"},
+			{"in", "nothing", "lost"},
+			{"", "b", "b"},
+			{"", "nobody", ""},
+		} {
+			if got := p.reach(c.exchange, QueueRecord{Key: c.key}); got != c.want {
+				t.Errorf("%q to %q: reached %q, want %q", c.key, c.exchange, got, c.want)
+			}
+		}
+		if got := p.reach("", QueueRecord{Key: "a", CC: []string{"b"}, BCC: []string{"lost", "a"}}); got != "a b lost" {
+			t.Errorf("with further keys: %q", got)
+		}
+		p.restart() // bindings that are durable at both ends are there again
+	}
+}
+
+func TestBindingsEndWithWhatTheyBind(t *testing.T) {
+	p, ctx := maze(t), context.Background()
+	q, _ := p.b.Queue("", "b")
+	if _, err := p.b.DeleteQueue(ctx, q, DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	x, _ := p.b.Exchange("", "unrouted")
+	if err := p.b.DeleteExchange(ctx, x, true); !errors.Is(err, ErrInUse) {
+		t.Errorf("deleted though it is used: %v", err)
+	}
+	if err := p.b.DeleteExchange(ctx, x, false); err != nil {
+		t.Fatal(err)
+	}
+	bd := Binding{Source: "in", Key: "order.*", Destination: Name{Kind: KindQueue, Name: "a"}}
+	for range 2 { // the second finds nothing to do
+		if err := p.b.Unbind(ctx, bd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 2 {
+		for key, want := range map[string]string{"order.x": "", "order.paid": "a", "nothing": ""} {
+			if got := p.reach("in", QueueRecord{Key: key}); got != want {
+				t.Errorf("%q: reached %q, want %q", key, got, want)
+			}
+		}
+		p.declare(QueueSpec{Durable: true, Name: "b"}) // a new one has no bindings
+		p.restart()
+	}
+}
+
+func TestAutoDeleteExchangeGoesWithItsLastBinding(t *testing.T) {
+	p := newPool(t, QueueSpec{Name: "a"})
+	p.exchange(ExchangeSpec{Name: "first", Type: "fanout", AutoDelete: true})
+	p.exchange(ExchangeSpec{Name: "second", Type: "fanout", AutoDelete: true})
+	p.bind("first", "", KindExchange, "second")
+	p.bind("second", "", KindQueue, "a")
+	if _, err := p.b.DeleteQueue(context.Background(), p.q, DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"first", "second"} {
+		if _, err := p.b.Exchange("", name); !errors.Is(err, NotFound) {
+			t.Errorf("%s is still there: %v", name, err)
+		}
+	}
+}
+
+func TestExchangesOfOneTypeTheOtherAndNone(t *testing.T) {
+	p := newPool(t, QueueSpec{})
+	_, _, err := p.b.DeclareExchange(context.Background(), ExchangeSpec{Name: "x", Type: "x-no-such"})
+	if !errors.Is(err, Unsupported) {
+		t.Errorf("got %v, want %v", err, Unsupported)
+	}
+	if n := len(p.b.Exchanges("")); n != len(builtIn) {
+		t.Errorf("%d exchanges, want the %d that are always there", n, len(builtIn))
+	}
+	err = p.b.Bind(context.Background(), Binding{Source: "amq.topic", Destination: Name{Kind: KindQueue, Name: "no"}})
+	if !errors.Is(err, NotFound) {
+		t.Errorf("got %v, want %v", err, NotFound)
+	}
+}

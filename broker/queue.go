@@ -1,0 +1,366 @@
+package broker
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// QueueSpec describes a queue to declare.
+type QueueSpec struct {
+	Namespace, Name string
+	// Durable keeps the queue and its records over a restart. Else both live in
+	// memory, and on disk only while they do not fit there.
+	Durable bool
+	// Owner, if not nil, is who alone may use the queue: any comparable value, a
+	// connection. Such a queue is never durable. Broker.ReleaseOwner deletes it.
+	Owner any
+	// AutoDelete deletes the queue when its last subscription has ended.
+	AutoDelete bool
+	// Args are kept and shown as they were given; the settings below are what they
+	// mean, told by the protocol face.
+	Args     Args
+	Settings QueueSettings
+}
+
+// QueueSettings bound and direct what a queue does. The zero value bounds nothing.
+type QueueSettings struct {
+	TTL       *time.Duration // of records, from their publish; nil: none; at least 0
+	Expires   time.Duration  // of the queue, while nobody uses it; 0: never
+	MaxLength *int64         // of the records that wait; nil: no bound
+	Overflow  Overflow
+	// DeadLetterTo is the exchange that gets what leaves the queue without being
+	// accepted, if DeadLetters; DeadLetterKey, if not nil, replaces the routing keys.
+	DeadLetters   bool
+	DeadLetterTo  string
+	DeadLetterKey *string
+	// MaxPriority is the greatest priority that is told apart; 0: none are.
+	MaxPriority uint8
+	// SingleActive gives records to one subscription at a time.
+	SingleActive bool
+	// DeliveryLimit is how often a record is delivered again before it is
+	// dead-lettered; nil: for ever.
+	DeliveryLimit *int64
+}
+
+// Overflow is what a queue does when it is full. The numbers are on disk.
+type Overflow uint8
+
+// The policies of overflow.
+const (
+	DropHead         Overflow = iota // the oldest record is dead-lettered
+	RejectPublish                    // the new record is refused
+	RejectDeadLetter                 // the new record is refused and dead-lettered
+)
+
+// Queue gives each of its records to one subscription, until one accepts it. A
+// Queue that was deleted answers NotFound.
+//
+// It is a cursor over a log, and what was given back:
+//
+//	         settled set                returned     next          durable    end
+//	gone ........|..x..x..lease..x..lease..|..r...r...|... ready ...|.. pending |
+//
+// Every offset before next is settled, leased to a subscription, or returned.
+// With priorities there is one such lane for each priority in use.
+type Queue struct {
+	b    *Broker
+	id   ID
+	name Name
+	spec QueueSpec
+
+	// Guarded by the catalog's mutex: the bindings that lead here.
+	in map[bindingKey]*Binding
+
+	// declared is the frame of the declaration.
+	declared storage.Seq
+
+	// mu guards all below. Several: ascending log id of the first lane.
+	mu    sync.Mutex
+	dead  bool
+	lanes []*lane       // one for each priority, the highest first
+	order storage.LogID // the log of the first lane: the order of the locks
+
+	subs     []*Subscription // by descending priority, then age
+	turn     int             // who of them is asked first
+	leased   int             // records with subscriptions, or on their way out
+	lastSeq  storage.Seq     // of the newest append
+	announce bool            // waits in the list of the deliver loop
+	expiring bool            // some record has a time to live of its own
+	// When to look for expired records, and when the queue itself expires; zero: never.
+	nextExpiry, unusedUntil time.Time
+	counts                  QueueCounts
+}
+
+// lane is the records of one priority.
+type lane struct {
+	priority uint8
+	durable  bool
+	log      *storage.Log
+	settled  *storage.Set // volatile as the log is
+	next     Offset       // the first offset never handed out
+	end      Offset       // of what was submitted
+	back     returned
+	// marked is how far hand-outs are noted on disk: after a crash what lies before
+	// it and is not settled counts as delivered. next never passes it.
+	marked, marking Offset
+	markSeq         storage.Seq // of marking
+	trimmed         Offset
+	settling        offsets // staged, and not yet in a storage batch
+	// waited is what was on disk when no subscription took more: a record from there
+	// on that finds one has not waited at all.
+	waited Offset
+}
+
+// QueueCounts counts since the queue was declared or the broker opened.
+type QueueCounts struct {
+	Published, Delivered, Redelivered, Accepted, Rejected, Expired, Dropped uint64
+}
+
+// QueueStats is a queue at one moment.
+type QueueStats struct {
+	Ready, Leased int64 // records that wait; that are delivered and not settled
+	Subscriptions int
+	Bytes         int64 // in the log, settled ones that still stand there included
+	Counts        QueueCounts
+}
+
+// ID is the queue's identity: random, and new for every queue that is declared.
+func (q *Queue) ID() ID { return q.id }
+
+// Name is the queue's place in the catalog.
+func (q *Queue) Name() Name { return q.name }
+
+// Spec returns what the queue was declared with.
+func (q *Queue) Spec() QueueSpec { return q.spec }
+
+// String returns the queue's name, with its namespace in front where there is one.
+func (q *Queue) String() string { return q.name.String() }
+
+// Stats returns counts. Ready includes what is not on disk yet.
+func (q *Queue) Stats() QueueStats {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	s := QueueStats{Ready: q.readyLocked(), Leased: int64(q.leased), Subscriptions: len(q.subs),
+		Counts: q.counts}
+	for _, l := range q.lanes {
+		s.Bytes += l.log.SizeBytes()
+	}
+	return s
+}
+
+// readyLocked is how many records wait.
+func (q *Queue) readyLocked() (n int64) {
+	for _, l := range q.lanes {
+		n += int64(l.end-l.next) + int64(len(l.back))
+	}
+	for _, s := range q.subs {
+		n += int64(s.assigned.len())
+	}
+	return n
+}
+
+// stride is how many hand-outs are noted on disk at once: so many records more
+// than were delivered may count as delivered after a crash.
+const stride = 1024
+
+// lane returns the lane of a priority; greater ones than are told apart share one.
+func (q *Queue) lane(priority uint8) *lane {
+	most := q.spec.Settings.MaxPriority
+	return q.lanes[most-min(priority, most)]
+}
+
+// makeLanes makes one lane for each priority that is told apart.
+func (q *Queue) makeLanes(batch *storage.Batch) {
+	for p := int(q.spec.Settings.MaxPriority); p >= 0; p-- {
+		q.lanes = append(q.lanes, q.newLane(batch, uint8(p)))
+	}
+	q.order = q.lanes[0].log.ID()
+}
+
+func (q *Queue) newLane(batch *storage.Batch, priority uint8) *lane {
+	store := q.b.store
+	l := &lane{priority: priority, durable: q.spec.Durable,
+		log: store.NewLog(batch, storage.LogOptions{Volatile: !q.spec.Durable})}
+	if !l.durable {
+		l.settled = storage.NewVolatileSet()
+		return l
+	}
+	l.settled = store.NewSet(batch)
+	l.marked, l.marking = stride, stride
+	batch.Put(handedKey(l.log.ID()), handedValue(stride))
+	return l
+}
+
+// The keys of a durable lane: how far records may have been handed out, and how
+// often the returned ones were, where the queue counts that.
+
+func handedKey(log storage.LogID) []byte {
+	return binary.BigEndian.AppendUint64([]byte{familyHanded}, uint64(log))
+}
+
+func handedValue(to Offset) []byte {
+	return binary.AppendUvarint([]byte{valueVersion}, uint64(to))
+}
+
+func deliveriesKey(log storage.LogID, off Offset) []byte {
+	key := binary.BigEndian.AppendUint64([]byte{familyDeliveries}, uint64(log))
+	return binary.BigEndian.AppendUint64(key, uint64(off))
+}
+
+// encode writes the queue's value in the catalog, as docs/format-broker.md shows it.
+func (q *Queue) encode() []byte {
+	v := append([]byte{valueVersion}, q.id[:]...)
+	flags := byte(0)
+	if q.spec.AutoDelete {
+		flags |= queueAutoDelete
+	}
+	v = append(v, flags)
+	v = appendArgs(v, q.spec.Args)
+	v = q.spec.Settings.appendTo(v)
+	v = binary.AppendUvarint(v, uint64(len(q.lanes)))
+	for _, l := range q.lanes {
+		v = append(v, l.priority)
+		v = binary.AppendUvarint(v, uint64(l.log.ID()))
+		v = binary.AppendUvarint(v, uint64(l.settled.ID()))
+	}
+	return v
+}
+
+const queueAutoDelete = 1
+
+func (s *QueueSettings) appendTo(v []byte) []byte {
+	flags := byte(0)
+	for i, on := range []bool{s.TTL != nil, s.MaxLength != nil, s.DeadLetters, s.DeadLetterKey != nil,
+		s.SingleActive, s.DeliveryLimit != nil} {
+		if on {
+			flags |= 1 << i
+		}
+	}
+	v = append(v, flags, byte(s.Overflow), s.MaxPriority)
+	v = binary.AppendVarint(v, int64(orZero(s.TTL)))
+	v = binary.AppendVarint(v, int64(s.Expires))
+	v = binary.AppendVarint(v, orZero(s.MaxLength))
+	v = binary.AppendVarint(v, orZero(s.DeliveryLimit))
+	return appendString(appendString(v, s.DeadLetterTo), orZero(s.DeadLetterKey))
+}
+
+func orZero[T any](p *T) (v T) {
+	if p != nil {
+		v = *p
+	}
+	return v
+}
+
+func decodeSettings(d *decoder) (s QueueSettings) {
+	flags := d.byte()
+	s.Overflow, s.MaxPriority = Overflow(d.byte()), d.byte()
+	ttl := time.Duration(d.varint())
+	s.Expires = time.Duration(d.varint())
+	length, limit := d.varint(), d.varint()
+	s.DeadLetterTo = d.string()
+	key := d.string()
+	s.TTL = pointerIf(flags&1 != 0, ttl)
+	s.MaxLength = pointerIf(flags&2 != 0, length)
+	s.DeadLetters = flags&4 != 0
+	s.DeadLetterKey = pointerIf(flags&8 != 0, key)
+	s.SingleActive = flags&16 != 0
+	s.DeliveryLimit = pointerIf(flags&32 != 0, limit)
+	return s
+}
+
+func pointerIf[T any](set bool, v T) *T {
+	if set {
+		return &v
+	}
+	return nil
+}
+
+// decodeQueue rebuilds a queue from its value in the catalog. Records that may have
+// been handed out before come back as returned.
+func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
+	d := newDecoder(value)
+	q := &Queue{b: b, name: name, in: map[bindingKey]*Binding{}, expiring: true,
+		spec: QueueSpec{Namespace: name.Namespace, Name: name.Name, Durable: true}}
+	copy(q.id[:], d.take(len(q.id)))
+	q.spec.AutoDelete = d.byte()&queueAutoDelete != 0
+	q.spec.Args = d.args()
+	q.spec.Settings = decodeSettings(d)
+	for range d.count() {
+		l, err := b.decodeLane(d)
+		if err != nil && !d.bad && d.version <= valueVersion {
+			return nil, err
+		}
+		q.lanes = append(q.lanes, l)
+	}
+	if err := d.end("queue"); err != nil {
+		return nil, err
+	}
+	if len(q.lanes) != int(q.spec.Settings.MaxPriority)+1 {
+		return nil, fmt.Errorf("queue has %d logs: %w", len(q.lanes), storage.ErrDamaged)
+	}
+	q.order = q.lanes[0].log.ID()
+	return q, nil
+}
+
+func (b *Broker) decodeLane(d *decoder) (*lane, error) {
+	l := &lane{priority: d.byte(), durable: true}
+	log, set := storage.LogID(d.uvarint()), storage.SetID(d.uvarint())
+	l.log, l.settled = b.store.Log(log), b.store.Set(set)
+	if l.log == nil || l.settled == nil {
+		return nil, fmt.Errorf("queue has no log %d or set %d: %w", log, set, storage.ErrDamaged)
+	}
+	handed, _ := b.store.Get(handedKey(log))
+	h := newDecoder(handed)
+	l.marked = Offset(h.uvarint())
+	if err := h.end("hand-outs"); err != nil {
+		return nil, err
+	}
+	l.marking = l.marked
+	return l, l.recover(b.store)
+}
+
+// recover finds what is not settled. What was handed out before comes back.
+func (l *lane) recover(store *storage.Store) error {
+	start, end, _ := l.log.Bounds()
+	l.trimmed, l.end = start, end
+	l.next = min(max(l.marked, start), end)
+	for o := l.settled.Next(start); o < l.next; o = l.settled.Next(o + 1) {
+		r := returnedRecord{off: o, deliveries: 1}
+		if v, ok := store.Get(deliveriesKey(l.log.ID(), o)); ok {
+			d := newDecoder(v)
+			r.deliveries = uint32(d.uvarint())
+			if err := d.end("deliveries"); err != nil {
+				return err
+			}
+		}
+		l.back.push(r)
+	}
+	return nil
+}
+
+func (b *Broker) checkQueue(s *QueueSpec) error {
+	if err := checkNamespace(s.Namespace); err != nil {
+		return err
+	}
+	if err := checkGroupName(s.Name); err != nil {
+		return err
+	}
+	switch t := &s.Settings; {
+	case t.TTL != nil && *t.TTL < 0:
+		return fmt.Errorf("time to live is %v", *t.TTL)
+	case t.Expires < 0:
+		return fmt.Errorf("expires after %v", t.Expires)
+	case orZero(t.MaxLength) < 0:
+		return fmt.Errorf("largest length is %d", *t.MaxLength)
+	case t.DeadLetterKey != nil && !t.DeadLetters:
+		return errors.New("a dead letter key without a dead letter exchange")
+	case s.Owner != nil && s.Durable:
+		return errors.New("a queue with an owner is not durable")
+	}
+	return nil
+}

@@ -1,0 +1,195 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+	"time"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// QueueRecord is one record of a queue. It keeps the properties that its protocol
+// gave it byte by byte, so that nothing is lost between a publisher and a consumer
+// of the same protocol; what the engine needs of them stands beside them.
+type QueueRecord struct {
+	// Exchange and Key are where and with what routing key it was published.
+	Exchange, Key string
+	// CC and BCC are further routing keys; BCC is not kept.
+	CC, BCC  []string
+	Time     time.Time // of the publish, in milliseconds; zero when published: now
+	Expires  time.Time // zero: never
+	Priority uint8     // only meaningful in queues with priorities
+	// Transient asks for no more than the memory: the record is gone after a restart.
+	Transient bool
+	// Deaths are the ways the record left queues before this one, newest first.
+	Deaths []Death
+	// Format says which protocol encoded Props; 0 where there are none.
+	Format PropsFormat
+	Props  []byte
+	Body   []byte
+}
+
+// PropsFormat says how QueueRecord.Props is encoded. The numbers are on disk.
+type PropsFormat uint8
+
+// The formats of properties.
+const (
+	NoProps   PropsFormat = iota
+	PropsAMQP             // the property flags and list of an AMQP 0-9-1 content header
+)
+
+// PropsReader reads the properties of one format. What cannot be read is absent.
+type PropsReader interface {
+	// Headers returns the record's headers.
+	Headers(props []byte) Args
+	// Property returns one property by its name, "message_id", or "".
+	Property(props []byte, name string) string
+}
+
+// Death is why, how often and where a record left a queue without being accepted.
+type Death struct {
+	Reason   DeathReason
+	Queue    string
+	Count    int64
+	Time     time.Time // of the first, in seconds
+	Exchange string    // that it had been published to
+	Keys     []string  // that it had been published with
+	// Expiration is the time to live that the publisher had given it; negative: none.
+	Expiration time.Duration
+}
+
+// DeathReason is why a record was dead-lettered. The numbers are on disk.
+type DeathReason uint8
+
+// The reasons of RabbitMQ's x-death.
+const (
+	Rejected DeathReason = iota + 1
+	Expired
+	MaxLength
+	DeliveryLimit
+)
+
+var deathReasons = [...]string{
+	Rejected: "rejected", Expired: "expired", MaxLength: "maxlen", DeliveryLimit: "delivery_limit",
+}
+
+// String returns the word that RabbitMQ uses: "maxlen".
+func (r DeathReason) String() string {
+	if r == 0 || int(r) >= len(deathReasons) {
+		return fmt.Sprintf("reason %d", uint8(r))
+	}
+	return deathReasons[r]
+}
+
+// An entry of a queue's log, see docs/format-broker.md:
+//
+//	format 1, flags 1, time varint, [start 8 if transient], [expires varint],
+//	[priority 1], exchange string, key string, [cc strings], props format 1,
+//	props bytes, [deaths], body: the rest
+const (
+	recordTransient = 1 << iota
+	recordExpires
+	recordPriority
+	recordDeaths
+	recordCC
+	recordFlags // beyond all of them
+)
+
+// appendTo encodes the record. start is the number of this start of the broker,
+// which tells a transient record of an earlier one.
+func (r *QueueRecord) appendTo(dst []byte, start uint64) []byte {
+	flags := byte(0)
+	set := func(flag byte, on bool) bool {
+		if on {
+			flags |= flag
+		}
+		return on
+	}
+	at := len(dst) + 1
+	dst = append(dst, valueVersion, 0)
+	dst = binary.AppendVarint(dst, r.Time.UnixMilli())
+	if set(recordTransient, r.Transient) {
+		dst = binary.BigEndian.AppendUint64(dst, start)
+	}
+	if set(recordExpires, !r.Expires.IsZero()) {
+		dst = binary.AppendVarint(dst, r.Expires.UnixMilli())
+	}
+	if set(recordPriority, r.Priority > 0) {
+		dst = append(dst, r.Priority)
+	}
+	dst = appendString(appendString(dst, r.Exchange), r.Key)
+	if set(recordCC, len(r.CC) > 0) {
+		dst = appendStrings(dst, r.CC)
+	}
+	dst = append(dst, byte(r.Format))
+	dst = append(binary.AppendUvarint(dst, uint64(len(r.Props))), r.Props...)
+	if set(recordDeaths, len(r.Deaths) > 0) {
+		dst = appendDeaths(dst, r.Deaths)
+	}
+	dst[at] = flags
+	return append(dst, r.Body...)
+}
+
+func appendDeaths(dst []byte, deaths []Death) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(deaths)))
+	for i := range deaths {
+		d := &deaths[i]
+		dst = append(dst, byte(d.Reason))
+		dst = appendString(dst, d.Queue)
+		dst = binary.AppendVarint(dst, d.Count)
+		dst = binary.AppendVarint(dst, d.Time.UnixMilli())
+		dst = appendString(dst, d.Exchange)
+		dst = appendStrings(dst, d.Keys)
+		dst = binary.AppendVarint(dst, int64(d.Expiration))
+	}
+	return dst
+}
+
+// decodeQueueRecord reads an entry. Props and Body point into it. lost says that
+// the record was transient and of an earlier start.
+func decodeQueueRecord(entry []byte, start uint64) (r QueueRecord, lost bool, err error) {
+	d := newDecoder(entry)
+	flags := d.byte()
+	r.Time = timeOf(d.varint())
+	if r.Transient = flags&recordTransient != 0; r.Transient {
+		lost = d.uint64() != start
+	}
+	if flags&recordExpires != 0 {
+		r.Expires = timeOf(d.varint())
+	}
+	if flags&recordPriority != 0 {
+		r.Priority = d.byte()
+	}
+	r.Exchange, r.Key = d.string(), d.string()
+	if flags&recordCC != 0 {
+		r.CC = d.strings()
+	}
+	r.Format = PropsFormat(d.byte())
+	r.Props = d.view()
+	if flags&recordDeaths != 0 {
+		r.Deaths = decodeDeaths(d)
+	}
+	r.Body, d.b = d.b, nil
+	if err := d.end("queue record"); err != nil {
+		return QueueRecord{}, false, err
+	}
+	if flags >= recordFlags {
+		return QueueRecord{}, false, fmt.Errorf("queue record has flags %x: %w", flags, storage.ErrFormat)
+	}
+	return r, lost, nil
+}
+
+func decodeDeaths(d *decoder) []Death {
+	deaths := make([]Death, d.count())
+	for i := range deaths {
+		x := &deaths[i]
+		x.Reason = DeathReason(d.byte())
+		x.Queue = d.string()
+		x.Count = d.varint()
+		x.Time = timeOf(d.varint())
+		x.Exchange = d.string()
+		x.Keys = d.strings()
+		x.Expiration = time.Duration(d.varint())
+	}
+	return deaths
+}

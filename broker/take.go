@@ -1,0 +1,156 @@
+package broker
+
+import (
+	"fmt"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// Delivery is a record in someone's hands.
+type Delivery struct {
+	ID DeliveryID
+	// Deliveries is how often it was handed out before; at least 1 where the record
+	// may have been, before a crash.
+	Deliveries uint32
+	// Ready is how many records the queue had behind it; set by Get only.
+	Ready  int64
+	Record QueueRecord
+}
+
+// DeliveryID names one delivery of one record. It stays valid over a restart.
+type DeliveryID struct {
+	Log     storage.LogID
+	Offset  Offset
+	Receive uint32 // counted from 1
+}
+
+// takeBytes bounds what one Take reads; one record may be longer.
+const takeBytes = 256 << 10
+
+// Take appends to dst records that are assigned to the subscription and lie side by
+// side in the queue: at most max of them, and where one is long at most takeBytes
+// beside it. It does not wait; call it until it gives nothing. Properties and bodies
+// are valid until the next Take. For one goroutine at a time.
+//
+// Records whose time has run out are not among them: those are dead-lettered. With
+// AutoAccept everything taken is settled. Kinds: Corrupt (the damaged record is
+// passed over and named), NotFound (the subscription has ended), Closed, Storage.
+func (s *Subscription) Take(dst []Delivery, max int) ([]Delivery, error) {
+	q := s.q
+	q.mu.Lock()
+	if s.ended {
+		q.mu.Unlock()
+		return dst, &Error{Kind: NotFound, Op: "take", Name: q.String()}
+	}
+	var room [assignWindow]assignment
+	taken := room[:s.assigned.takeRun(room[:min(max, assignWindow)])]
+	q.mu.Unlock()
+	if len(taken) == 0 {
+		return dst, nil
+	}
+	n := len(dst)
+	dst, left, gone, err := q.read(dst, &s.buf, taken)
+	s.took(dst[n:], left, gone)
+	if late := q.bury(gone); err == nil {
+		err = late
+	}
+	if late := s.autoAccept(dst[n:]); err == nil {
+		err = late
+	}
+	return dst, err
+}
+
+// took does the accounts of a take: what was not read stays assigned.
+func (s *Subscription) took(got []Delivery, left []assignment, gone []lost) {
+	q := s.q
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if s.ended { // meanwhile: Close saw only what was still assigned
+		for _, a := range left {
+			s.giveBackLocked(a)
+		}
+	} else {
+		s.assigned.untake(left)
+	}
+	for range gone {
+		s.releaseCredit()
+	}
+	q.counts.Delivered += uint64(len(got))
+	for i := range got {
+		if got[i].Deliveries > 0 {
+			q.counts.Redelivered++
+		}
+	}
+	q.dispatchLocked()
+}
+
+func (s *Subscription) autoAccept(got []Delivery) error {
+	if !s.opts.AutoAccept || len(got) == 0 {
+		return nil
+	}
+	tx := s.q.b.Begin()
+	for i := range got {
+		tx.Settle(s.q, s, got[i].ID, Accept)
+	}
+	_, err := tx.Commit(s.q.b.life)
+	return err
+}
+
+// lost is a record that was handed out and must not be delivered.
+type lost struct {
+	id     DeliveryID
+	reason DeathReason // 0: it is gone without a trace
+}
+
+// read reads assigned records that lie side by side; left are those it did not
+// come to. A damaged one is passed over: it stays leased, for an operator to see.
+func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
+	got []Delivery, left []assignment, gone []lost, err error) {
+	err = as[0].lane.log.Read(buf, as[0].off, takeBytes)
+	if err != nil {
+		return dst, as[1:], nil, storeError("take", fmt.Sprintf("%s@%d", q, as[0].off), err)
+	}
+	n := 0
+	for _, e := range buf.Entries {
+		if n == len(as) || e.Base != as[n].off {
+			break
+		}
+		a := &as[n]
+		n++
+		d := Delivery{ID: DeliveryID{a.lane.log.ID(), a.off, a.deliveries + 1}, Deliveries: a.deliveries}
+		var old bool
+		if d.Record, old, err = decodeQueueRecord(e.Bytes, q.b.start); err != nil {
+			return dst, as[n:], gone, storeError("take", fmt.Sprintf("%s@%d", q, a.off), err)
+		}
+		switch {
+		case old:
+			gone = append(gone, lost{id: d.ID})
+		case q.expired(&d.Record, a.at):
+			gone = append(gone, lost{d.ID, Expired})
+		default:
+			dst = append(dst, d)
+		}
+	}
+	return dst, as[n:], gone, nil
+}
+
+// expired says whether a record's time had run out when it was assigned. One that
+// found a taker at once, at 0, has not waited at all.
+func (q *Queue) expired(r *QueueRecord, at int64) bool {
+	expires, ok := q.expiry(r)
+	return ok && at > 0 && expires <= at
+}
+
+// expiry is when a record's time runs out, in ms: by its own or by the queue's
+// time to live, whichever is less.
+func (q *Queue) expiry(r *QueueRecord) (ms int64, ok bool) {
+	if !r.Expires.IsZero() {
+		ms, ok = r.Expires.UnixMilli(), true
+	}
+	if ttl := q.spec.Settings.TTL; ttl != nil {
+		if by := r.Time.Add(*ttl).UnixMilli(); !ok || by < ms {
+			ms, ok = by, true
+		}
+	}
+	return ms, ok
+}

@@ -1,0 +1,290 @@
+package broker
+
+import (
+	"container/heap"
+	"context"
+	"sync"
+	"time"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// tidyBatch is how many records are buried in one commit.
+const tidyBatch = 256
+
+// bounded says whether records may leave the queue by themselves.
+func (q *Queue) bounded() bool {
+	s := &q.spec.Settings
+	return s.MaxLength != nil && s.Overflow == DropHead || s.TTL != nil || q.expiring
+}
+
+// tidy lets go of what is too much, or too old and at the head of the queue.
+// Subscriptions come first: it is called after records were handed out.
+func (q *Queue) tidy() {
+	for {
+		q.mu.Lock()
+		gone := q.tooManyLocked()
+		q.mu.Unlock()
+		if len(gone) == 0 {
+			break
+		}
+		if q.bury(gone) != nil {
+			return // the store has failed or closed: everyone hears of that from it
+		}
+	}
+	for q.buryExpired() {
+	}
+}
+
+// tooManyLocked takes what is beyond the queue's length, from its head.
+func (q *Queue) tooManyLocked() (gone []lost) {
+	s := &q.spec.Settings
+	if q.dead || s.MaxLength == nil || s.Overflow != DropHead {
+		return nil
+	}
+	for n := q.waitingLocked() - *s.MaxLength; n > 0 && len(gone) < tidyBatch; n-- {
+		l := q.headLocked()
+		if l == nil {
+			break
+		}
+		gone = append(gone, q.loseLocked(l, MaxLength))
+	}
+	return gone
+}
+
+// waitingLocked is how many records are on disk and nobody's.
+func (q *Queue) waitingLocked() (n int64) {
+	for _, l := range q.lanes {
+		_, durable, _ := l.log.Bounds()
+		n += int64(max(durable-l.next, 0)) + int64(len(l.back))
+	}
+	return n
+}
+
+// loseLocked takes the next record of a lane in order to bury it.
+func (q *Queue) loseLocked(l *lane, why DeathReason) lost {
+	r := l.take()
+	q.leased++
+	return lost{DeliveryID{l.log.ID(), r.off, r.deliveries + 1}, why}
+}
+
+// buryExpired takes expired records from the head of each lane, and sets the timer
+// for the next; more says that there may be further ones.
+func (q *Queue) buryExpired() (more bool) {
+	q.mu.Lock()
+	dead, bounded := q.dead, q.spec.Settings.TTL != nil || q.expiring
+	lanes := q.lanes
+	q.mu.Unlock()
+	if dead || !bounded {
+		return false
+	}
+	var buf storage.Buffer
+	defer buf.Release()
+	next := time.Time{}
+	for _, l := range lanes {
+		at, gone, err := q.expiredIn(l, &buf)
+		if err != nil || q.bury(gone) != nil {
+			return false // a damaged record is told to whoever takes it
+		}
+		more = more || len(gone) == tidyBatch
+		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
+			next = at
+		}
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.nextExpiry = next
+	q.setTimerLocked()
+	return more
+}
+
+// setTimerLocked asks for a look when the first record expires, or the queue does.
+func (q *Queue) setTimerLocked() {
+	at := q.nextExpiry
+	if u := q.unusedUntil; !u.IsZero() && (at.IsZero() || u.Before(at)) {
+		at = u
+	}
+	if q.dead {
+		at = time.Time{}
+	}
+	q.b.timers.set(q, at)
+}
+
+// usedLocked notes that somebody uses the queue now. One that expires begins to do
+// so again unless it has subscriptions.
+func (q *Queue) usedLocked() {
+	if q.spec.Settings.Expires == 0 {
+		return
+	}
+	q.unusedUntil = time.Time{}
+	if len(q.subs) == 0 {
+		q.unusedUntil = q.b.config.Now().Add(q.spec.Settings.Expires)
+	}
+	q.setTimerLocked()
+}
+
+// timeout is the queue's turn when a timer has come.
+func (q *Queue) timeout(ctx context.Context) {
+	q.mu.Lock()
+	unused := !q.unusedUntil.IsZero() && !q.b.config.Now().Before(q.unusedUntil)
+	q.mu.Unlock()
+	if !unused {
+		q.tidy()
+		return
+	}
+	if _, err := q.b.DeleteQueue(ctx, q, DeleteOptions{IfUnused: true}); err != nil {
+		q.mu.Lock()
+		q.usedLocked() // someone came meanwhile; or the store is closing, and hears of it
+		q.mu.Unlock()
+	}
+}
+
+// expiredIn takes the expired records at the head of a lane; at is when the one
+// behind them expires.
+func (q *Queue) expiredIn(l *lane, buf *storage.Buffer) (at time.Time, gone []lost, err error) {
+	now := q.b.nowMillis()
+	for len(gone) < tidyBatch {
+		q.mu.Lock()
+		off, ok := q.peekLocked(l)
+		q.mu.Unlock()
+		if !ok {
+			return at, gone, nil
+		}
+		if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 {
+			return at, gone, err
+		}
+		rec, old, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
+		if err != nil {
+			return at, gone, err
+		}
+		ms, expires := q.expiry(&rec)
+		if !old && (!expires || ms > now) {
+			if expires {
+				at = timeOf(ms)
+			}
+			return at, gone, nil
+		}
+		q.mu.Lock()
+		if again, ok := q.peekLocked(l); ok && again == off && !q.dead {
+			why := Expired
+			if old {
+				why = 0
+			}
+			gone = append(gone, q.loseLocked(l, why))
+		}
+		q.mu.Unlock()
+	}
+	return at, gone, nil
+}
+
+// peekLocked is the next record of a lane, if it is on disk.
+func (q *Queue) peekLocked(l *lane) (off Offset, ok bool) {
+	if len(l.back) > 0 && l.back.top().off < l.next {
+		return l.back.top().off, true
+	}
+	return l.next, l.next < q.readable(l)
+}
+
+// timers wakes queues at a time: when their first record expires, or they do. One
+// goroutine for all.
+type timers struct {
+	mu   sync.Mutex
+	heap timerHeap
+	byQ  map[*Queue]*timer
+	wake chan struct{} // capacity 1: the first timer has changed
+}
+
+type timer struct {
+	q     *Queue
+	at    time.Time
+	index int
+}
+
+func newTimers() *timers {
+	return &timers{byQ: map[*Queue]*timer{}, wake: make(chan struct{}, 1)}
+}
+
+// set makes the queue be looked at then; the zero time: not at all.
+func (t *timers) set(q *Queue, at time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.byQ[q]
+	switch {
+	case x == nil && at.IsZero():
+		return
+	case x == nil:
+		x = &timer{q: q, at: at}
+		t.byQ[q] = x
+		heap.Push(&t.heap, x)
+	case at.IsZero():
+		heap.Remove(&t.heap, x.index)
+		delete(t.byQ, q)
+	default:
+		x.at = at
+		heap.Fix(&t.heap, x.index)
+	}
+	ring(t.wake)
+}
+
+// due takes the queues whose time has come; next is the first of the others.
+func (t *timers) due(now time.Time) (qs []*Queue, next time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
+		x := heap.Pop(&t.heap).(*timer)
+		delete(t.byQ, x.q)
+		qs = append(qs, x.q)
+	}
+	if len(t.heap) > 0 {
+		next = t.heap[0].at
+	}
+	return qs, next
+}
+
+func (b *Broker) runTimers(ctx context.Context) {
+	alarm := time.NewTimer(time.Hour)
+	defer alarm.Stop()
+	for {
+		now := b.config.Now()
+		qs, next := b.timers.due(now)
+		for _, q := range qs {
+			q.timeout(ctx)
+		}
+		if len(qs) > 0 {
+			continue
+		}
+		wait := time.Hour
+		if !next.IsZero() {
+			wait = next.Sub(now)
+		}
+		alarm.Reset(wait)
+		select {
+		case <-alarm.C:
+		case <-b.timers.wake:
+		case <-ctx.Done():
+			return
+		case <-b.store.Failed():
+			return
+		}
+	}
+}
+
+type timerHeap []*timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h timerHeap) Swap(i, j int) {
+	h[i], h[j] = h[j], h[i]
+	h[i].index, h[j].index = i, j
+}
+func (h *timerHeap) Push(x any) {
+	t := x.(*timer)
+	t.index = len(*h)
+	*h = append(*h, t)
+}
+func (h *timerHeap) Pop() any {
+	old := *h
+	x := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return x
+}

@@ -1,0 +1,316 @@
+package broker
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// Outcome is what becomes of a delivery.
+type Outcome uint8
+
+// The outcomes.
+const (
+	Accept  Outcome = iota + 1 // the record is done with
+	Requeue                    // it goes back to its place in the queue
+	Reject                     // it is dead-lettered, or done with where nothing asks for it
+)
+
+// Routed says where a published record went.
+type Routed struct {
+	Queues  int  // that took it
+	Refused bool // a queue was full, and refuses what does not fit
+	Confirm Confirm
+}
+
+// txPublish is one record on its way into queues.
+type txPublish struct {
+	x      *Exchange
+	rec    QueueRecord
+	to     []*Queue
+	result int // -1: nobody asks
+}
+
+// txSettle ends one delivery.
+type txSettle struct {
+	q       *Queue
+	sub     *Subscription // whose credit it took; nil for Get and for what was never delivered
+	id      DeliveryID
+	outcome Outcome
+	reason  DeathReason
+}
+
+// Publish adds one record for the queues that x routes it to; its properties and
+// body must stay untouched until Commit. It returns the index for Routed.
+func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
+	t.routed = append(t.routed, Routed{})
+	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: len(t.routed) - 1})
+	return len(t.routed) - 1
+}
+
+// Settle ends a delivery of a queue, taken by a subscription or, if that is nil, by
+// Get. Each may be settled once: it is for the caller to know what is in its hands.
+func (t *Tx) Settle(q *Queue, s *Subscription, id DeliveryID, o Outcome) {
+	t.settles = append(t.settles, txSettle{q: q, sub: s, id: id, outcome: o, reason: Rejected})
+}
+
+// bury settles a record that was handed out and must not be delivered.
+func (t *Tx) bury(q *Queue, l lost) {
+	s := txSettle{q: q, id: l.id, outcome: Reject, reason: l.reason}
+	if l.reason == 0 {
+		s.outcome = Accept
+	}
+	t.settles = append(t.settles, s)
+}
+
+// Routed returns the outcome of the publish with this index, after Commit.
+func (t *Tx) Routed(i int) Routed { return t.routed[i] }
+
+// prepareQueues finds, under no lock of a queue, where everything goes: what is
+// rejected and has an exchange for its dead letters becomes a publish.
+func (t *Tx) prepareQueues(now int64) error {
+	for i := range t.settles {
+		if err := t.prepareSettle(&t.settles[i], now); err != nil {
+			return err
+		}
+	}
+	if len(t.publishes) == 0 {
+		return nil
+	}
+	t.b.cat.mu.RLock()
+	defer t.b.cat.mu.RUnlock()
+	for i := range t.publishes {
+		p := &t.publishes[i]
+		if p.rec.Time.IsZero() {
+			p.rec.Time = timeOf(now)
+		}
+		p.to = t.b.routeLocked(p.to[:0], p.x, &p.rec)
+		if p.result < 0 {
+			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
+		}
+	}
+	return nil
+}
+
+func (t *Tx) prepareSettle(s *txSettle, now int64) error {
+	limit := s.q.spec.Settings.DeliveryLimit
+	if s.outcome == Requeue && limit != nil && int64(s.id.Receive) > *limit {
+		s.outcome, s.reason = Reject, DeliveryLimit
+	}
+	if s.outcome != Reject || !s.q.spec.Settings.DeadLetters {
+		return nil
+	}
+	rec, ok, err := s.q.deadLetter(s, now)
+	if err != nil || !ok {
+		return err
+	}
+	x, err := t.b.Exchange(s.q.name.Namespace, s.q.spec.Settings.DeadLetterTo)
+	if err != nil {
+		return nil // an exchange that is not there takes no dead letters
+	}
+	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: -1})
+	return nil
+}
+
+// queueLocks adds the locks of all queues that the Tx touches.
+func (c *commit) queueLocks() {
+	add := func(q *Queue) { c.logs = append(c.logs, logLock{q.order, &q.mu}) }
+	for i := range c.tx.settles {
+		if n := len(c.logs); n == 0 || c.logs[n-1].mu != &c.tx.settles[i].q.mu {
+			add(c.tx.settles[i].q)
+		}
+	}
+	for i := range c.tx.publishes {
+		for _, q := range c.tx.publishes[i].to {
+			add(q)
+		}
+	}
+}
+
+// stageQueues puts publishes and settles into the storage batch. All that cannot
+// fail changes in memory at once: after it only the store can refuse, and only when
+// it is lost or closing.
+func (c *commit) stageQueues() {
+	for i := range c.tx.publishes {
+		c.stagePublish(&c.tx.publishes[i])
+	}
+	for i := range c.tx.settles {
+		c.stageSettle(&c.tx.settles[i])
+	}
+	c.stageTrims()
+}
+
+func (c *commit) stagePublish(p *txPublish) {
+	w := c.work
+	w.scratch = w.scratch[:0]
+	var r Routed
+	p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return q.dead })
+	for _, q := range p.to {
+		if q.refusesLocked() {
+			r.Refused = true
+			continue
+		}
+		if len(w.scratch) == 0 {
+			w.scratch = p.rec.appendTo(w.scratch, c.b.start)
+		}
+		l := q.lane(p.rec.Priority)
+		w.batch.Append(l.log, storage.Entry{Count: 1, Time: p.rec.Time.UnixMilli(), Bytes: w.scratch})
+		l.end++
+		q.expiring = q.expiring || !p.rec.Expires.IsZero()
+		q.counts.Published++
+		r.Queues++
+	}
+	if p.result >= 0 {
+		c.tx.routed[p.result] = r
+	}
+}
+
+// refusesLocked says whether the queue is full and refuses new records.
+func (q *Queue) refusesLocked() bool {
+	s := &q.spec.Settings
+	return s.Overflow != DropHead && s.MaxLength != nil && q.readyLocked() >= *s.MaxLength
+}
+
+func (c *commit) stageSettle(s *txSettle) {
+	q := s.q
+	if q.dead {
+		return
+	}
+	l := q.laneOf(s.id.Log)
+	switch {
+	case l == nil:
+		return
+	case s.outcome == Requeue:
+		q.counts.Redelivered++
+		if q.countsDeliveries() {
+			c.work.batch.Put(deliveriesKey(l.log.ID(), s.id.Offset), deliveriesValue(s.id.Receive))
+		}
+		return
+	case s.outcome == Accept:
+		q.counts.Accepted++
+	case s.reason == Expired:
+		q.counts.Expired++
+	case s.reason == MaxLength:
+		q.counts.Dropped++
+	default:
+		q.counts.Rejected++
+	}
+	l.settleLocked(&c.work.batch, s.id.Offset)
+	if s.id.Receive > 1 && q.countsDeliveries() {
+		c.work.batch.Delete(deliveriesKey(l.log.ID(), s.id.Offset))
+	}
+}
+
+// countsDeliveries says whether the queue must know over a restart how often each
+// record was delivered.
+func (q *Queue) countsDeliveries() bool {
+	return q.spec.Durable && q.spec.Settings.DeliveryLimit != nil
+}
+
+func (q *Queue) laneOf(log storage.LogID) *lane {
+	for _, l := range q.lanes {
+		if l.log.ID() == log {
+			return l
+		}
+	}
+	return nil
+}
+
+// settleLocked puts an offset into the settled set, side by side ones in one
+// operation: the last waits for markLocked.
+func (l *lane) settleLocked(batch *storage.Batch, off Offset) {
+	if l.settling.to != off || l.settling.from == off {
+		l.markLocked(batch)
+		l.settling.from = off
+	}
+	l.settling.to = off + 1
+}
+
+func (l *lane) markLocked(batch *storage.Batch) {
+	s := l.settling
+	l.settling = offsets{}
+	switch {
+	case s.from == s.to:
+	case l.durable:
+		batch.Mark(l.settled, s.from, s.to)
+	default:
+		l.settled.Add(s.from, s.to)
+	}
+}
+
+// offsets is from <= o < to.
+type offsets struct{ from, to Offset }
+
+// trimEvery is after how many settled records a durable lane is trimmed, while more
+// wait: what leaves the log soon never costs a segment file.
+const trimEvery = 128
+
+// stageTrims lets the logs go of what all have settled. The set of a durable lane
+// shows what is on disk, so a record that was settled last goes with a later trim.
+func (c *commit) stageTrims() {
+	for i := range c.tx.settles {
+		q := c.tx.settles[i].q
+		if i > 0 && c.tx.settles[i-1].q == q || q.dead {
+			continue
+		}
+		for _, l := range q.lanes {
+			l.markLocked(&c.work.batch)
+			l.trim(&c.work.batch)
+		}
+	}
+}
+
+func (l *lane) trim(batch *storage.Batch) {
+	floor := min(l.settled.Floor(), l.end)
+	if gone := floor - l.trimmed; gone >= trimEvery || gone > 0 && (!l.durable || floor == l.next) {
+		batch.Trim(l.log, floor)
+		l.trimmed = floor
+	}
+}
+
+// applyQueues gives back what was requeued, frees credit, and hands out.
+func (c *commit) applyQueues(confirm Confirm) {
+	for i := range c.tx.settles {
+		s := &c.tx.settles[i]
+		if s.sub != nil {
+			s.sub.releaseCredit()
+		}
+		if s.q.dead {
+			continue
+		}
+		s.q.leased--
+		if l := s.q.laneOf(s.id.Log); s.outcome == Requeue && l != nil {
+			l.back.push(returnedRecord{s.id.Offset, s.id.Receive})
+		}
+	}
+	for i := range c.tx.settles {
+		if q := c.tx.settles[i].q; i == 0 || c.tx.settles[i-1].q != q {
+			q.dispatchLocked()
+		}
+	}
+	for i := range c.tx.publishes {
+		p := &c.tx.publishes[i]
+		for _, q := range p.to {
+			q.publishedLocked(confirm)
+		}
+		if p.result >= 0 {
+			c.tx.routed[p.result].Confirm = confirm
+		}
+	}
+}
+
+// publishedLocked hands out what a queue in memory got, and has the deliver loop
+// do it for one on disk.
+func (q *Queue) publishedLocked(confirm Confirm) {
+	if !confirm.Done() {
+		q.announceLocked(confirm.seq)
+		return
+	}
+	q.dispatchLocked()
+	if q.bounded() {
+		q.announceLocked(confirm.seq) // for what is too much
+	}
+}
+
+func deliveriesValue(n uint32) []byte { return binary.AppendUvarint([]byte{valueVersion}, uint64(n)) }
