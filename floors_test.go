@@ -33,13 +33,13 @@ var floors = map[string]struct {
 		house:  []string{"broker"},
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
-	"wire/amqp": {},
+	"wire/amqp": {house: []string{"broker"}},
 	"console": {
 		house:  []string{"broker"},
 		others: []string{"github.com/prometheus/client_golang"},
 	},
 	"cmd/tidings": {
-		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "console"},
+		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "wire/amqp", "console"},
 		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
 			"github.com/prometheus/client_golang"},
 	},

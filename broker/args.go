@@ -109,6 +109,9 @@ func integer(v any) (int64, bool) {
 // integer never equals a float.
 func equalArgs(a, b Args) bool { return a.canonical() == b.canonical() }
 
+// EqualValues compares the values of two arguments by the same rules.
+func EqualValues(a, b any) bool { return canonicalValue(a) == canonicalValue(b) }
+
 // canonical returns bytes that are the same for equal arguments and differ for
 // others, so that one map finds a binding by all that it is.
 func (a Args) canonical() string {

@@ -1,15 +1,17 @@
 package broker
 
 import (
+	"context"
 	"slices"
 
 	"github.com/tidings-io/tidings/storage"
 )
 
-// Get takes one record without a subscription; ok is false where none is ready on
-// disk. It must be settled, with no subscription. Kinds: NotFound, Denied, Corrupt,
+// Get takes one record without a subscription; ok is false where the queue is empty.
+// It waits for records that were published before and are not on disk yet. What it
+// takes must be settled, with no subscription. Kinds: NotFound, Denied, Corrupt,
 // Closed, Storage.
-func (q *Queue) Get(owner any) (d Delivery, ok bool, err error) {
+func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err error) {
 	const op = "get"
 	if q.b.closed.Load() {
 		return d, false, storeError(op, q.String(), storage.ErrClosed)
@@ -19,6 +21,14 @@ func (q *Queue) Get(owner any) (d Delivery, ok bool, err error) {
 	}
 	for {
 		a, ready, err := q.lease()
+		if err == nil && a.lane == nil {
+			if seq, coming := q.coming(); coming {
+				if err := q.b.settle(ctx, op, q.String(), seq); err != nil {
+					return d, false, err
+				}
+				continue
+			}
+		}
 		if err != nil || a.lane == nil {
 			return d, false, err
 		}
@@ -35,6 +45,17 @@ func (q *Queue) Get(owner any) (d Delivery, ok bool, err error) {
 			return got[0], true, nil
 		}
 	}
+}
+
+// coming says that records are on their way to the disk, or the mark is that lets
+// them be handed out, and with which frame.
+func (q *Queue) coming() (seq storage.Seq, ok bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, l := range q.lanes {
+		ok = ok || l.next < l.end
+	}
+	return q.lastSeq, ok && !q.dead
 }
 
 // lease takes the next record that is ready; no lane: there is none.

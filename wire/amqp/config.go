@@ -1,0 +1,110 @@
+package amqp
+
+import (
+	"crypto/subtle"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"time"
+)
+
+// Config says how a Server listens. The zero value listens on localhost:5672 for the user guest
+// with the password guest, as RabbitMQ does.
+type Config struct {
+	Addr string // host:port; default localhost:5672, which is both loopback addresses
+	// AllowRemote lets Addr be one that other machines can reach.
+	AllowRemote bool
+	// TLS, if set, is spoken from the first byte on.
+	TLS *tls.Config
+	// Authenticate says whether a user may connect; default: guest with the password guest, from
+	// this machine.
+	Authenticate func(user, password string, from net.Addr) bool
+	// Version is what clients see as the server's version, next to the product's name; some
+	// compare it with RabbitMQ's. Default 4.0.0.
+	Version string
+	Logger  *slog.Logger // default: nothing is logged
+	Limits  Limits
+}
+
+// Limits bound what clients can ask for. A zero field is its default.
+type Limits struct {
+	Connections  int           // default 20,000
+	Channels     uint16        // of a connection; default 2047
+	FrameBytes   uint32        // offered frame-max, overhead included; default 131,072
+	MessageBytes uint64        // of a body; default 16 MiB; beyond it 406 closes the channel
+	Heartbeat    time.Duration // offered, in whole seconds; default 60 s
+	Handshake    time.Duration // until connection.open is answered; default 10 s
+	// QueuedBytes is how much may wait to be written to a client before no more deliveries are
+	// taken for it; default 256 KiB. A client that does not read holds this much, one message more,
+	// and the replies to one read of its requests.
+	QueuedBytes int
+	// Consumers bounds those of a channel; default 10,000.
+	Consumers int
+	// TxBytes bounds what a channel in tx mode may publish before it commits; default 64 MiB.
+	TxBytes int
+}
+
+var defaultLimits = Limits{
+	Connections: 20_000, Channels: 2047, FrameBytes: 131_072, MessageBytes: 16 << 20,
+	Heartbeat: 60 * time.Second, Handshake: 10 * time.Second,
+	QueuedBytes: 256 << 10, Consumers: 10_000, TxBytes: 64 << 20,
+}
+
+func (c Config) checked() (Config, error) {
+	or(&c.Addr, "localhost:5672")
+	or(&c.Version, "4.0.0")
+	l, d := &c.Limits, defaultLimits
+	or(&l.Connections, d.Connections)
+	or(&l.Channels, d.Channels)
+	or(&l.FrameBytes, d.FrameBytes)
+	or(&l.MessageBytes, d.MessageBytes)
+	or(&l.Heartbeat, d.Heartbeat)
+	or(&l.Handshake, d.Handshake)
+	or(&l.QueuedBytes, d.QueuedBytes)
+	or(&l.Consumers, d.Consumers)
+	or(&l.TxBytes, d.TxBytes)
+	if c.Authenticate == nil {
+		c.Authenticate = guestFromHere
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case l.FrameBytes < minFrameMax:
+		return c, fmt.Errorf("amqp: frames of %d bytes, want at least %d", l.FrameBytes, minFrameMax)
+	case l.Connections < 0 || l.QueuedBytes < 0 || l.Consumers < 0 || l.TxBytes < 0 ||
+		l.Heartbeat < 0 || l.Handshake < 0:
+		return c, errors.New("amqp: a limit is negative")
+	}
+	return c, c.checkAddr()
+}
+
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// checkAddr refuses an address that other machines can reach, unless that is meant.
+func (c *Config) checkAddr() error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("amqp: %w", err)
+	}
+	ip, err := netip.ParseAddr(host)
+	if c.AllowRemote || host == "localhost" || err == nil && ip.IsLoopback() {
+		return nil
+	}
+	return fmt.Errorf("amqp: other machines can reach %s: that must be allowed explicitly", c.Addr)
+}
+
+// guestFromHere is RabbitMQ's default: everybody knows the password, so it is good on loopback only.
+func guestFromHere(user, password string, from net.Addr) bool {
+	tcp, ok := from.(*net.TCPAddr)
+	return ok && tcp.IP.IsLoopback() && user == "guest" &&
+		subtle.ConstantTimeCompare([]byte(password), []byte("guest")) == 1
+}

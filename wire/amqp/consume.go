@@ -1,0 +1,294 @@
+package amqp
+
+import (
+	"errors"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// consumer is a basic.consume. The write loop takes its deliveries.
+type consumer struct {
+	ch     *channel
+	tag    string
+	noAck  bool
+	sub    *broker.Subscription // nil: of direct replies
+	credit broker.Credit
+	room   []broker.Delivery // the write loop's
+}
+
+// consuming acts on the methods of class basic that are answered.
+func (ch *channel) consuming(m method) error {
+	switch m := m.(type) {
+	case *basicQos:
+		return ch.qos(m)
+	case *basicConsume:
+		return ch.consume(m)
+	case *basicCancel:
+		ch.cancel(m.consumerTag)
+		return ch.answerUnless(m.noWait, &basicCancelOk{consumerTag: m.consumerTag})
+	case *basicCancelOk:
+		return nil
+	case *basicGet:
+		return ch.get(m)
+	case *basicRecover:
+		if err := ch.recover(m.requeue); err != nil {
+			return err
+		}
+		return ch.answer(&basicRecoverOk{})
+	case *basicRecoverAsync:
+		return ch.recover(m.requeue)
+	case *txSelect:
+		return ch.selectTx()
+	case *txCommit:
+		return ch.commitTx()
+	case *txRollback:
+		return ch.rollbackTx()
+	}
+	return errorf(replyCommandInvalid, "method %v is not for a server", m.id())
+}
+
+func (ch *channel) qos(m *basicQos) error {
+	if m.prefetchSize != 0 {
+		return errorf(replyNotImplemented, "prefetch_size!=0 (%d)", m.prefetchSize)
+	}
+	if m.global {
+		ch.credit.SetLimit(int(m.prefetchCount))
+		ch.limited = m.prefetchCount > 0
+		ch.kick()
+	} else {
+		ch.prefetch = int(m.prefetchCount)
+	}
+	return ch.answer(&basicQosOk{})
+}
+
+// kick hands out to the channel's consumers: their shared credit has room.
+func (ch *channel) kick() {
+	ch.mu.Lock()
+	var subs []*broker.Subscription
+	for _, x := range ch.consumers {
+		if x.sub != nil {
+			subs = append(subs, x.sub)
+		}
+	}
+	ch.mu.Unlock()
+	for _, s := range subs {
+		s.Kick()
+	}
+}
+
+func (ch *channel) consume(m *basicConsume) error {
+	if m.consumerTag == "" {
+		m.consumerTag = generatedName("amq.ctag-")
+	}
+	ch.mu.Lock()
+	taken, n := ch.consumers[m.consumerTag] != nil, len(ch.consumers)
+	ch.mu.Unlock()
+	switch limit := ch.c.s.config.Limits.Consumers; {
+	case taken:
+		return errorf(replyNotAllowed, "attempt to reuse consumer tag '%s'", m.consumerTag)
+	case n >= limit:
+		return errorf(replyNotAllowed, "a channel has at most %d consumers", limit)
+	case m.queue == directReplyTo:
+		return ch.consumeReplies(m)
+	}
+	q, err := ch.queue(m.queue)
+	if err != nil {
+		return err
+	}
+	x := &consumer{ch: ch, tag: m.consumerTag, noAck: m.noAck}
+	x.credit.SetLimit(ch.prefetch)
+	priority, _, err := toArgs(m.arguments).Int("x-priority")
+	if err != nil {
+		return errorf(replyPreconditionFailed, "invalid arg 'x-priority': %v", err)
+	}
+	ch.c.out.mu.Lock() // no delivery before consume-ok
+	defer ring(ch.c.out.wake)
+	defer ch.c.out.mu.Unlock()
+	x.sub, err = q.Subscribe(broker.SubscribeOptions{Wake: ch.c.out.wake, Owner: ch.c, Exclusive: m.exclusive,
+		AutoAccept: m.noAck, Priority: int(priority), Credits: []*broker.Credit{&x.credit, &ch.credit}})
+	if err != nil {
+		return subscribeFailed(q, err)
+	}
+	if !m.noWait {
+		ch.c.out.buf, _ = appendMethod(ch.c.out.buf, ch.id, &basicConsumeOk{consumerTag: m.consumerTag})
+	}
+	ch.mu.Lock()
+	ch.consumers[x.tag] = x
+	ch.mu.Unlock()
+	ch.c.out.addLocked(x)
+	return nil
+}
+
+func subscribeFailed(q *broker.Queue, err error) error {
+	if errors.Is(err, broker.Conflict) {
+		return errorf(replyAccessRefused, "queue '%s' in vhost '/' in exclusive use", q.Name().Name)
+	}
+	return queueFailed(q, err)
+}
+
+// cancel ends a consumer; one that is not there is no error.
+func (ch *channel) cancel(tag string) {
+	ch.mu.Lock()
+	x := ch.consumers[tag]
+	delete(ch.consumers, tag)
+	ch.mu.Unlock()
+	if x != nil {
+		ch.c.drop(x)
+	}
+}
+
+// drop ends a consumer's subscription, and with the last one a queue that wants that.
+func (c *conn) drop(x *consumer) {
+	if x.sub == nil {
+		c.s.replies.forget(x.ch)
+		return
+	}
+	c.out.remove(x)
+	if !x.sub.Close() {
+		return
+	}
+	q := x.sub.Queue()
+	_, err := c.s.broker.DeleteQueue(c.s.life, q, broker.DeleteOptions{IfUnused: true, Owner: c})
+	if err != nil && !errors.Is(err, broker.NotFound) && !errors.Is(err, broker.Conflict) {
+		c.s.config.Logger.Warn("amqp: an auto-delete queue stays", "queue", q.String(), "error", err)
+	}
+}
+
+// deliver appends what consumers may have, each in turn, while not too much waits to be written.
+func (c *conn) deliver(dst []byte, consumers []*consumer) []byte {
+	for _, x := range consumers {
+		if len(dst) >= c.s.config.Limits.QueuedBytes {
+			break
+		}
+		dst = x.deliver(dst)
+	}
+	return dst
+}
+
+func (x *consumer) deliver(dst []byte) []byte {
+	c := x.ch.c
+	for len(dst) < c.s.config.Limits.QueuedBytes {
+		got, err := x.sub.Take(x.room[:0], takeMost)
+		x.room = got[:0]
+		if errors.Is(err, broker.NotFound) {
+			return c.cancelled(dst, x)
+		}
+		if err != nil {
+			c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
+		}
+		if len(got) == 0 {
+			return dst
+		}
+		first, left := x.ch.hand(x, got)
+		if left != nil {
+			c.giveBack(left)
+			return dst
+		}
+		for i := range got {
+			dst = x.append(dst, first+uint64(i), &got[i])
+		}
+		clear(got)
+	}
+	ring(c.out.wake) // more may be there
+	return dst
+}
+
+// takeMost bounds the deliveries of one consumer in one go, so that others have their turn.
+const takeMost = 64
+
+// hand notes deliveries as unsettled and gives them tags from first on. Where the channel has ended
+// meanwhile they are left, to be given back.
+func (ch *channel) hand(x *consumer, got []broker.Delivery) (first uint64, left []unacked) {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	first = ch.lastTag + 1
+	ch.lastTag += uint64(len(got))
+	if x.noAck {
+		return first, nil
+	}
+	list := &ch.unacked
+	if ch.ended {
+		list = &left
+	}
+	for i := range got {
+		*list = append(*list, unacked{first + uint64(i), x.sub.Queue(), x.sub, got[i].ID})
+	}
+	return first, left
+}
+
+// append writes one delivery: method, header, bodies.
+func (x *consumer) append(dst []byte, tag uint64, d *broker.Delivery) []byte {
+	m := &x.ch.c.delivering
+	*m = basicDeliver{consumerTag: x.tag, deliveryTag: tag, redelivered: d.Deliveries > 0,
+		exchange: d.Record.Exchange, routingKey: d.Record.Key}
+	out, err := appendMethod(dst, x.ch.id, m)
+	if err != nil { // names that are too long cannot have been published
+		x.ch.c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
+		return dst
+	}
+	return appendContent(out, x.ch.id, propsOf(d), d.Record.Body, x.ch.c.frameMax)
+}
+
+// cancelled tells the client that a queue is gone, if it understands that.
+func (c *conn) cancelled(dst []byte, x *consumer) []byte {
+	x.ch.mu.Lock()
+	here := x.ch.consumers[x.tag] == x
+	if here {
+		delete(x.ch.consumers, x.tag)
+	}
+	x.ch.mu.Unlock()
+	c.out.remove(x)
+	if !here || !c.canCancel {
+		return dst
+	}
+	out, err := appendMethod(dst, x.ch.id, &basicCancel{consumerTag: x.tag, noWait: true})
+	if err != nil {
+		return dst
+	}
+	return out
+}
+
+func (ch *channel) get(m *basicGet) error {
+	q, err := ch.queue(m.queue)
+	if err != nil {
+		return err
+	}
+	d, ok, err := q.Get(ch.c.ctx, ch.c)
+	if err != nil {
+		return queueFailed(q, err)
+	}
+	if !ok {
+		return ch.answer(&basicGetEmpty{})
+	}
+	ch.mu.Lock()
+	ch.lastTag++
+	tag := ch.lastTag
+	if !m.noAck {
+		ch.unacked = append(ch.unacked, unacked{tag, q, nil, d.ID})
+	}
+	ch.mu.Unlock()
+	ch.c.out.put(func(dst []byte) []byte {
+		out, err := appendMethod(dst, ch.id, &basicGetOk{deliveryTag: tag, redelivered: d.Deliveries > 0,
+			exchange: d.Record.Exchange, routingKey: d.Record.Key, messageCount: uint32(d.Ready)})
+		if err != nil {
+			return dst
+		}
+		return appendContent(out, ch.id, propsOf(&d), d.Record.Body, ch.c.frameMax)
+	})
+	if m.noAck {
+		return ch.c.tx.settle(ch, []unacked{{tag, q, nil, d.ID}}, broker.Accept)
+	}
+	return nil
+}
+
+// recover gives back everything that the channel has not settled.
+func (ch *channel) recover(requeue bool) error {
+	if !requeue {
+		return errorf(replyNotImplemented, "requeue=false")
+	}
+	ch.mu.Lock()
+	left := ch.unacked
+	ch.unacked = nil
+	ch.mu.Unlock()
+	return ch.c.tx.settle(ch, left, broker.Requeue)
+}

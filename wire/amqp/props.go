@@ -1,0 +1,137 @@
+package amqp
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// Props lets a broker route by the properties of this protocol: for broker.Config.Props, under
+// broker.PropsAMQP.
+type Props struct{}
+
+// Headers returns the headers table.
+func (Props) Headers(props []byte) broker.Args {
+	x, err := indexProperties(props)
+	if err != nil {
+		return nil
+	}
+	t, err := x.headers().decode()
+	if err != nil {
+		return nil
+	}
+	return toArgs(t)
+}
+
+// Property returns one of the properties that exchanges hash by.
+func (Props) Property(props []byte, name string) string {
+	p, err := parseProperties(props)
+	if err != nil {
+		return ""
+	}
+	switch name {
+	case "message_id":
+		return p.MessageID
+	case "correlation_id":
+		return p.CorrelationID
+	case "timestamp":
+		if !p.has(hasTimestamp) {
+			return ""
+		}
+		return strconv.FormatInt(int64(p.Timestamp), 10)
+	}
+	return ""
+}
+
+// propsOf is the properties of a delivery. Those of a record that has never died, and needs no
+// count of deliveries, are as the publisher sent them.
+func propsOf(d *broker.Delivery) []byte {
+	if len(d.Record.Deaths) == 0 {
+		return withFlags(d.Record.Props)
+	}
+	p, err := parseProperties(d.Record.Props)
+	if err != nil {
+		return withFlags(d.Record.Props)
+	}
+	first, last := &d.Record.Deaths[len(d.Record.Deaths)-1], &d.Record.Deaths[0]
+	p.Headers = p.Headers.with("x-death", deaths(d.Record.Deaths)).
+		withNew("x-first-death-exchange", first.Exchange).
+		withNew("x-first-death-queue", first.Queue).
+		withNew("x-first-death-reason", first.Reason.String()).
+		with("x-last-death-exchange", last.Exchange).
+		with("x-last-death-queue", last.Queue).
+		with("x-last-death-reason", last.Reason.String())
+	p.present = p.present&^hasExpiration | hasHeaders
+	out, err := p.append(nil)
+	if err != nil {
+		return withFlags(d.Record.Props)
+	}
+	return out
+}
+
+// withFlags makes properties of none: a word of flags with nothing in it.
+func withFlags(props []byte) []byte {
+	if len(props) == 0 {
+		return []byte{0, 0}
+	}
+	return props
+}
+
+// deaths is the header x-death: a table for each queue and reason, the newest first.
+func deaths(all []broker.Death) []any {
+	out := make([]any, len(all))
+	for i := range all {
+		d := &all[i]
+		keys := make([]any, len(d.Keys))
+		for k := range d.Keys {
+			keys[k] = d.Keys[k]
+		}
+		t := Table{
+			{"count", d.Count},
+			{"reason", d.Reason.String()},
+			{"queue", d.Queue},
+			{"time", Timestamp(d.Time.Unix())},
+			{"exchange", d.Exchange},
+			{"routing-keys", keys},
+		}
+		if d.Expiration >= 0 {
+			t = append(t, Field{"original-expiration", strconv.FormatInt(int64(d.Expiration/time.Millisecond), 10)})
+		}
+		out[i] = t
+	}
+	return out
+}
+
+// with sets a field, where it stands or at the end; without takes it out.
+func (t Table) with(name string, value any) Table {
+	out := make(Table, 0, len(t)+1)
+	set := false
+	for _, f := range t {
+		if f.Name == name {
+			f.Value, set = value, true
+		}
+		out = append(out, f)
+	}
+	if !set {
+		out = append(out, Field{name, value})
+	}
+	return out
+}
+
+func (t Table) withNew(name string, value any) Table {
+	if _, there := t.Get(name); there {
+		return t
+	}
+	return t.with(name, value)
+}
+
+func (t Table) without(name string) Table {
+	var out Table
+	for _, f := range t {
+		if f.Name != name {
+			out = append(out, f)
+		}
+	}
+	return out
+}

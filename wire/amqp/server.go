@@ -1,0 +1,202 @@
+package amqp
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// Server is a listener that speaks AMQP 0-9-1 for a broker: an accept loop for each address, and a
+// read and a write loop for each connection.
+type Server struct {
+	broker    *broker.Broker
+	config    Config
+	listeners []net.Listener
+	replies   replies
+
+	life  context.Context // ends when Close cuts connections
+	cut   context.CancelFunc
+	drain chan struct{} // closed when Close begins
+	once  sync.Once
+	loops sync.WaitGroup // accept loop and connections
+
+	accepted, refused, panics atomic.Uint64
+
+	mu    sync.Mutex
+	conns map[*conn]struct{}
+}
+
+// Stats are counters since Listen, and the number of open connections.
+type Stats struct {
+	Connections       int
+	Accepted, Refused uint64
+	Panics            uint64 // connections that ended by a bug of ours
+}
+
+// Listen binds c.Addr and serves b on it until Close. b must have been opened with Props among
+// its Config.Props. It refuses an address that other machines can reach unless c.AllowRemote says
+// so.
+func Listen(b *broker.Broker, c Config) (*Server, error) {
+	c, err := c.checked()
+	if err != nil {
+		return nil, err
+	}
+	ls, err := listen(c.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("amqp: %w", err)
+	}
+	s := &Server{broker: b, config: c, listeners: ls, drain: make(chan struct{}),
+		conns: make(map[*conn]struct{})}
+	s.life, s.cut = context.WithCancel(context.Background())
+	for _, l := range ls {
+		s.loops.Go(func() { s.accept(l) })
+	}
+	return s, nil
+}
+
+// listen binds an address; localhost is both of its addresses, where there are two.
+func listen(addr string) ([]net.Listener, error) {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return nil, err
+	}
+	network := "tcp"
+	if host == "localhost" {
+		network = "tcp4"
+	}
+	l, err := net.Listen(network, addr)
+	if err != nil {
+		return nil, err
+	}
+	all := []net.Listener{l}
+	if port := l.Addr().(*net.TCPAddr).Port; host == "localhost" {
+		if six, err := net.Listen("tcp6", fmt.Sprintf("[::1]:%d", port)); err == nil {
+			all = append(all, six)
+		}
+	}
+	return all, nil
+}
+
+// Addr is the address that the server listens on, the first one of localhost.
+func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
+
+// Stats returns the counters.
+func (s *Server) Stats() Stats {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return Stats{Connections: len(s.conns), Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+		Panics: s.panics.Load()}
+}
+
+// Close stops accepting, tells every client that the connection is forced to close, confirms what
+// they published, and returns when nothing runs any more. When ctx ends before that, connections
+// are cut; Close waits for their loops all the same, and returns ctx's error.
+func (s *Server) Close(ctx context.Context) error {
+	s.once.Do(func() { close(s.drain) })
+	for _, l := range s.listeners {
+		l.Close()
+	}
+	for _, c := range s.open() {
+		c.nc.SetReadDeadline(time.Now()) // after drain: its read loop says good-bye
+	}
+	done := make(chan struct{})
+	go func() {
+		s.loops.Wait()
+		close(done)
+	}()
+	defer s.cut()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		s.cut()
+		for _, c := range s.open() {
+			c.nc.Close()
+		}
+		<-done
+		return fmt.Errorf("amqp: close: %w", ctx.Err())
+	}
+}
+
+func (s *Server) open() []*conn {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	open := make([]*conn, 0, len(s.conns))
+	for c := range s.conns {
+		open = append(open, c)
+	}
+	return open
+}
+
+// accept takes connections until the listener is closed.
+func (s *Server) accept(l net.Listener) {
+	for {
+		nc, err := l.Accept()
+		switch {
+		case err == nil:
+			s.admit(nc)
+		case errors.Is(err, net.ErrClosed):
+			return
+		case !s.pause():
+			return
+		default:
+			s.config.Logger.Warn("amqp accept failed", "error", err)
+		}
+	}
+}
+
+// pause lets the process recover from a lack of file descriptors. It is false when the server is
+// being closed.
+func (s *Server) pause() bool {
+	t := time.NewTimer(50 * time.Millisecond)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-s.drain:
+		return false
+	}
+}
+
+// admit starts a connection's loops if there is room for one more.
+func (s *Server) admit(nc net.Conn) {
+	if s.config.TLS != nil {
+		nc = tls.Server(nc, s.config.TLS)
+	}
+	c := newConn(s, nc)
+	if !s.register(c) {
+		s.refused.Add(1)
+		s.config.Logger.Warn("amqp connection refused: too many", "client", nc.RemoteAddr(),
+			"limit", s.config.Limits.Connections)
+		nc.Close()
+		return
+	}
+	s.accepted.Add(1)
+	s.loops.Go(func() {
+		defer s.unregister(c)
+		c.run()
+	})
+}
+
+func (s *Server) register(c *conn) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.conns) >= s.config.Limits.Connections {
+		return false
+	}
+	s.conns[c] = struct{}{}
+	return true
+}
+
+func (s *Server) unregister(c *conn) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.conns, c)
+}
