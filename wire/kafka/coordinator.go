@@ -136,8 +136,23 @@ func (g *group) lockIfHere() bool {
 	g.lock()
 	if g.gone {
 		g.unlock()
+		return false
 	}
-	return !g.gone
+	return true
+}
+
+// claim takes the turn and the lock of a group, so that what is judged now is written before
+// anybody else writes. It is errGone if the group was deleted meanwhile: whatever has its name
+// now is another one, of which this one knows nothing.
+func (g *group) claim(ctx context.Context) error {
+	if !g.takeTurn(ctx) {
+		return ctx.Err()
+	}
+	if !g.lockIfHere() {
+		g.giveTurn()
+		return errGone
+	}
+	return nil
 }
 
 // findOrAdd returns a group, locked. It makes it if there is none.

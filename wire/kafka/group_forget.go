@@ -51,11 +51,14 @@ func (g *group) forget(ctx context.Context, before time.Time) {
 	}
 }
 
-// planForget says which offsets go, nil for none, and whether the group goes with them.
+// planForget says which offsets go, nil for none, and whether the group goes with them. A group
+// that is gone has no say: what is stored under its name may be another group's.
 func (g *group) planForget(
 	cursors map[broker.CursorKey]broker.Cursor, before time.Time,
 ) (tx *broker.Tx, leaves bool) {
-	g.lock()
+	if !g.lockIfHere() {
+		return nil, false
+	}
 	defer g.unlock()
 	namespace, gone := g.groups.config.Namespace, 0
 	tx = g.groups.broker.Begin()

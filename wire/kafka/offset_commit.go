@@ -115,13 +115,10 @@ func (p *committing) commit() (broker.Confirm, error) {
 
 // commitIn commits in a group, whose turn it takes.
 func (p *committing) commitIn(g *group) (confirm broker.Confirm, err error) {
-	if !g.takeTurn(p.conn.ctx) {
-		return confirm, p.conn.ctx.Err()
+	if err := g.claim(p.conn.ctx); err != nil {
+		return confirm, err
 	}
 	defer g.giveTurn()
-	if !g.lockIfHere() {
-		return confirm, errGone
-	}
 	bad := g.mayCommit(p.query)
 	g.unlock()
 	if bad != errNone {
@@ -181,14 +178,13 @@ func (c *conn) offsetDelete(r *request, q *kmsg.OffsetDeleteRequest) reply {
 		resp.ErrorCode = bad
 		return r.answer(resp)
 	}
-	if !g.takeTurn(c.ctx) {
+	confirm, err := c.deleteOffsets(g, q, resp)
+	switch {
+	case errors.Is(err, errGone):
+		return c.offsetDelete(r, q) // its name may be another group's now
+	case c.ctx.Err() != nil:
 		return hangUp{c.ctx.Err()}
-	}
-	defer g.giveTurn()
-	tx := c.srv.broker.Begin()
-	c.planOffsetDelete(g, q, resp, tx)
-	confirm, err := tx.Commit(c.ctx)
-	if err != nil {
+	case err != nil:
 		resp.ErrorCode, resp.Topics = commitCode(err), nil
 		return r.answer(resp)
 	}
@@ -197,8 +193,7 @@ func (c *conn) offsetDelete(r *request, q *kmsg.OffsetDeleteRequest) reply {
 	}}})
 }
 
-// groupToEdit finds a group whose offsets an administrator may delete: one that is empty, or
-// of consumers, whose subscriptions are known.
+// groupToEdit finds a group, not locked.
 func (c *conn) groupToEdit(name string) (*group, code) {
 	if bad := checkName(name); bad != errNone {
 		return nil, bad
@@ -210,19 +205,34 @@ func (c *conn) groupToEdit(name string) (*group, code) {
 		}
 		return nil, bad
 	}
-	defer g.unlock()
-	if g.state != groupEmpty && g.kind != consumerKind {
-		return nil, errNonEmptyGroup
-	}
+	g.unlock()
 	return g, errNone
 }
 
-// planOffsetDelete puts what may be deleted into tx, and answers every partition.
+// deleteOffsets deletes what may be deleted in a group, whose turn it takes: one that is empty,
+// or of consumers, whose subscriptions are known.
+func (c *conn) deleteOffsets(
+	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse,
+) (broker.Confirm, error) {
+	if err := g.claim(c.ctx); err != nil {
+		return broker.Confirm{}, err
+	}
+	defer g.giveTurn()
+	if g.state != groupEmpty && g.kind != consumerKind {
+		g.unlock()
+		return broker.Confirm{}, refusef(errNonEmptyGroup, "group %s has members", g.name)
+	}
+	tx := c.srv.broker.Begin()
+	c.planOffsetDelete(g, q, resp, tx)
+	g.unlock()
+	return tx.Commit(c.ctx)
+}
+
+// planOffsetDelete puts what may be deleted into tx, and answers every partition. The group is
+// locked.
 func (c *conn) planOffsetDelete(
 	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, tx *broker.Tx,
 ) {
-	g.lock()
-	defer g.unlock()
 	for i := range q.Topics {
 		in := &q.Topics[i]
 		t, err := c.srv.broker.Topic(c.srv.config.Namespace, in.Topic)

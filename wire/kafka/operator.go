@@ -113,13 +113,10 @@ var errGone = errors.New("group is gone")
 // moveCursors commits in a group, whose turn it takes: nobody can commit meanwhile. A member
 // that joins reads the new cursors.
 func (g *group) moveCursors(ctx context.Context, tx *broker.Tx) (broker.Confirm, error) {
-	if !g.takeTurn(ctx) {
-		return broker.Confirm{}, ctx.Err()
+	if err := g.claim(ctx); err != nil {
+		return broker.Confirm{}, err
 	}
 	defer g.giveTurn()
-	if !g.lockIfHere() {
-		return broker.Confirm{}, errGone
-	}
 	empty := g.state == groupEmpty
 	g.unlock()
 	if !empty {
