@@ -87,11 +87,8 @@ func (g *group) dismiss() {
 		g.answerJoin(m, errCoordinatorNotAvailable)
 		g.answerSync(m, errCoordinatorNotAvailable)
 	}
-	for _, a := range g.saving.waiting {
-		setError(a.resp, errCoordinatorNotAvailable)
-		a.reply.complete(a.resp)
-	}
-	g.saving.waiting, g.saving.changed = nil, false
+	refuse(g.saving.takeWaiting(), errCoordinatorNotAvailable)
+	g.saving.changed = false
 }
 
 // all returns the groups by name.

@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -17,13 +18,35 @@ type bench struct {
 	*testing.T
 	*coordinator
 	broker *broker.Broker
+	engine latch // commits wait while it is closed
+	disk   latch // writes and syncs do
+}
+
+// latch holds back whoever passes while it is closed.
+type latch struct{ open atomic.Pointer[chan struct{}] }
+
+// close closes the latch until the function that it returns is called.
+func (l *latch) close() (open func()) {
+	c := make(chan struct{})
+	l.open.Store(&c)
+	return func() {
+		l.open.Store(nil)
+		close(c)
+	}
+}
+
+func (l *latch) pass() {
+	if c := l.open.Load(); c != nil {
+		<-*c
+	}
 }
 
 // withCoordinator runs f with a coordinator, in a bubble.
 func withCoordinator(t *testing.T, f func(b *bench), change ...func(*Config)) {
 	synctest.Test(t, func(t *testing.T) {
-		engine := openBroker(t, vfs.NewMem())
-		defer engine.Close()
+		b := &bench{T: t}
+		b.broker = b.openBroker()
+		defer b.broker.Close()
 		config := Config{Logger: slog.New(slog.DiscardHandler)}
 		for _, c := range change {
 			c(&config)
@@ -32,13 +55,30 @@ func withCoordinator(t *testing.T, f func(b *bench), change ...func(*Config)) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		c, err := newCoordinator(engine, &config)
+		b.coordinator, err = newCoordinator(b.broker, &config)
 		if err != nil {
 			t.Fatal(err)
 		}
-		c.start()
-		defer c.close()
-		f(&bench{t, c, engine})
+		b.start()
+		defer b.close()
+		f(b)
+	})
+}
+
+// openBroker opens an engine that can be held up.
+func (b *bench) openBroker() *broker.Broker {
+	fs := vfs.NewFaulty(vfs.NewMem())
+	fs.FailIf(func(c vfs.Call) error {
+		if c.Op == vfs.OpWrite || c.Op == vfs.OpSync {
+			b.disk.pass()
+		}
+		return nil
+	})
+	return openBroker(b, fs, func(c *broker.Config) {
+		c.Now = func() time.Time { // every commit looks at the clock
+			b.engine.pass()
+			return time.Now()
+		}
 	})
 }
 

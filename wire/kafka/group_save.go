@@ -15,6 +15,7 @@ import (
 type saving struct {
 	changed bool           // the group differs from what was last handed to the saver
 	queued  bool           // the saver has the group in its list
+	running bool           // the saver is handing the group to the engine
 	last    broker.Confirm // of the last save
 	known   bool           // there is a last one
 	waiting []afterSave    // answers that leave when the next save is on disk
@@ -35,13 +36,38 @@ func (s *saving) take() bool {
 	return true
 }
 
+// pending says whether the last save is not of the group as it is now, or is not known yet.
+func (s *saving) pending() bool { return s.changed || s.queued || s.running }
+
+// begin takes what waits, for a save of the group as it is now.
+func (s *saving) begin() []afterSave {
+	s.changed, s.queued, s.running = false, false, true
+	return s.takeWaiting()
+}
+
+// end adds to those who waited for a save those who came while it ran, unless the group has
+// changed again: then they wait for the next one.
+func (s *saving) end(waiting []afterSave) []afterSave {
+	s.running = false
+	if s.pending() {
+		return waiting
+	}
+	return append(waiting, s.takeWaiting()...)
+}
+
+func (s *saving) takeWaiting() []afterSave {
+	waiting := s.waiting
+	s.waiting = nil
+	return waiting
+}
+
 // changed marks the group to be saved once it is unlocked.
 func (g *group) changed() { g.saving.changed = true }
 
 // afterSave sends an answer when the group, as it is now, is on disk.
 func (g *group) afterSave(d *deferred, resp kmsg.Response) {
 	s := &g.saving
-	if s.changed || s.queued {
+	if s.pending() {
 		s.waiting = append(s.waiting, afterSave{d, resp})
 		return
 	}
@@ -50,6 +76,14 @@ func (g *group) afterSave(d *deferred, resp kmsg.Response) {
 		return
 	}
 	d.complete(resp, pledge{s.last, func(c code) { setError(resp, groupCode(c)) }})
+}
+
+// refuse answers with a code what will not be saved.
+func refuse(waiting []afterSave, c code) {
+	for _, a := range waiting {
+		setError(a.resp, c)
+		a.reply.complete(a.resp)
+	}
 }
 
 // setError sets the code of an answer that waited for a save.
@@ -139,25 +173,21 @@ func (g *group) save() {
 	g.takeTurn(context.Background()) // whoever holds it waits for the engine at most
 	defer g.giveTurn()
 	g.lock()
-	g.saving.changed, g.saving.queued = false, false
-	waiting := g.saving.waiting
-	g.saving.waiting = nil
-	state, generation := g.encode(), g.generation
-	skip := g.gone || g.state == groupPreparing || g.state == groupCompleting
-	g.unlock()
-	if skip {
-		for _, a := range waiting {
-			setError(a.resp, errRebalanceInProgress)
-			a.reply.complete(a.resp)
-		}
+	waiting := g.saving.begin()
+	if g.gone || g.state == groupPreparing || g.state == groupCompleting {
+		refuse(g.saving.end(waiting), errRebalanceInProgress)
+		g.unlock()
 		return
 	}
+	state, generation := g.encode(), g.generation
+	g.unlock()
 	tx := g.groups.broker.Begin()
 	tx.SaveGroup(g.groups.config.Namespace, g.name, state)
 	confirm, err := tx.Commit(context.Background())
 
 	g.lock()
 	defer g.unlock()
+	waiting = g.saving.end(waiting)
 	if err != nil {
 		g.saveFailed(err, waiting, generation)
 		return
@@ -172,10 +202,7 @@ func (g *group) save() {
 // assignment that could not be saved is none.
 func (g *group) saveFailed(err error, waiting []afterSave, generation int32) {
 	g.groups.config.Logger.Error("kafka group not saved", "group", g.name, "error", err)
-	for _, a := range waiting {
-		setError(a.resp, groupCode(codeOf(err)))
-		a.reply.complete(a.resp)
-	}
+	refuse(waiting, groupCode(codeOf(err)))
 	if len(waiting) > 0 && g.state == groupStable && g.generation == generation {
 		g.prepare()
 	}
