@@ -353,6 +353,27 @@ func TestNewMemberInterruptsTheSync(t *testing.T) {
 	})
 }
 
+func TestStaticMemberThatIsSilentAfterItsSyncWasInterruptedIsRemoved(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		leader := b.consumer()
+		b.stable(leader)
+		follower := b.consumer(func(c *consumer) { c.instance = ptr("i") })
+		waiting := follower.join()
+		synctest.Wait()
+		leader.joined(leader.join())
+		same(b, "join", follower.joined(waiting), errNone)
+		interrupted := follower.sync()
+		for range 12 { // the leader lives, but does not sync: it is removed after a minute
+			time.Sleep(5 * time.Second)
+			leader.beat()
+		}
+		same(b, "sync", follower.synced(interrupted), errRebalanceInProgress)
+		same(b, "state", b.state("g"), "PreparingRebalance")
+		time.Sleep(11 * time.Second) // from here on nobody is alive
+		same(b, "state", b.state("g"), "Empty")
+	})
+}
+
 func TestNewGroupWaitsForMoreMembers(t *testing.T) {
 	delay := func(c *Config) { c.InitialRebalanceDelay = 3 * time.Second }
 	withCoordinator(t, func(b *bench) {

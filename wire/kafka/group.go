@@ -401,7 +401,8 @@ func (g *group) answerJoin(m *member, c code) {
 	m.join = nil
 }
 
-// answerSync ends a member's waiting sync with a code, if there is one.
+// answerSync ends a member's waiting sync with a code, if there is one. Its session begins anew:
+// while it waited it was not judged, and its alarm may have rung for nothing.
 func (g *group) answerSync(m *member, c code) {
 	if m.sync == nil {
 		return
@@ -410,6 +411,7 @@ func (g *group) answerSync(m *member, c code) {
 	resp.ErrorCode = c
 	m.sync.complete(resp)
 	m.sync = nil
+	g.beat(m)
 }
 
 func (r *request) joinResponse() *kmsg.JoinGroupResponse {
