@@ -374,6 +374,28 @@ func TestStaticMemberThatIsSilentAfterItsSyncWasInterruptedIsRemoved(t *testing.
 	})
 }
 
+func TestSyncOfAMemberThatIsRemovedIsAnswered(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		leader := b.consumer()
+		b.stable(leader)
+		follower := b.consumer(func(c *consumer) { c.instance = ptr("i") })
+		waiting := follower.join()
+		synctest.Wait()
+		leader.joined(leader.join())
+		same(b, "join", follower.joined(waiting), errNone)
+		interrupted := follower.sync()
+		g, _ := b.find("g")
+		same(b, "leave", g.leave("", ptr("i"), "removed"), errNone) // by an administrator
+		g.unlock()
+		select {
+		case <-interrupted.done:
+			same(b, "sync", follower.synced(interrupted), errUnknownMemberID)
+		default:
+			b.Fatal("got no answer, want one")
+		}
+	})
+}
+
 func TestNewGroupWaitsForMoreMembers(t *testing.T) {
 	delay := func(c *Config) { c.InitialRebalanceDelay = 3 * time.Second }
 	withCoordinator(t, func(b *bench) {

@@ -222,6 +222,7 @@ func (g *group) add(m *member) {
 // remove ends a membership, answering what the member is waiting for.
 func (g *group) remove(m *member, why string) {
 	g.answerJoin(m, errUnknownMemberID)
+	g.answerSync(m, errUnknownMemberID)
 	g.disarm(m.heart)
 	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
 	g.count(-m.bytes)
