@@ -235,8 +235,9 @@ func (b *Broker) removeTopic(op string, n Name) (storage.Seq, error) {
 
 // removalBytes is the size at which a removal goes on in another batch. The first
 // one drops the logs and the name; keys that a crash leaves behind belong to
-// nothing and are deleted by the next Open.
-const removalBytes = 256 << 10
+// nothing and are deleted by the next Open. A store takes batches by the size of
+// its frames: this is below what one with a tail of 256 KiB takes.
+const removalBytes = 16 << 10
 
 // submitRemoval drops the topic's logs and deletes all its keys. The partitions
 // are marked first, so that no append can be submitted after the drop.

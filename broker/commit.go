@@ -44,7 +44,7 @@ func (c *commit) run() (Confirm, error) {
 		if err != nil {
 			return Confirm{}, storeError("commit", "", err)
 		}
-		confirm = Confirm{c.b.store, seq}
+		confirm = Confirm{c.b.store, max(seq, c.clear())}
 	}
 	return c.apply(confirm), nil
 }

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -91,6 +92,57 @@ func TestDeletedGroupIsGone(t *testing.T) {
 	for key := range b.store.Scan([]byte{familyCursor}) {
 		t.Errorf("key %q is left", key)
 	}
+}
+
+// TestGroupWithManyCursorsIsDeleted deletes more keys than one batch of the store takes.
+func TestGroupWithManyCursorsIsDeleted(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	topic := mustTopic(t, b, TopicSpec{Name: "t", Partitions: 200})
+	group := strings.Repeat("g", maxName)
+	for i := 0; i < topic.Partitions(); i += 50 {
+		tx := b.Begin()
+		for j := range 50 {
+			tx.SaveCursor("", group, topic.Partition(i+j), Cursor{Offset: 1})
+		}
+		mustCommit(t, tx)
+	}
+	tx := b.Begin()
+	tx.DeleteGroup("", group)
+	mustCommit(t, tx)
+	for range 2 {
+		if len(b.Groups("")) != 0 {
+			t.Errorf("groups %v, want none", b.Groups(""))
+		}
+		for key := range b.store.Scan([]byte{familyCursor}) {
+			t.Fatalf("key %q is left", key)
+		}
+		b = openOn(t, fs.Kill())
+	}
+}
+
+// TestCursorsOfADeletedGroupStayGone cuts a deletion short behind its first batch.
+func TestCursorsOfADeletedGroupStayGone(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	p := mustTopic(t, b, TopicSpec{Name: "t"}).Partition(0)
+	tx := b.Begin()
+	tx.SaveCursor("", "g", p, Cursor{Offset: 5})
+	mustCommit(t, tx)
+	var first storage.Batch
+	first.Delete(catalogKey(Name{KindGroup, "", "g"}))
+	seq, err := b.store.Submit(&first)
+	if err == nil {
+		err = b.store.Await(ctx, seq)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = openOn(t, fs.Kill())
+	tx = b.Begin()
+	tx.SaveGroup("", "g", []byte("new"))
+	mustCommit(t, tx)
+	wantGroup(t, b, "g", groupState{"new", map[string]Cursor{}})
 }
 
 // TestChangesOfOneGroupHappenInOrder folds several calls of one Tx.

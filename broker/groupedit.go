@@ -94,16 +94,13 @@ func (c *commit) changesCatalog() bool {
 	})
 }
 
-// stage puts the edit into the storage batch. The group's lock is held.
+// stage puts the edit into the storage batch. The group's lock is held. Cursors of a group that
+// is made again go with the same batch, or a crash could give them to the new one.
 func (e *groupEdit) stage(batch *storage.Batch) {
-	prefix := slices.Clip(cursorPrefix(e.name))
-	if e.wiped && e.group != nil {
-		for topic, parts := range e.group.cursors {
-			for i := range parts {
-				batch.Delete(appendCursorKey(prefix, cursorAt{topic, i}))
-			}
-		}
+	if e.wiped && e.exists {
+		e.deleteCursors(batch.Delete)
 	}
+	prefix := slices.Clip(cursorPrefix(e.name))
 	switch {
 	case e.exists && (e.group == nil || e.wiped || e.newState):
 		batch.Put(catalogKey(e.name), encodeGroup(e.state))
@@ -121,6 +118,35 @@ func (e *groupEdit) stage(batch *storage.Batch) {
 		}
 		batch.Put(key, ce.cursor.appendTo(nil))
 	}
+}
+
+// deleteCursors calls del with the key of every cursor that the group has.
+func (e *groupEdit) deleteCursors(del func(key []byte)) {
+	if e.group == nil {
+		return
+	}
+	prefix := slices.Clip(cursorPrefix(e.name))
+	for topic, parts := range e.group.cursors {
+		for i := range parts {
+			del(appendCursorKey(prefix, cursorAt{topic, i}))
+		}
+	}
+}
+
+// clear deletes the cursors of groups that have just been deleted, whose number has no bound, in
+// as many batches as it takes. It returns the last frame's number, 0 if there was nothing to do.
+//
+// The groups are gone already: what a crash or a store that is being closed leaves behind belongs
+// to nothing, and the next Open deletes it. That is why an error changes nothing.
+func (c *commit) clear() storage.Seq {
+	r := removal{store: c.b.store}
+	for _, e := range c.edits {
+		if !e.exists {
+			e.deleteCursors(r.delete)
+		}
+	}
+	seq, _ := r.submit()
+	return seq
 }
 
 // apply makes the edit part of the state and reports the cursors that moved.
