@@ -138,6 +138,13 @@ func (g *group) lockIfHere() bool {
 	return true
 }
 
+// here says whether the group is not gone.
+func (g *group) here() bool {
+	g.lock()
+	defer g.unlock()
+	return !g.gone
+}
+
 // claim takes the turn and the lock of a group, so that what is judged now is written before
 // anybody else writes. It is errGone if the group was deleted meanwhile: whatever has its name
 // now is another one, of which this one knows nothing.
@@ -175,7 +182,7 @@ func (c *coordinator) lookUp(name string, former *group) (*group, code) {
 	switch g := c.groups[name]; {
 	case c.closed:
 		return nil, errCoordinatorNotAvailable
-	case g != nil && g != former:
+	case g != nil && (g != former || g.here()):
 		return g, errNone
 	case g == nil && len(c.groups) >= c.broker.Limits().Groups:
 		return nil, errPolicyViolation
@@ -194,6 +201,17 @@ func (c *coordinator) drop(g *group) {
 	defer c.mu.Unlock()
 	if c.groups[g.name] == g {
 		delete(c.groups, g.name)
+	}
+}
+
+// takeBack makes a group that was gone be here again, unless another has its name already.
+func (c *coordinator) takeBack(g *group) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.groups[g.name] == g {
+		g.lock()
+		g.gone = false
+		g.unlock()
 	}
 }
 

@@ -40,43 +40,36 @@ func (g *group) forget(ctx context.Context, before time.Time) {
 	if err == nil {
 		cursors = stored.Cursors()
 	}
-	tx, leaves := g.planForget(cursors, before)
-	if tx != nil {
-		if _, err := tx.Commit(ctx); err != nil {
-			g.groups.config.Logger.Error("kafka offsets not expired", "group", g.name, "error", err)
-		}
-	}
+	changes, leaves := g.planForget(cursors, before)
 	if leaves {
-		g.groups.drop(g)
+		_, err = g.erase(ctx)
+	} else {
+		_, err = changes.commit(ctx, nil)
+	}
+	if err != nil {
+		g.groups.config.Logger.Error("kafka offsets not expired", "group", g.name, "error", err)
 	}
 }
 
-// planForget says which offsets go, nil for none, and whether the group goes with them. A group
-// that is gone has no say: what is stored under its name may be another group's.
+// planForget says which offsets go, or that the group goes with all of them. A group that is gone
+// has no say: what is stored under its name may be another group's.
 func (g *group) planForget(
 	cursors map[broker.CursorKey]broker.Cursor, before time.Time,
-) (tx *broker.Tx, leaves bool) {
+) (changes *cursorChanges, leaves bool) {
+	changes, expired := g.groups.changeCursors(g.name), 0
 	if !g.lockIfHere() {
-		return nil, false
+		return changes, false
 	}
 	defer g.unlock()
-	namespace, gone := g.groups.config.Namespace, 0
-	tx = g.groups.broker.Begin()
 	for key, cursor := range cursors {
 		if g.expired(key.Name, cursor.Time, before) {
-			tx.DeleteCursor(namespace, g.name, key.Name, key.Partition)
-			gone++
+			changes.delete(key.Name, key.Partition)
+			expired++
 		}
 	}
-	if gone == len(cursors) && g.state == groupEmpty && len(g.invited) == 0 && !g.saving.queued {
-		tx.DeleteGroup(namespace, g.name)
-		g.gone = true
-		return tx, true
-	}
-	if gone == 0 {
-		return nil, false
-	}
-	return tx, false
+	g.gone = expired == len(cursors) && g.state == groupEmpty && len(g.invited) == 0 &&
+		!g.saving.queued
+	return changes, g.gone
 }
 
 // expired says whether an offset in a topic, committed at a time, is not wanted any more
@@ -105,10 +98,21 @@ func (g *group) delete(ctx context.Context) (broker.Confirm, error) {
 	if err := g.retire(); err != nil {
 		return broker.Confirm{}, err
 	}
-	defer g.groups.drop(g)
+	return g.erase(ctx)
+}
+
+// erase deletes what is stored of a group that was just marked as gone. If the engine refuses,
+// the group is here again.
+func (g *group) erase(ctx context.Context) (broker.Confirm, error) {
 	tx := g.groups.broker.Begin()
 	tx.DeleteGroup(g.groups.config.Namespace, g.name)
-	return tx.Commit(ctx)
+	confirm, err := tx.Commit(ctx)
+	if err != nil {
+		g.groups.takeBack(g)
+		return confirm, err
+	}
+	g.groups.drop(g)
+	return confirm, nil
 }
 
 // retire marks a group as gone, if it may go.

@@ -2,9 +2,11 @@ package kafka
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/tidings-io/tidings/broker"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -47,4 +49,67 @@ func TestOffsetDeleteIsJudgedByTheGroupThatIsThere(t *testing.T) {
 	_, err := c.deleteOffsets(old, q, kmsg.NewPtrOffsetDeleteResponse())
 	same(t, "error", err, errGone)
 	same(t, "offset", r.committed("g", "t"), int64(42))
+}
+
+func TestGroupThatCannotBeDeletedStays(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		one := b.consumer()
+		b.stable(one)
+		time.Sleep(11 * time.Second) // its session ends
+		b.broker.Close()
+		g, _ := b.find("g")
+		g.unlock()
+		_, err := g.delete(context.Background())
+		same(b, "kind", broker.KindOf(err), broker.Closed)
+		same(b, "state", b.state("g"), "Empty")
+		g.forget(context.Background(), time.Now().Add(time.Hour))
+		same(b, "state", b.state("g"), "Empty")
+		again, _ := b.lookUp("g", g) // as a join does that saw it gone meanwhile
+		same(b, "the same", again == g, true)
+	})
+}
+
+// TestManyOffsetsOfAGroup commits and deletes more than the engine changes at once.
+func TestManyOffsetsOfAGroup(t *testing.T) {
+	r := serve(t)
+	const partitions = 500
+	topic := r.topic("t", partitions)
+	c, name := r.dial(), strings.Repeat("g", maxGroupName)
+	commit := commitRequest(name, "t", [16]byte{}, 0)
+	remove := offsetDeleteWrong(name, "t", 0)(nil).(*kmsg.OffsetDeleteRequest)
+	for i := range int32(partitions - 1) {
+		p := commit.Topics[0].Partitions[0]
+		p.Partition, p.Metadata = i+1, ptr(strings.Repeat("m", 500))
+		commit.Topics[0].Partitions = append(commit.Topics[0].Partitions, p)
+		remove.Topics[0].Partitions = append(remove.Topics[0].Partitions,
+			kmsg.OffsetDeleteRequestTopicPartition{Partition: i + 1})
+	}
+	offsets := func() int {
+		g, err := r.broker.Group("", name)
+		if err != nil {
+			return 0
+		}
+		return len(g.Cursors())
+	}
+	for _, remove := range []func(){
+		func() { same(t, "delete", errorCodesOf(ask[*kmsg.OffsetDeleteResponse](c, 0, remove)), 0) },
+		func() {
+			// One is too young to expire, so the group stays.
+			tx := r.broker.Begin()
+			tx.SaveCursor("", name, topic.Partition(7), broker.Cursor{Time: time.Now().Add(time.Hour)})
+			same(t, "save", r.server.MoveCursors(context.Background(), name, tx), nil)
+			r.server.groups.forget(time.Now().Add(r.server.config.OffsetRetention + time.Minute))
+			same(t, "offsets that have not expired", offsets(), 1)
+			r.server.groups.forget(time.Now().Add(retentionAgo))
+		},
+		func() {
+			resp := ask[*kmsg.DeleteGroupsResponse](c, 2, deleteGroupsWrong(name)(nil))
+			same(t, "delete group", errorCodesOf(resp), 0)
+		},
+	} {
+		same(t, "commit", errorCodesOf(ask[*kmsg.OffsetCommitResponse](c, 8, commit)), 0)
+		same(t, "offsets", offsets(), partitions)
+		remove()
+		same(t, "offsets that are left", offsets(), 0)
+	}
 }

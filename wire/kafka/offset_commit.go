@@ -11,7 +11,7 @@ package kafka
 // (KIP-211). OffsetDelete spares topics that the group is reading: GROUP_SUBSCRIBED_TO_TOPIC.
 //
 // Differences from Apache Kafka: retention_time (versions 2 to 4) is not looked at. A group id
-// has 1 to 255 bytes.
+// has 1 to 255 bytes. More than 64 KiB of offsets are committed in parts.
 
 import (
 	"errors"
@@ -23,32 +23,31 @@ import (
 
 func (c *conn) offsetCommit(r *request, q *kmsg.OffsetCommitRequest) reply {
 	resp := q.ResponseKind().(*kmsg.OffsetCommitResponse)
-	p := committing{conn: c, query: q, resp: resp, tx: c.srv.broker.Begin()}
+	p := committing{conn: c, query: q, resp: resp, changes: c.srv.groups.changeCursors(q.Group)}
 	p.resolve()
-	if !p.work {
+	if p.changes.empty() {
 		return r.answer(resp)
 	}
-	confirm, err := p.commit()
+	open, err := p.commit()
 	if err != nil {
 		p.refuse(commitCode(err))
 		return r.answer(resp)
 	}
-	answer := r.promise(resp, []pledge{{confirm, p.refuse}})
+	answer := r.promise(resp, open)
 	answer.heavy = partWeight * p.parts
 	return answer
 }
 
 // committing is one request to commit offsets being handled.
 type committing struct {
-	conn  *conn
-	query *kmsg.OffsetCommitRequest
-	resp  *kmsg.OffsetCommitResponse
-	tx    *broker.Tx
-	parts int
-	work  bool // there is something to commit
+	conn    *conn
+	query   *kmsg.OffsetCommitRequest
+	resp    *kmsg.OffsetCommitResponse
+	changes *cursorChanges
+	parts   int
 }
 
-// resolve finds the partitions, and puts those that exist into the transaction.
+// resolve finds the partitions, and notes the offsets of those that exist.
 func (p *committing) resolve() {
 	p.resp.Topics = make([]kmsg.OffsetCommitResponseTopic, len(p.query.Topics))
 	for i := range p.query.Topics {
@@ -91,8 +90,7 @@ func (p *committing) partition(
 	case in.Offset < 0:
 		return errInvalidRequest
 	}
-	p.work = true
-	p.tx.SaveCursor(p.conn.srv.config.Namespace, p.query.Group, part, broker.Cursor{
+	p.changes.save(part, broker.Cursor{
 		Offset: broker.Offset(in.Offset), LeaderEpoch: in.LeaderEpoch,
 		Metadata: name(in.Metadata), Time: time.Now(),
 	})
@@ -100,31 +98,31 @@ func (p *committing) partition(
 }
 
 // commit checks that the sender may commit, and does it.
-func (p *committing) commit() (broker.Confirm, error) {
+func (p *committing) commit() ([]pledge, error) {
 	for {
 		g, err := p.group()
 		if err != nil {
-			return broker.Confirm{}, err
+			return nil, err
 		}
-		confirm, err := p.commitIn(g)
+		open, err := p.commitIn(g)
 		if !errors.Is(err, errGone) {
-			return confirm, err
+			return open, err
 		}
 	}
 }
 
 // commitIn commits in a group, whose turn it takes.
-func (p *committing) commitIn(g *group) (confirm broker.Confirm, err error) {
+func (p *committing) commitIn(g *group) ([]pledge, error) {
 	if err := g.claim(p.conn.ctx); err != nil {
-		return confirm, err
+		return nil, err
 	}
 	defer g.giveTurn()
 	bad := g.mayCommit(p.query)
 	g.unlock()
 	if bad != errNone {
-		return confirm, refusef(bad, "commit refused")
+		return nil, refusef(bad, "commit refused")
 	}
-	return p.tx.Commit(p.conn.ctx)
+	return p.changes.commit(p.conn.ctx, p.refuse)
 }
 
 // group finds the group, not locked. Whoever commits without a generation may make it.
@@ -178,7 +176,7 @@ func (c *conn) offsetDelete(r *request, q *kmsg.OffsetDeleteRequest) reply {
 		resp.ErrorCode = bad
 		return r.answer(resp)
 	}
-	confirm, err := c.deleteOffsets(g, q, resp)
+	open, err := c.deleteOffsets(g, q, resp)
 	switch {
 	case errors.Is(err, errGone):
 		return c.offsetDelete(r, q) // its name may be another group's now
@@ -188,9 +186,7 @@ func (c *conn) offsetDelete(r *request, q *kmsg.OffsetDeleteRequest) reply {
 		resp.ErrorCode, resp.Topics = commitCode(err), nil
 		return r.answer(resp)
 	}
-	return r.promise(resp, []pledge{{confirm, func(bad code) {
-		resp.ErrorCode, resp.Topics = bad, nil
-	}}})
+	return r.promise(resp, open)
 }
 
 // groupToEdit finds a group, not locked.
@@ -213,26 +209,25 @@ func (c *conn) groupToEdit(name string) (*group, code) {
 // or of consumers, whose subscriptions are known.
 func (c *conn) deleteOffsets(
 	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse,
-) (broker.Confirm, error) {
+) ([]pledge, error) {
 	if err := g.claim(c.ctx); err != nil {
-		return broker.Confirm{}, err
+		return nil, err
 	}
 	defer g.giveTurn()
 	if g.state != groupEmpty && g.kind != consumerKind {
 		g.unlock()
-		return broker.Confirm{}, refusef(errNonEmptyGroup, "group %s has members", g.name)
+		return nil, refusef(errNonEmptyGroup, "group %s has members", g.name)
 	}
-	tx := c.srv.broker.Begin()
-	c.planOffsetDelete(g, q, resp, tx)
+	changes := c.planOffsetDelete(g, q, resp)
 	g.unlock()
-	return tx.Commit(c.ctx)
+	return changes.commit(c.ctx, func(bad code) { resp.ErrorCode, resp.Topics = bad, nil })
 }
 
-// planOffsetDelete puts what may be deleted into tx, and answers every partition. The group is
-// locked.
+// planOffsetDelete says what may be deleted, and answers every partition. The group is locked.
 func (c *conn) planOffsetDelete(
-	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse, tx *broker.Tx,
-) {
+	g *group, q *kmsg.OffsetDeleteRequest, resp *kmsg.OffsetDeleteResponse,
+) *cursorChanges {
+	changes := c.srv.groups.changeCursors(g.name)
 	for i := range q.Topics {
 		in := &q.Topics[i]
 		t, err := c.srv.broker.Topic(c.srv.config.Namespace, in.Topic)
@@ -250,10 +245,11 @@ func (c *conn) planOffsetDelete(
 			case read:
 				one.ErrorCode = errGroupSubscribed
 			default:
-				tx.DeleteCursor(c.srv.config.Namespace, g.name, in.Topic, int(p.Partition))
+				changes.delete(in.Topic, int(p.Partition))
 			}
 			out.Partitions = append(out.Partitions, one)
 		}
 		resp.Topics = append(resp.Topics, out)
 	}
+	return changes
 }
