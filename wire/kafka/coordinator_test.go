@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -29,10 +30,10 @@ type latch struct{ open atomic.Pointer[chan struct{}] }
 func (l *latch) close() (open func()) {
 	c := make(chan struct{})
 	l.open.Store(&c)
-	return func() {
+	return sync.OnceFunc(func() {
 		l.open.Store(nil)
 		close(c)
-	}
+	})
 }
 
 func (l *latch) pass() {
@@ -138,7 +139,10 @@ func answered[R kmsg.Response](b *bench, d *deferred) R {
 			b.Fatal(err)
 		}
 	}
-	d.then.ready()
+	if !d.ready() {
+		b.Fatal("got an answer that waits for what is on disk")
+	}
+	d.write(new(output))
 	return d.then.resp.(R)
 }
 

@@ -202,7 +202,7 @@ func (g *group) resume(m *member) {
 		resp.LeaderID, resp.Members = "", nil
 	}
 	resp.SkipAssignment = leads && m.join.request.version >= 9
-	g.afterSave(m.join, resp)
+	g.afterSave(m, m.join, resp)
 	m.join = nil
 }
 
@@ -374,9 +374,14 @@ func (g *group) joined(m *member) *kmsg.JoinGroupResponse {
 }
 
 // lose ends the membership of somebody whose session has ended without a heartbeat. Who is
-// waiting for an answer cannot send any and is not judged.
+// waiting for an answer cannot send any and is not judged; nor is anybody while the disk holds
+// answers back.
 func (g *group) lose(m *member) {
 	if !slices.Contains(g.members, m) || !m.isNew && (m.join != nil || m.sync != nil) {
+		return
+	}
+	if !g.saving.onDisk() {
+		g.beat(m)
 		return
 	}
 	g.remove(m, "session timed out")

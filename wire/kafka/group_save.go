@@ -39,6 +39,11 @@ func (s *saving) take() bool {
 // pending says whether the last save is not of the group as it is now, or is not known yet.
 func (s *saving) pending() bool { return s.changed || s.queued || s.running }
 
+// onDisk says whether nothing of the group is on its way to the disk.
+func (s *saving) onDisk() bool {
+	return !s.pending() && (!s.known || s.last.Done() || s.last.Err() != nil)
+}
+
 // begin takes what waits, for a save of the group as it is now.
 func (s *saving) begin() []afterSave {
 	s.changed, s.queued, s.running = false, false, true
@@ -64,9 +69,17 @@ func (s *saving) takeWaiting() []afterSave {
 // changed marks the group to be saved once it is unlocked.
 func (g *group) changed() { g.saving.changed = true }
 
-// afterSave sends an answer when the group, as it is now, is on disk.
-func (g *group) afterSave(d *deferred, resp kmsg.Response) {
+// afterSave sends an answer to a member when the group, as it is now, is on disk. Until then the
+// member cannot send heartbeats, so its session begins with the answer.
+func (g *group) afterSave(m *member, d *deferred, resp kmsg.Response) {
 	s := &g.saving
+	d.sent = func() {
+		g.lock()
+		defer g.unlock()
+		if slices.Contains(g.members, m) {
+			g.beat(m)
+		}
+	}
 	if s.pending() {
 		s.waiting = append(s.waiting, afterSave{d, resp})
 		return

@@ -3,6 +3,7 @@ package kafka
 import (
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
@@ -21,6 +22,7 @@ func TestNoSyncIsAnsweredBeforeItsGenerationIsSaved(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
 		leader, follower := secondGeneration(b)
 		proceed := b.engine.close()
+		defer proceed()
 		first := leader.sync()
 		synctest.Wait() // the save is on its way into the engine
 		second := follower.sync()
@@ -41,5 +43,28 @@ func TestNoSyncIsAnsweredBeforeItsGenerationIsSaved(t *testing.T) {
 			b.Fatal(err)
 		}
 		same(b, "saved generation", saved.Generation, follower.generation)
+	})
+}
+
+func TestSessionBeginsWhenTheSyncIsAnswered(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		leader, follower := secondGeneration(b)
+		gone := b.consumer(func(c *consumer) { c.group = "gone" })
+		same(b, "join", gone.joined(gone.join()), errNone)
+		restart := b.disk.close()
+		defer restart()
+		syncs := []*deferred{leader.sync(), follower.sync()}
+		gone.sync()                  // its connection breaks: nobody sends the answer
+		time.Sleep(39 * time.Second) // nearly four sessions
+		same(b, "state", b.state("g"), "Stable")
+		restart()
+		same(b, "leader", leader.synced(syncs[0]), errNone)
+		same(b, "follower", follower.synced(syncs[1]), errNone)
+		for range 3 {
+			time.Sleep(9 * time.Second)
+			same(b, "leader", leader.beat(), errNone)
+			same(b, "follower", follower.beat(), errNone)
+		}
+		same(b, "group of nobody", b.state("gone"), "Empty")
 	})
 }

@@ -42,7 +42,7 @@ func (g *group) takeSync(s *syncing) {
 	}
 	g.synced(m)
 	if g.state == groupStable {
-		g.afterSave(s.reply, g.assignment(m, s.reply.request))
+		g.afterSave(m, s.reply, g.assignment(m, s.reply.request))
 		return
 	}
 	g.answerSync(m, errRebalanceInProgress) // a client that syncs over another connection
@@ -70,7 +70,7 @@ func (g *group) stabilize(assignments map[string][]byte) {
 		if m.sync == nil {
 			continue
 		}
-		g.afterSave(m.sync, g.assignment(m, m.sync.request))
+		g.afterSave(m, m.sync, g.assignment(m, m.sync.request))
 		m.sync = nil
 		g.beat(m)
 	}

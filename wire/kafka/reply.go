@@ -173,6 +173,7 @@ type deferred struct {
 	request *request
 	done    chan struct{} // closed by complete
 	then    *promise      // set before done is closed
+	sent    func()        // called when the response is, if set; set before done is closed
 }
 
 func (r *request) later() *deferred {
@@ -202,5 +203,11 @@ func (d *deferred) await(w *waiting) {
 	}
 }
 
-func (d *deferred) weight() int       { return smallBuffer }
-func (d *deferred) write(out *output) { d.then.write(out) }
+func (d *deferred) weight() int { return smallBuffer }
+
+func (d *deferred) write(out *output) {
+	d.then.write(out)
+	if d.sent != nil {
+		d.sent()
+	}
+}
