@@ -419,6 +419,18 @@ func TestNewGroupWaitsForMoreMembers(t *testing.T) {
 	}, delay)
 }
 
+func TestInvitationThatExpiresEndsNoInitialDelay(t *testing.T) {
+	delay := func(c *Config) { c.InitialRebalanceDelay = 30 * time.Second }
+	withCoordinator(t, func(b *bench) {
+		stranger := b.consumer(func(c *consumer) { c.version = 4 })
+		same(b, "invitation", stranger.joined(stranger.join()), errMemberIDRequired)
+		one := b.consumer()
+		start := time.Now()
+		same(b, "join", one.joined(one.join()), errNone)
+		same(b, "waited", time.Since(start), 30*time.Second)
+	}, delay)
+}
+
 func TestInvitationThatIsNotUsedHoldsNobodyUp(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
 		one := b.consumer()

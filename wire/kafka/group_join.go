@@ -106,8 +106,8 @@ func (g *group) invite(j *joining) {
 // withdraw forgets an id with which nobody joined in time. The others do not wait for it.
 func (g *group) withdraw(id string) {
 	g.uninvite(id)
-	if g.state == groupPreparing && g.allJoined() {
-		g.endJoining()
+	if g.state == groupPreparing {
+		g.perhapsEndJoining()
 	}
 }
 
@@ -394,9 +394,7 @@ func (g *group) afterLeave() {
 	case groupStable, groupCompleting:
 		g.prepare()
 	case groupPreparing:
-		if g.allJoined() {
-			g.endJoining()
-		}
+		g.perhapsEndJoining()
 	case groupEmpty:
 	}
 }

@@ -108,7 +108,7 @@ func (g *group) leave(id string, instance *string, why string) code {
 		id = g.static[*instance]
 	}
 	if g.invited[id] != nil {
-		g.uninvite(id)
+		g.withdraw(id) // it was no member yet
 		return errNone
 	}
 	m, bad := g.check(id, instance)
@@ -116,15 +116,6 @@ func (g *group) leave(id string, instance *string, why string) code {
 		g.remove(m, why)
 	}
 	return bad
-}
-
-// left goes on after leave has removed members.
-func (g *group) left() {
-	if g.state == groupPreparing {
-		g.perhapsEndJoining()
-		return
-	}
-	g.afterLeave()
 }
 
 // mayCommit says whether offsets can be committed by this sender now, and counts it as a sign

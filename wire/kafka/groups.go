@@ -175,19 +175,18 @@ func (c *conn) leaveGroup(r *request, q *kmsg.LeaveGroupRequest) reply {
 	if q.Version < 3 {
 		leaving = []kmsg.LeaveGroupRequestMember{{MemberID: q.MemberID}}
 	}
-	someLeft := false
+	before := len(g.members)
 	for _, m := range leaving {
 		out := kmsg.NewLeaveGroupResponseMember()
 		out.MemberID, out.InstanceID = m.MemberID, m.InstanceID
 		out.ErrorCode = g.leave(m.MemberID, m.InstanceID, leaveReason(m.Reason))
-		someLeft = someLeft || out.ErrorCode == errNone
 		resp.Members = append(resp.Members, out)
 	}
 	if q.Version < 3 {
 		resp.ErrorCode, resp.Members = resp.Members[0].ErrorCode, nil
 	}
-	if someLeft {
-		g.left()
+	if len(g.members) < before {
+		g.afterLeave()
 	}
 	return r.answer(resp)
 }

@@ -88,6 +88,16 @@ func TestLeavingMakesTheOthersJoinAgain(t *testing.T) {
 	same(t, "members", len(again.Members), 1)
 }
 
+func TestInvitationThatIsGivenBackDisturbsNobody(t *testing.T) {
+	r := serve(t)
+	a, b := r.dial(), r.dial()
+	member := stableAlone(a, "g")
+	invited := ask[*kmsg.JoinGroupResponse](b, 5, joinRequest("g", ""))
+	resp := ask[*kmsg.LeaveGroupResponse](b, 4, leaveWrong("g", invited.MemberID, nil)(nil))
+	same(t, "leave", errorCodes(valueOf(resp)), []code(nil))
+	same(t, "heartbeat", beat(a, "g", member, 1), errNone)
+}
+
 // pair makes a stable group of generation 2 with two members.
 func pair(t *testing.T, r *rig, a, b *client, group string) (one, two string) {
 	t.Helper()
