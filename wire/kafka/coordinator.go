@@ -122,10 +122,16 @@ func (c *coordinator) find(name string) (*group, code) {
 	if closed {
 		return nil, errCoordinatorNotAvailable
 	}
-	if g == nil || !g.lockIfHere() {
+	switch {
+	case g == nil:
+		return nil, errNone
+	case g.lockIfHere():
+		return g, errNone
+	case c.ctx.Err() != nil: // close, which begins with that, has dismissed it
+		return nil, errCoordinatorNotAvailable
+	default:
 		return nil, errNone
 	}
-	return g, errNone
 }
 
 // lockIfHere locks the group, unless it is gone.

@@ -431,6 +431,22 @@ func TestInvitationThatExpiresEndsNoInitialDelay(t *testing.T) {
 	}, delay)
 }
 
+func TestGroupOfAClosedCoordinatorIsNotAvailable(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		one := b.consumer()
+		b.stable(one)
+		b.close()
+		setClosed := func(closed bool) {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			b.closed = closed
+		}
+		defer setClosed(true)
+		setClosed(false) // as a request saw it that looked just before close
+		same(b, "heartbeat", one.beat(), errCoordinatorNotAvailable)
+	})
+}
+
 func TestInvitationThatIsNotUsedHoldsNobodyUp(t *testing.T) {
 	withCoordinator(t, func(b *bench) {
 		one := b.consumer()
