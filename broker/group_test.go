@@ -215,6 +215,14 @@ func TestGroupChangesAreChecked(t *testing.T) {
 	}
 }
 
+func TestLargestStateOfAGroupIsSaved(t *testing.T) {
+	b := openOn(t, vfs.NewMem(), func(c *Config) { c.Storage = storage.Config{} })
+	tx := b.Begin()
+	tx.SaveGroup(strings.Repeat("n", maxName), strings.Repeat("g", maxName),
+		make([]byte, defaultLimits.GroupStateBytes))
+	mustCommit(t, tx)
+}
+
 func TestCursorsOfADeletedTopicVanish(t *testing.T) {
 	b := openOn(t, vfs.NewMem(), clockAt(50).use)
 	old := mustTopic(t, b, TopicSpec{Name: "t"}).Partition(0)

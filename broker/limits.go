@@ -28,7 +28,7 @@ type Limits struct {
 	ProducersPerPart int
 	CursorMetadata   int // bytes of a cursor's metadata; default 4096
 	// GroupStateBytes bounds a group's opaque state; default and most: 1 MiB less
-	// one byte.
+	// 8 KiB.
 	GroupStateBytes int
 	StreamName      int // bytes of a stream's name; default 1024, at most 4000
 	ConfigBytes     int // keys and values of TopicConfig.Extra together; default 64 KiB
@@ -45,10 +45,10 @@ const (
 	maxTopicName = 249
 )
 
-// What the store can hold in a value behind its version, and in a key beside what
-// else a stream's has.
+// What a batch of the store takes beside the names of a group and a frame's own
+// blocks, and what a key holds beside what else a stream's has.
 const (
-	maxGroupState = storage.MaxValueBytes - 1
+	maxGroupState = storage.MaxValueBytes - 8<<10
 	maxStreamName = 4000
 )
 
