@@ -80,9 +80,9 @@ type Limits struct {
 	GroupMembers int
 	// MemberBytes is the subscription metadata of one member; default 1 MiB. INVALID_REQUEST.
 	MemberBytes int
-	// GroupMemory is what all members of all groups say about themselves together, and the ids
-	// that were given out; default 64 MiB. GROUP_MAX_SIZE_REACHED, as for a group that is too
-	// large to be saved (broker.Limits.GroupStateBytes).
+	// GroupMemory is what all members of all groups say about themselves together, what they are
+	// assigned, and the ids that were given out; default 64 MiB. GROUP_MAX_SIZE_REACHED, as for a
+	// group that is too large to be saved (broker.Limits.GroupStateBytes).
 	GroupMemory int64
 	// MinSessionTimeout and MaxSessionTimeout bound what members may ask for; default 6 s and
 	// 30 min. INVALID_SESSION_TIMEOUT.

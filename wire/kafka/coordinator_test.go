@@ -126,6 +126,8 @@ func (c *consumer) join() *deferred {
 	for _, name := range c.offers {
 		j.protocols = append(j.protocols, protocol{name, []byte(name + " of " + c.id)})
 	}
+	j.bytes = memberBytes(r.client, j.instance, j.protocols)
+	j.saved = savedBytes(r.client, j.host, j.instance, j.protocols)
 	c.b.join(c.group, j)
 	return j.reply
 }
@@ -240,6 +242,21 @@ func (b *bench) state(name string) string {
 	}
 	defer g.unlock()
 	return g.state.String()
+}
+
+func TestGroupHasAsManyMembersAsItsLimit(t *testing.T) {
+	withCoordinator(t, func(b *bench) {
+		members, joins := make([]*consumer, 2000), make([]*deferred, 2000)
+		for i := range members {
+			members[i] = b.consumer()
+			joins[i] = members[i].join()
+		}
+		for i, c := range members {
+			same(b, "join", c.joined(joins[i]), errNone)
+		}
+		one := b.consumer()
+		same(b, "one more", one.joined(one.join()), errGroupMaxSize)
+	}, func(c *Config) { c.InitialRebalanceDelay = time.Second })
 }
 
 func TestSessionEndsWithoutHeartbeats(t *testing.T) {

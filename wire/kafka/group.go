@@ -93,7 +93,8 @@ type member struct {
 	protocols []protocol
 	assigned  []byte
 
-	bytes int // what it counts for
+	bytes int // of memory that it counts for, beside what is assigned to it
+	saved int // bytes that it takes in the saved state at most, beside that
 
 	// isNew is set until the first join is answered: before that nobody can send heartbeats,
 	// so the session is not judged by them.
@@ -225,6 +226,7 @@ func (g *group) remove(m *member, why string) {
 	g.answerSync(m, errUnknownMemberID)
 	g.disarm(m.heart)
 	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
+	g.assign(m, nil)
 	g.count(-m.bytes)
 	g.groups.readers.remove(m, g)
 	if m.instance != nil && g.static[*m.instance] == m.id {
@@ -258,10 +260,27 @@ func (g *group) count(bytes int) {
 	g.groups.bytes.Add(int64(bytes))
 }
 
-// affords says whether the group may grow by so many bytes.
-func (g *group) affords(bytes int) bool {
-	return bytes <= 0 || g.bytes+bytes <= g.groups.broker.Limits().GroupStateBytes &&
-		g.groups.bytes.Load()+int64(bytes) <= g.groups.config.Limits.GroupMemory
+// assign gives a member its part of the work.
+func (g *group) assign(m *member, work []byte) {
+	g.count(len(work) - len(m.assigned))
+	m.assigned = work
+}
+
+// affords says whether the group may grow: by so many bytes of memory, and by so many of the
+// state that is saved.
+func (g *group) affords(bytes, saved int) bool {
+	memory := g.groups.bytes.Load() + int64(bytes)
+	return (bytes <= 0 || memory <= g.groups.config.Limits.GroupMemory) &&
+		(saved <= 0 || g.savedBytes()+saved <= g.groups.broker.Limits().GroupStateBytes)
+}
+
+// savedBytes is what the group takes at most when it is saved, beside what is assigned.
+func (g *group) savedBytes() int {
+	size := 32 // what is not of members
+	for _, m := range g.members {
+		size += m.saved
+	}
+	return size
 }
 
 // patience is how long a rebalance waits: as long as the most patient member asks for.

@@ -18,7 +18,8 @@ type joining struct {
 	protocols []protocol
 	session   time.Duration
 	rebalance time.Duration
-	bytes     int // of what the member says about itself
+	bytes     int // of memory, and of the saved state: see member
+	saved     int
 }
 
 func (j *joining) version() int16 { return j.reply.request.version }
@@ -39,7 +40,7 @@ func (g *group) join(j *joining) {
 		}
 		g.uninvite(j.member)
 		j.refuse("", errGroupMaxSize)
-	case !g.affords(j.bytes - g.bytesOf(j)):
+	case !g.hasMemoryFor(j):
 		j.refuse(j.member, errGroupMaxSize)
 	case !g.supported(j.kind, j.protocols):
 		j.refuse(j.member, errInconsistentProtocol)
@@ -63,12 +64,13 @@ func (g *group) idOf(j *joining) string {
 	return j.member
 }
 
-// bytesOf is what the member that joins counts for already.
-func (g *group) bytesOf(j *joining) int {
+// hasMemoryFor says whether the group may have what the member says about itself, instead of
+// what it said before.
+func (g *group) hasMemoryFor(j *joining) bool {
 	if m := g.member(g.idOf(j)); m != nil {
-		return m.bytes
+		return g.affords(j.bytes-m.bytes, j.saved-m.saved)
 	}
-	return 0
+	return g.affords(j.bytes, j.saved)
 }
 
 // hasRoomFor says whether one more may join. While the group gathers, those count that have
@@ -116,7 +118,7 @@ func (g *group) enrol(j *joining, id string) {
 	m := &member{
 		id: id, instance: j.instance, client: j.reply.request.client, host: j.host,
 		rebalance: j.rebalance, session: j.session, protocols: j.protocols,
-		isNew: true, join: j.reply, bytes: j.bytes,
+		isNew: true, join: j.reply, bytes: j.bytes, saved: j.saved,
 	}
 	m.heart = newAlarm(g, func() { g.lose(m) })
 	if g.state == groupPreparing && g.previous == groupEmpty {
@@ -183,7 +185,7 @@ func (g *group) replace(m *member, id string) *member {
 // update takes over what a member says about itself when it joins again.
 func (g *group) update(m *member, j *joining) {
 	g.count(j.bytes - m.bytes)
-	m.bytes = j.bytes
+	m.bytes, m.saved = j.bytes, j.saved
 	m.protocols, m.session, m.rebalance = j.protocols, j.session, j.rebalance
 	if m.join != nil { // the client joins over another connection
 		resp := m.join.request.joinResponse()
@@ -252,11 +254,9 @@ func (g *group) perhapsEndJoining() {
 
 // prepare makes everybody join again.
 func (g *group) prepare() {
-	if g.state == groupCompleting {
-		for _, m := range g.members {
-			m.assigned = nil
-			g.answerSync(m, errRebalanceInProgress)
-		}
+	for _, m := range g.members {
+		g.assign(m, nil)
+		g.answerSync(m, errRebalanceInProgress)
 	}
 	clear(g.syncing)
 	g.disarm(g.sync)

@@ -281,15 +281,16 @@ func (g *group) restoreMember(v *kmsg.GroupMetadataValueMember) {
 		rebalance: time.Duration(v.RebalanceTimeoutMillis) * time.Millisecond,
 		session:   time.Duration(v.SessionTimeoutMillis) * time.Millisecond,
 		protocols: []protocol{{g.protocol, slices.Clone(v.Subscription)}},
-		assigned:  slices.Clone(v.Assignment),
 	}
 	m.heart = newAlarm(g, func() { g.lose(m) })
 	m.bytes = memberBytes(m.client, m.instance, m.protocols)
+	m.saved = 2*len(m.id) + savedBytes(m.client, m.host, m.instance, m.protocols)
 	if m.instance != nil {
 		g.static[*m.instance] = m.id
 	}
 	g.members = append(g.members, m)
 	g.count(m.bytes)
+	g.assign(m, slices.Clone(v.Assignment))
 	g.groups.readers.add(m, g)
 	g.beat(m)
 }

@@ -1,6 +1,8 @@
 package kafka
 
 import (
+	"slices"
+
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -12,7 +14,7 @@ type syncing struct {
 	generation  int32
 	kind        *string // protocol type and name, since version 5
 	protocol    *string
-	assignments map[string][]byte // by member; of the leader only
+	assignments map[string][]byte // by member; of the leader only; they lie in the frame's buffer
 }
 
 // refuse answers the request with a code.
@@ -40,6 +42,11 @@ func (g *group) takeSync(s *syncing) {
 		s.refuse(bad)
 		return
 	}
+	if g.state == groupCompleting && g.leader == m.id && !g.hasMemoryForWork(s.assignments) {
+		s.refuse(errGroupMaxSize)
+		g.prepare() // as when it cannot be saved
+		return
+	}
 	g.synced(m)
 	if g.state == groupStable {
 		g.afterSave(m, s.reply, g.assignment(m, s.reply.request))
@@ -50,6 +57,16 @@ func (g *group) takeSync(s *syncing) {
 	if g.leader == m.id {
 		g.stabilize(s.assignments)
 	}
+}
+
+// hasMemoryForWork says whether the group may have what the leader assigns. Nothing is assigned
+// while it is asked.
+func (g *group) hasMemoryForWork(assignments map[string][]byte) bool {
+	size := 0
+	for _, m := range g.members {
+		size += len(assignments[m.id])
+	}
+	return g.affords(size, size)
 }
 
 // synced notes that a member has asked for its assignment.
@@ -66,7 +83,7 @@ func (g *group) stabilize(assignments map[string][]byte) {
 	g.enter(groupStable)
 	g.changed()
 	for _, m := range g.members {
-		m.assigned = assignments[m.id]
+		g.assign(m, slices.Clone(assignments[m.id]))
 		if m.sync == nil {
 			continue
 		}

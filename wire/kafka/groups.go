@@ -76,6 +76,8 @@ func (c *conn) joinGroup(r *request, q *kmsg.JoinGroupRequest) reply {
 		j.protocols = append(j.protocols, protocol{p.Name, slices.Clone(p.Metadata)})
 	}
 	j.bytes = memberBytes(r.client, q.InstanceID, j.protocols)
+	j.saved = 2*max(len(j.member), len(r.client)+len(name(j.instance))+uuidBytes) +
+		savedBytes(r.client, c.host, j.instance, j.protocols)
 	limits := &c.srv.config.Limits
 	switch bad := checkName(q.Group); {
 	case bad != errNone:
@@ -97,6 +99,19 @@ func memberBytes(client string, instance *string, offered []protocol) int {
 		size += len(p.name) + len(p.metadata)
 	}
 	return size
+}
+
+// uuidBytes is what newMemberID adds to a name.
+const uuidBytes = 37
+
+// savedBytes is what a member takes in the saved state at most, beside its id, which is there
+// twice if it leads, and its assignment. Of what it offers one protocol is saved.
+func savedBytes(client, host string, instance *string, offered []protocol) int {
+	longest := 0
+	for _, p := range offered {
+		longest = max(longest, len(p.name)+len(p.metadata))
+	}
+	return 64 + len(client) + len(host) + len(name(instance)) + longest
 }
 
 // join takes a request to a group, which is made if the member is new.
@@ -124,7 +139,7 @@ func (c *conn) syncGroup(r *request, q *kmsg.SyncGroupRequest) reply {
 		assignments: make(map[string][]byte, len(q.GroupAssignment)),
 	}
 	for _, a := range q.GroupAssignment {
-		s.assignments[a.MemberID] = slices.Clone(a.MemberAssignment)
+		s.assignments[a.MemberID] = a.MemberAssignment
 	}
 	if q.Version >= 5 && (q.ProtocolType == nil || q.Protocol == nil) {
 		s.refuse(errInconsistentProtocol)

@@ -226,6 +226,36 @@ func TestGroupMemoryIsBounded(t *testing.T) {
 	}
 }
 
+func TestAssignmentsCountAsMemoryOfTheirGroup(t *testing.T) {
+	r := serve(t, func(c *Config) { c.Limits.GroupMemory = 20_000 })
+	c := r.dial()
+	joined := joinAlone(c, 5, "g")
+	before := r.server.groups.bytes.Load()
+	q := syncRequest("g", joined.MemberID, 1)
+	q.GroupAssignment[0].MemberAssignment = make([]byte, 20_000)
+	same(t, "too much", ask[*kmsg.SyncGroupResponse](c, 3, q).ErrorCode, errGroupMaxSize)
+	same(t, "heartbeat", beat(c, "g", joined.MemberID, 1), errRebalanceInProgress)
+	same(t, "bytes", r.server.groups.bytes.Load(), before)
+
+	q.Generation = ask[*kmsg.JoinGroupResponse](c, 5, joinRequest("g", joined.MemberID)).Generation
+	q.GroupAssignment[0].MemberAssignment = make([]byte, 10_000)
+	same(t, "as much as fits", ask[*kmsg.SyncGroupResponse](c, 3, q).ErrorCode, errNone)
+	same(t, "bytes", r.server.groups.bytes.Load(), before+10_000)
+	ask[*kmsg.LeaveGroupResponse](c, 2, leaveWrong("g", joined.MemberID, nil)(nil))
+	same(t, "bytes in the end", r.server.groups.bytes.Load(), int64(0))
+}
+
+func TestAssignmentThatCannotBeSavedIsNotKept(t *testing.T) {
+	r := serve(t)
+	c := r.dial()
+	joined := joinAlone(c, 5, "g")
+	before := r.server.groups.bytes.Load()
+	q := syncRequest("g", joined.MemberID, 1)
+	q.GroupAssignment[0].MemberAssignment = make([]byte, 2<<20)
+	same(t, "sync", ask[*kmsg.SyncGroupResponse](c, 3, q).ErrorCode, errGroupMaxSize)
+	same(t, "bytes", r.server.groups.bytes.Load(), before)
+}
+
 func TestWhatGroupsCountForComesBack(t *testing.T) {
 	r := serve(t)
 	a, b := r.dial(), r.dial()
