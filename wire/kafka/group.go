@@ -62,6 +62,7 @@ type group struct {
 	invited map[string]*alarm // ids given out with MEMBER_ID_REQUIRED
 	syncing map[string]bool   // members whose sync is awaited
 	grown   bool              // a member has come while a new group was waiting for more
+	offered map[string]int    // how many members offer a protocol
 
 	bytes     int    // what members and invitations count for
 	rebalance *alarm // the joining ends
@@ -75,7 +76,7 @@ func newGroup(c *coordinator, name string) *group {
 	g := &group{
 		groups: c, name: name, turn: make(chan struct{}, 1), since: time.Now(),
 		static: make(map[string]string), invited: make(map[string]*alarm),
-		syncing: make(map[string]bool),
+		syncing: make(map[string]bool), offered: make(map[string]int),
 	}
 	g.rebalance = newAlarm(g, g.endJoining)
 	g.sync = newAlarm(g, g.endSyncing)
@@ -124,10 +125,6 @@ func (m *member) offers(protocols []protocol) bool {
 	return slices.EqualFunc(m.protocols, protocols, func(a, b protocol) bool {
 		return a.name == b.name && string(a.metadata) == string(b.metadata)
 	})
-}
-
-func (m *member) supports(name string) bool {
-	return slices.ContainsFunc(m.protocols, func(p protocol) bool { return p.name == name })
 }
 
 func (g *group) lock() { g.mu.Lock() }
@@ -214,6 +211,7 @@ func (g *group) add(m *member) {
 	g.members = append(g.members, m)
 	g.uninvite(m.id)
 	g.count(m.bytes)
+	g.countOffers(m, 1)
 	g.groups.readers.add(m, g)
 	g.tell(&broker.MemberJoined{
 		Group: g.brokerName(), Member: m.id, Client: m.client, Host: m.host,
@@ -228,6 +226,7 @@ func (g *group) remove(m *member, why string) {
 	g.members = slices.DeleteFunc(g.members, func(x *member) bool { return x == m })
 	g.assign(m, nil)
 	g.count(-m.bytes)
+	g.countOffers(m, -1)
 	g.groups.readers.remove(m, g)
 	if m.instance != nil && g.static[*m.instance] == m.id {
 		delete(g.static, *m.instance)
@@ -258,6 +257,15 @@ const invitationBytes = 512
 func (g *group) count(bytes int) {
 	g.bytes += bytes
 	g.groups.bytes.Add(int64(bytes))
+}
+
+// countOffers adds to the number of members that offer what m does.
+func (g *group) countOffers(m *member, by int) {
+	for _, p := range m.protocols {
+		if g.offered[p.name] += by; g.offered[p.name] == 0 {
+			delete(g.offered, p.name)
+		}
+	}
 }
 
 // assign gives a member its part of the work.
@@ -310,7 +318,7 @@ func (g *group) supported(kind string, offered []protocol) bool {
 }
 
 func (g *group) everybody(protocol string) bool {
-	return !slices.ContainsFunc(g.members, func(m *member) bool { return !m.supports(protocol) })
+	return g.offered[protocol] == len(g.members)
 }
 
 // elect returns the protocol that everybody supports and most members prefer. A tie goes to

@@ -186,7 +186,9 @@ func (g *group) replace(m *member, id string) *member {
 func (g *group) update(m *member, j *joining) {
 	g.count(j.bytes - m.bytes)
 	m.bytes, m.saved = j.bytes, j.saved
+	g.countOffers(m, -1)
 	m.protocols, m.session, m.rebalance = j.protocols, j.session, j.rebalance
+	g.countOffers(m, 1)
 	if m.join != nil { // the client joins over another connection
 		resp := m.join.request.joinResponse()
 		resp.MemberID, resp.ErrorCode = m.id, errRebalanceInProgress

@@ -290,6 +290,7 @@ func (g *group) restoreMember(v *kmsg.GroupMetadataValueMember) {
 	}
 	g.members = append(g.members, m)
 	g.count(m.bytes)
+	g.countOffers(m, 1)
 	g.assign(m, slices.Clone(v.Assignment))
 	g.groups.readers.add(m, g)
 	g.beat(m)

@@ -72,8 +72,9 @@ func (c *conn) joinGroup(r *request, q *kmsg.JoinGroupRequest) reply {
 	if q.Version == 0 { // it has one timeout for both
 		j.rebalance = j.session
 	}
-	for _, p := range q.Protocols { // the metadata lies in the frame's buffer
-		j.protocols = append(j.protocols, protocol{p.Name, slices.Clone(p.Metadata)})
+	if !j.offer(q.Protocols) {
+		j.refuse(q.MemberID, errInvalidRequest)
+		return j.reply
 	}
 	j.bytes = memberBytes(r.client, q.InstanceID, j.protocols)
 	j.saved = 2*max(len(j.member), len(r.client)+len(name(j.instance))+uuidBytes) +
@@ -92,11 +93,36 @@ func (c *conn) joinGroup(r *request, q *kmsg.JoinGroupRequest) reply {
 	return j.reply
 }
 
+const (
+	// maxProtocols is how many assignment strategies a member may offer. Clients offer a few.
+	maxProtocols = 100
+	// protocolBytes is about what one costs beside its text: it is counted by name as well.
+	protocolBytes = 64
+)
+
+// offer takes over what a member offers, each name once. It is false if that cannot be meant.
+func (j *joining) offer(protocols []kmsg.JoinGroupRequestProtocol) bool {
+	if len(protocols) > maxProtocols {
+		return false
+	}
+	for _, p := range protocols {
+		same := func(q protocol) bool { return q.name == p.Name }
+		switch {
+		case p.Name == "":
+			return false
+		case !slices.ContainsFunc(j.protocols, same):
+			// The metadata lies in the frame's buffer.
+			j.protocols = append(j.protocols, protocol{p.Name, slices.Clone(p.Metadata)})
+		}
+	}
+	return true
+}
+
 // memberBytes is about what a member costs.
 func memberBytes(client string, instance *string, offered []protocol) int {
 	size := 1024 + 2*len(client) + 2*len(name(instance))
 	for _, p := range offered {
-		size += len(p.name) + len(p.metadata)
+		size += protocolBytes + len(p.name) + len(p.metadata)
 	}
 	return size
 }

@@ -256,6 +256,43 @@ func TestAssignmentThatCannotBeSavedIsNotKept(t *testing.T) {
 	same(t, "bytes", r.server.groups.bytes.Load(), before)
 }
 
+func TestProtocolsOfAMemberAreBounded(t *testing.T) {
+	r := serve(t)
+	c := r.dial()
+	offering := func(names ...string) code {
+		q := joinRequest("g", "")
+		q.Protocols = nil
+		for _, name := range names {
+			p := kmsg.NewJoinGroupRequestProtocol()
+			p.Name = name
+			q.Protocols = append(q.Protocols, p)
+		}
+		return ask[*kmsg.JoinGroupResponse](c, 5, q).ErrorCode
+	}
+	many := make([]string, 101)
+	for i := range many {
+		many[i] = strings.Repeat("n", i+1)
+	}
+	same(t, "101", offering(many...), errInvalidRequest)
+	same(t, "without a name", offering("a", ""), errInvalidRequest)
+	same(t, "100", offering(many[:100]...), errMemberIDRequired)
+}
+
+// TestProtocolOfferedTwiceCountsOnce has a group that could not agree otherwise.
+func TestProtocolOfferedTwiceCountsOnce(t *testing.T) {
+	r := serve(t)
+	c := r.dial()
+	q := joinRequest("g", "")
+	q.Protocols = append(q.Protocols, q.Protocols[0])
+	joined := ask[*kmsg.JoinGroupResponse](c, 3, q)
+	same(t, "join", joined.ErrorCode, errNone)
+	same(t, "protocol", joined.Protocol, ptr("range"))
+	other := joinRequest("g", "")
+	other.Protocols[0].Name = "other"
+	same(t, "another's", ask[*kmsg.JoinGroupResponse](r.dial(), 3, other).ErrorCode,
+		errInconsistentProtocol)
+}
+
 func TestWhatGroupsCountForComesBack(t *testing.T) {
 	r := serve(t)
 	a, b := r.dial(), r.dial()
@@ -266,6 +303,11 @@ func TestWhatGroupsCountForComesBack(t *testing.T) {
 	ask[*kmsg.LeaveGroupResponse](a, 4, leaveWrong("g", one, nil)(nil))
 	ask[*kmsg.LeaveGroupResponse](a, 4, leaveWrong("g", two, nil)(nil))
 	same(t, "bytes", r.server.groups.bytes.Load(), int64(0))
+	for _, name := range []string{"g", "s"} {
+		g, _ := r.server.groups.find(name)
+		same(t, "offers", len(g.offered), 0)
+		g.unlock()
+	}
 	readers := &r.server.groups.readers
 	readers.mu.Lock()
 	defer readers.mu.Unlock()
