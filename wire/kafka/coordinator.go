@@ -45,13 +45,48 @@ func newCoordinator(b *broker.Broker, config *Config) (*coordinator, error) {
 		readers: readers{groups: make(map[readerAt]map[*group]int)},
 	}
 	for _, stored := range b.Groups(config.Namespace) {
-		g := newGroup(c, stored.Name().Name)
-		if err := g.restore(stored.State()); err != nil {
+		if _, err := c.load(stored); err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
-		c.groups[g.name] = g
 	}
 	return c, nil
+}
+
+// load makes a group of the engine known, unless it is. The coordinator is locked or new.
+func (c *coordinator) load(stored *broker.Group) (*group, error) {
+	name := stored.Name().Name
+	if g := c.groups[name]; g != nil {
+		return g, nil
+	}
+	g := newGroup(c, name)
+	if err := g.restore(stored.State()); err != nil {
+		return nil, err
+	}
+	c.groups[name] = g
+	return g, nil
+}
+
+// known returns a group, nil if there is none. One that a program has made in the engine, by
+// saving cursors for it, becomes known when somebody asks. The coordinator is locked.
+func (c *coordinator) known(name string) *group {
+	if g := c.groups[name]; g != nil {
+		return g
+	}
+	stored, err := c.broker.Group(c.config.Namespace, name)
+	if err != nil {
+		return nil
+	}
+	return c.loadLate(stored)
+}
+
+// loadLate is load for a group that is not of this coordinator's making. A state that cannot be
+// read belongs to somebody else's protocol.
+func (c *coordinator) loadLate(stored *broker.Group) *group {
+	g, err := c.load(stored)
+	if err != nil {
+		c.config.Logger.Warn("kafka group not read", "error", err)
+	}
+	return g
 }
 
 func (c *coordinator) start() {
@@ -95,6 +130,9 @@ func (g *group) dismiss() {
 func (c *coordinator) all() []*group {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	for _, stored := range c.broker.Groups(c.config.Namespace) {
+		c.loadLate(stored)
+	}
 	all := make([]*group, 0, len(c.groups))
 	for _, g := range c.groups {
 		all = append(all, g)
@@ -117,7 +155,7 @@ const maxGroupName = 255
 // find returns a group, locked, or nil if there is none.
 func (c *coordinator) find(name string) (*group, code) {
 	c.mu.Lock()
-	g, closed := c.groups[name], c.closed
+	g, closed := c.known(name), c.closed
 	c.mu.Unlock()
 	if closed {
 		return nil, errCoordinatorNotAvailable
@@ -185,7 +223,7 @@ func (c *coordinator) findOrAdd(name string) (*group, code) {
 func (c *coordinator) lookUp(name string, former *group) (*group, code) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	switch g := c.groups[name]; {
+	switch g := c.known(name); {
 	case c.closed:
 		return nil, errCoordinatorNotAvailable
 	case g != nil && (g != former || g.here()):

@@ -589,9 +589,6 @@ func TestOffsetsExpireAfterTheGroupIsEmpty(t *testing.T) {
 		}
 		commit("g")
 		commit("simple")
-		if g, bad := b.findOrAdd("simple"); bad == errNone {
-			g.unlock()
-		}
 		kept := func(group string) bool {
 			g, err := b.broker.Group("", group)
 			return err == nil && len(g.Cursors()) == 1

@@ -1,9 +1,11 @@
 package kafka
 
 import (
+	"context"
 	"strings"
 	"testing"
 
+	"github.com/tidings-io/tidings/broker"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -380,6 +382,24 @@ func TestDeletedGroupCanBeMadeAgain(t *testing.T) {
 		same(t, "offset", r.committed("g", "t"), int64(-1))
 	}
 	stableAlone(c, "g")
+}
+
+func TestGroupThatAProgramMakesIsKnown(t *testing.T) {
+	r := serve(t)
+	topic := r.topic("t", 1)
+	for _, seen := range []func() string{
+		func() string { return r.groupState("g") },
+		func() string { return r.server.Groups()[0].State },
+	} {
+		tx := r.broker.Begin()
+		tx.SaveCursor("", "g", topic.Partition(0), broker.Cursor{Offset: 5})
+		if _, err := tx.Commit(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		same(t, "state", seen(), "Empty")
+		same(t, "delete", r.server.DeleteGroup(context.Background(), "g"), nil)
+		same(t, "offset", r.committed("g", "t"), int64(-1))
+	}
 }
 
 func TestGroupSurvivesKill(t *testing.T) {
