@@ -189,12 +189,12 @@ type Assigned struct {
 	Partitions []int  `json:"partitions"`
 }
 
-// Cursor is a group's place in one partition. LagSeconds is the age of the
+// Cursor is a group's place in one partition of a topic that it reads. LagSeconds is the age of the
 // record at the cursor: 0 when nothing waits there, -1 where it is not known.
 type Cursor struct {
 	Topic      string    `json:"topic"`
 	Partition  int       `json:"partition"`
-	Offset     int64     `json:"offset"`
+	Offset     int64     `json:"offset"` // -1: no cursor yet, counted from the start
 	Start      int64     `json:"start"`
 	End        int64     `json:"end"`
 	Lag        int64     `json:"lag"`

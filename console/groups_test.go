@@ -3,6 +3,7 @@ package console
 import (
 	"encoding/json"
 	"reflect"
+	"strings"
 	"testing"
 	"time"
 
@@ -20,11 +21,12 @@ func TestLagIsInRecordsAndInSeconds(t *testing.T) {
 	h.write(orders, 1, noon.Add(-60*time.Second), "d")
 	h.cursor("billing", orders, 0, 1)
 	h.cursor("billing", orders, 1, 1)
+	h.cursor("mail", orders, 0, 3)
 	h.cursor("mail", orders, 1, 0)
 	got := fetch[Lags](h, "/api/v1/lag").Lag
 	want := []Lag{
 		{Group: "billing", Topic: "orders", Partitions: 2, Lag: 2, LagSeconds: 9},
-		{Group: "mail", Topic: "orders", Partitions: 1, Lag: 1, LagSeconds: 60},
+		{Group: "mail", Topic: "orders", Partitions: 2, Lag: 1, LagSeconds: 60},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -35,6 +37,47 @@ func TestLagIsInRecordsAndInSeconds(t *testing.T) {
 	}
 	h.wantProblem(404, "not_found", "GET", "/api/v1/lag?group=nobody", "")
 	h.wantProblem(404, "not_found", "GET", "/api/v1/lag?topic=nothing", "")
+}
+
+func TestPartitionsWithoutACursorCountFromTheirStart(t *testing.T) {
+	metrics := &Metrics{}
+	h := newBench(t, Config{Now: atNoon, Metrics: metrics})
+	orders := h.topic("orders", 3)
+	h.write(orders, 0, noon.Add(-5*time.Second), "a", "b")
+	h.write(orders, 1, noon.Add(-30*time.Second), "c")
+	h.write(orders, 1, noon.Add(-20*time.Second), "d", "e")
+	if _, err := orders.Partition(1).Trim(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	h.write(h.topic("other", 1), 0, noon, "never read")
+	h.cursor("half", orders, 0, 2)
+	wantLag := []Lag{{Group: "half", Topic: "orders", Partitions: 1, Lag: 2, LagSeconds: 20}}
+	if got := fetch[Lags](h, "/api/v1/lag").Lag; !reflect.DeepEqual(got, wantLag) {
+		t.Errorf("lag: got %+v, want %+v", got, wantLag)
+	}
+	got := fetch[GroupDetail](h, "/api/v1/groups/half")
+	got.Cursors[0].Committed = time.Time{}
+	want := []Cursor{{Topic: "orders", Offset: 2, End: 2},
+		{Topic: "orders", Partition: 1, Offset: -1, Start: 1, End: 3, Lag: 2, LagSeconds: 20},
+		{Topic: "orders", Partition: 2, Offset: -1}}
+	if !reflect.DeepEqual(got.Cursors, want) || got.Lag != 2 {
+		t.Errorf("group: got %+v with lag %d, want %+v with 2", got.Cursors, got.Lag, want)
+	}
+	if got := fetch[Groups](h, "/api/v1/groups").Groups[0].Lag; got != 2 {
+		t.Errorf("groups: got lag %d, want 2", got)
+	}
+	if got := fetch[Topics](h, "/api/v1/topics").Topics[0].Lag; got != 2 {
+		t.Errorf("topics: got lag %d, want 2", got)
+	}
+	text := h.want(200, "GET", "/metrics", "")
+	if want := `tidings_group_lag_records{group="half",topic="orders"} 2`; !strings.Contains(text,
+		want) {
+		t.Errorf("metrics: want %s", want)
+	}
+	plan := h.reset("half", `{"to":"end"}`).Changes
+	if len(plan) != 3 || plan[1] != (Change{Topic: "orders", Partition: 1, From: -1, To: 3}) {
+		t.Errorf("reset: got %+v, want all three partitions", plan)
+	}
 }
 
 func TestDeletedRecordsAreNoLag(t *testing.T) {
@@ -65,12 +108,13 @@ func TestGroupShowsWhatItsFaceKnows(t *testing.T) {
 	h.cursor("billing", orders, 1, 0)
 	h.cursor("a/b c", orders, 0, 0)
 	got := fetch[GroupDetail](h, "/api/v1/groups/billing")
-	got.Cursors[0].Committed = time.Time{}
+	got.Cursors[1].Committed = time.Time{}
 	want := GroupDetail{
 		Group: Group{Name: "billing", State: "Stable", Protocol: "consumer", Members: 1,
 			Topics: 1},
 		MemberList: live[0].Members,
-		Cursors:    []Cursor{{Topic: "orders", Partition: 1, Member: "m-1"}},
+		Cursors: []Cursor{{Topic: "orders", Offset: -1},
+			{Topic: "orders", Partition: 1, Member: "m-1"}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, want %+v", got, want)
@@ -121,7 +165,8 @@ func TestResetChangesNothingUnlessToldTo(t *testing.T) {
 		return cur.Offset
 	}
 	want := ResetPlan{Group: "billing", Changes: []Change{
-		{Topic: "orders", Partition: 0, From: 3, To: 1, Lag: 2}}}
+		{Topic: "orders", Partition: 0, From: 3, To: 1, Lag: 2},
+		{Topic: "orders", Partition: 1, From: -1}}}
 	if got := h.reset("billing", `{"to":"-9s"}`); !reflect.DeepEqual(got, want) || offset() != 3 {
 		t.Errorf("dry run: got %+v with cursor %d, want %+v with cursor 3", got, offset(), want)
 	}
@@ -131,8 +176,7 @@ func TestResetChangesNothingUnlessToldTo(t *testing.T) {
 		t.Errorf("applied: got %+v with cursor %d, want %+v with cursor 1", got, offset(), want)
 	}
 	got := h.reset("billing", `{"to":"end","topic":"orders","apply":true}`).Changes
-	wantBoth := []Change{{Topic: "orders", From: 1, To: 3}, {Topic: "orders", Partition: 1,
-		From: -1}}
+	wantBoth := []Change{{Topic: "orders", From: 1, To: 3}, {Topic: "orders", Partition: 1}}
 	if !reflect.DeepEqual(got, wantBoth) {
 		t.Errorf("whole topic: got %+v, want %+v", got, wantBoth)
 	}

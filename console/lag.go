@@ -41,7 +41,9 @@ func (s *Server) lags(want func(topic string) bool) []Lag {
 					Lag{Group: g.name, Topic: c.Topic, Members: len(g.live.Members)})
 				row = &rows[len(rows)-1]
 			}
-			row.Partitions++
+			if c.Offset >= 0 {
+				row.Partitions++
+			}
 			row.Lag += c.Lag
 			row.LagSeconds = max(row.LagSeconds, c.LagSeconds)
 		}
@@ -49,25 +51,24 @@ func (s *Server) lags(want func(topic string) bool) []Lag {
 	return rows
 }
 
-// cursors are a group's cursors by topic and partition.
+// cursors are a group's cursors by topic and partition: of each topic in which
+// it has one, every partition.
 func (s *Server) cursors(g *group) []Cursor {
 	return s.cursorsIn(g, func(string) bool { return true })
 }
 
 func (s *Server) cursorsIn(g *group, want func(topic string) bool) []Cursor {
 	rows := []Cursor{}
-	if g.durable == nil {
-		return rows
-	}
 	owners := g.owners()
-	for key, cur := range g.durable.Cursors() {
-		p := partition(s.b, key)
-		if p == nil || !want(key.Name) {
+	for t, at := range cursorsByTopic(s.b, g.durable) {
+		if !want(t.Name().Name) {
 			continue
 		}
-		row := s.cursor(p, cur)
-		row.Member = owners[Place{Topic: row.Topic, Partition: row.Partition}]
-		rows = append(rows, row)
+		for i := range t.Partitions() {
+			row := s.cursor(t.Partition(i), at.cursor(i))
+			row.Member = owners[Place{Topic: row.Topic, Partition: row.Partition}]
+			rows = append(rows, row)
+		}
 	}
 	slices.SortFunc(rows, func(a, b Cursor) int {
 		return cmp.Or(cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.Partition, b.Partition))
@@ -88,13 +89,37 @@ func (g *group) owners() map[Place]string {
 	return owners
 }
 
-// partition finds a cursor's partition; nil when its topic is gone.
-func partition(b *broker.Broker, key broker.CursorKey) *broker.Partition {
-	t, err := b.TopicByID(key.Topic)
-	if err != nil {
-		return nil
+// topicCursors are a group's cursors in one topic, by partition.
+type topicCursors map[int]broker.Cursor
+
+// cursor returns the cursor in a partition, at offset -1 where there is none.
+// All records of such a partition wait: nobody can say that they were read, and
+// a consumer that begins at the earliest offset will read them.
+func (at topicCursors) cursor(partition int) broker.Cursor {
+	if cur, ok := at[partition]; ok {
+		return cur
 	}
-	return t.Partition(key.Partition)
+	return broker.Cursor{Offset: -1}
+}
+
+// cursorsByTopic sorts a group's cursors, those whose topic is still there; g
+// may be nil.
+func cursorsByTopic(b *broker.Broker, g *broker.Group) map[*broker.Topic]topicCursors {
+	all := map[*broker.Topic]topicCursors{}
+	if g == nil {
+		return all
+	}
+	for key, cur := range g.Cursors() {
+		t, err := b.TopicByID(key.Topic)
+		if err != nil {
+			continue // deleted meanwhile
+		}
+		if all[t] == nil {
+			all[t] = topicCursors{}
+		}
+		all[t][key.Partition] = cur
+	}
+	return all
 }
 
 func (s *Server) cursor(p *broker.Partition, cur broker.Cursor) Cursor {
@@ -119,10 +144,10 @@ func waiting(cursor, start, end broker.Offset) int64 {
 // recordLags is a group's lag by topic, in records: no disk is read for it.
 func recordLags(b *broker.Broker, g *broker.Group) map[string]int64 {
 	lags := map[string]int64{}
-	for key, cur := range g.Cursors() {
-		if p := partition(b, key); p != nil {
-			start, end := p.Bounds()
-			lags[key.Name] += waiting(cur.Offset, start, end)
+	for t, at := range cursorsByTopic(b, g) {
+		for i := range t.Partitions() {
+			start, end := t.Partition(i).Bounds()
+			lags[t.Name().Name] += waiting(at.cursor(i).Offset, start, end)
 		}
 	}
 	return lags

@@ -82,7 +82,7 @@ func (g *group) at(p *broker.Partition) (broker.Cursor, bool) {
 	return g.durable.Cursor(p.Topic().Name().Name, p.Index())
 }
 
-// resetPartitions: of the topic named, or where the group has cursors already.
+// resetPartitions: of the topic named, or of those where the group has cursors.
 func (s *Server) resetPartitions(g *group, doc Reset) ([]*broker.Partition, error) {
 	parts, err := s.groupPartitions(g, doc.Topic)
 	if err != nil || len(doc.Partitions) == 0 {
@@ -110,11 +110,9 @@ func (s *Server) groupPartitions(g *group, topic string) ([]*broker.Partition, e
 		}
 		return parts, nil
 	}
-	if g.durable != nil {
-		for key := range g.durable.Cursors() {
-			if p := partition(s.b, key); p != nil {
-				parts = append(parts, p)
-			}
+	for t := range cursorsByTopic(s.b, g.durable) {
+		for i := range t.Partitions() {
+			parts = append(parts, t.Partition(i))
 		}
 	}
 	if len(parts) == 0 {

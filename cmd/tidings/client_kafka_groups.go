@@ -18,9 +18,13 @@ func (c *kafkaClient) Groups(ctx context.Context) ([]console.Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	bounds, err := c.committedBounds(ctx, lags)
+	if err != nil {
+		return nil, err
+	}
 	var rows []console.Group
 	for _, l := range lags.Sorted() {
-		rows = append(rows, groupRow(l, cursorRows(l)))
+		rows = append(rows, groupRow(l, cursorRows(l, bounds)))
 	}
 	return rows, nil
 }
@@ -53,25 +57,56 @@ func (c *kafkaClient) groupLags(
 	return lags, nil
 }
 
-// cursorRows are the partitions a group has committed in, without ages.
-func cursorRows(l kadm.DescribedGroupLag) []console.Cursor {
-	rows := []console.Cursor{}
+// committedBounds lists the partitions of every topic in which one of the
+// groups has committed.
+func (c *kafkaClient) committedBounds(
+	ctx context.Context, lags kadm.DescribedGroupLags,
+) (map[string][]console.Partition, error) {
+	ctx, cancel := brief(ctx)
+	defer cancel()
+	var topics []string
+	for _, l := range lags {
+		topics = append(topics, committedTopics(l)...)
+	}
+	if len(topics) == 0 {
+		return nil, nil
+	}
+	slices.Sort(topics)
+	return c.bounds(ctx, slices.Compact(topics)...)
+}
+
+// committedTopics are the topics in which a group has a commit, sorted.
+func committedTopics(l kadm.DescribedGroupLag) []string {
+	var topics []string
 	for _, p := range l.Lag.Sorted() {
-		if p.Commit.At < 0 || p.Err != nil {
-			continue
+		if p.Commit.At >= 0 {
+			topics = append(topics, p.Topic)
 		}
-		row := console.Cursor{
-			Topic: p.Topic, Partition: int(p.Partition), Offset: p.Commit.At,
-			Start: p.Start.Offset, End: p.End.Offset, Metadata: p.Commit.Metadata,
-			Lag: max(0, p.End.Offset-max(p.Commit.At, p.Start.Offset)),
+	}
+	return slices.Compact(topics)
+}
+
+// cursorRows are the partitions of each topic that a group has committed in,
+// without ages. One without a commit is at offset -1: its records all wait.
+func cursorRows(
+	l kadm.DescribedGroupLag, bounds map[string][]console.Partition,
+) []console.Cursor {
+	rows := []console.Cursor{}
+	for _, topic := range committedTopics(l) {
+		for _, p := range bounds[topic] {
+			row := console.Cursor{
+				Topic: topic, Partition: p.Partition, Offset: -1, Start: p.Start, End: p.End}
+			if at, ok := l.Lag.Lookup(topic, int32(p.Partition)); ok {
+				row.Offset, row.Metadata = at.Commit.At, at.Commit.Metadata
+				if at.Member != nil {
+					row.Member = at.Member.MemberID
+				}
+			}
+			if row.Lag = max(0, p.End-max(row.Offset, p.Start)); row.Lag > 0 {
+				row.LagSeconds = -1
+			}
+			rows = append(rows, row)
 		}
-		if row.Lag > 0 {
-			row.LagSeconds = -1
-		}
-		if p.Member != nil {
-			row.Member = p.Member.MemberID
-		}
-		rows = append(rows, row)
 	}
 	return rows
 }
@@ -107,7 +142,11 @@ func (c *kafkaClient) Group(ctx context.Context, name string) (doc console.Group
 	if l.DescribeErr != nil {
 		return doc, c.fail(l.DescribeErr, "group", name)
 	}
-	doc.Cursors = cursorRows(l)
+	bounds, err := c.committedBounds(ctx, lags)
+	if err != nil {
+		return doc, err
+	}
+	doc.Cursors = cursorRows(l, bounds)
 	c.addAges(ctx, doc.Cursors)
 	doc.Group = groupRow(l, doc.Cursors)
 	doc.MemberList = []console.Member{}
@@ -148,9 +187,13 @@ func (c *kafkaClient) Lag(ctx context.Context, group, topic string) ([]console.L
 	if err != nil {
 		return nil, err
 	}
+	bounds, err := c.committedBounds(ctx, lags)
+	if err != nil {
+		return nil, err
+	}
 	rows := []console.Lag{}
 	for _, l := range lags.Sorted() {
-		cursors := slices.DeleteFunc(cursorRows(l), func(c console.Cursor) bool {
+		cursors := slices.DeleteFunc(cursorRows(l, bounds), func(c console.Cursor) bool {
 			return topic != "" && c.Topic != topic
 		})
 		c.addAges(ctx, cursors)
@@ -166,7 +209,9 @@ func sumByTopic(group string, members int, cursors []console.Cursor) []console.L
 			rows = append(rows, console.Lag{Group: group, Topic: c.Topic, Members: members})
 		}
 		row := &rows[len(rows)-1]
-		row.Partitions++
+		if c.Offset >= 0 {
+			row.Partitions++
+		}
 		row.Lag += c.Lag
 		row.LagSeconds = worse(row.LagSeconds, c.LagSeconds)
 	}
@@ -251,8 +296,8 @@ func (c *kafkaClient) Reset(
 	return plan, err
 }
 
-// cursorsToReset are the group's cursors, in one topic or all. With a topic
-// named, partitions without a cursor are there too, at offset -1.
+// cursorsToReset are the group's cursors, in one topic or in all in which it has
+// one. Partitions without a cursor are there too, at offset -1.
 func (c *kafkaClient) cursorsToReset(
 	ctx context.Context, group, topic string,
 ) ([]console.Cursor, error) {
@@ -284,9 +329,7 @@ func (c *kafkaClient) cursorsToReset(
 			if o, ok := commits.Lookup(t, int32(p.Partition)); ok {
 				row.Offset = o.At
 			}
-			if row.Offset >= 0 || topic != "" {
-				rows = append(rows, row)
-			}
+			rows = append(rows, row)
 		}
 	}
 	return rows, nil

@@ -148,14 +148,15 @@ func (s *story) reset() {
 	_, err = s.c.Reset(ctx, s.group,
 		console.Reset{Topic: s.topic, Partitions: []int{1}, To: "1", Apply: true})
 	s.must(err)
+	s.unread()
 	lags, err := s.c.Lag(ctx, s.group, s.topic)
 	s.must(err)
-	if len(lags) != 1 || lags[0].Lag != 2 || lags[0].LagSeconds < 0 || lags[0].LagSeconds > 60 {
-		s.t.Errorf("lag: got %+v, want 2 records, some seconds", lags)
+	if len(lags) != 1 || lags[0].Lag != 3 || lags[0].Partitions != 1 || lags[0].LagSeconds < 0 || lags[0].LagSeconds > 60 {
+		s.t.Errorf("lag: got %+v, want 3 records, some seconds", lags)
 	}
 	detail, err := s.c.Group(ctx, s.group)
 	s.must(err)
-	if len(detail.Cursors) != 1 || detail.Cursors[0].Offset != 1 || detail.Cursors[0].End != 3 {
+	if len(detail.Cursors) != 3 || detail.Cursors[1].Offset != 1 || detail.Cursors[1].End != 3 {
 		s.t.Errorf("group: got %+v, want a cursor at 1 of 3", detail)
 	}
 	groups, err := s.c.Groups(ctx)
@@ -165,6 +166,37 @@ func (s *story) reset() {
 	}
 	_, err = s.c.Reset(ctx, s.group, console.Reset{To: "99"})
 	s.refused(err, exitUsage)
+}
+
+// unread publishes to a partition in which the group has no cursor.
+func (s *story) unread() {
+	value, part := "x", 2
+	_, err := s.c.Publish(s.t.Context(), s.topic,
+		[]console.NewRecord{{Partition: &part, Value: &value}})
+	s.must(err)
+	for _, ask := range []func() (int64, error){
+		func() (int64, error) {
+			g, err := s.c.Group(s.t.Context(), s.group)
+			if err == nil && g.Cursors[2].Offset != -1 {
+				s.t.Errorf("group: got a cursor %+v, want none", g.Cursors[2])
+			}
+			return g.Lag, err
+		},
+		func() (int64, error) {
+			groups, err := s.c.Groups(s.t.Context())
+			return groups[0].Lag, err
+		},
+		func() (int64, error) {
+			t, err := s.c.Topic(s.t.Context(), s.topic)
+			return t.Lag, err
+		},
+	} {
+		lag, err := ask()
+		s.must(err)
+		if lag != 3 {
+			s.t.Errorf("lag: got %d, want 3", lag)
+		}
+	}
 }
 
 func (s *story) remove() {

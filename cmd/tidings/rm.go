@@ -5,6 +5,8 @@ import (
 	"fmt"
 
 	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
 )
 
 func (a *app) rmCommand() *cobra.Command {
@@ -53,11 +55,21 @@ func (n named) content() string {
 	switch {
 	case n.topic != nil && n.topic.Records > 0:
 		return fmt.Sprintf("topic %s holds %s", n.topic.Name, plural(n.topic.Records, "record"))
-	case n.group != nil && len(n.group.Cursors) > 0:
+	case n.group != nil && cursors(n.group.Cursors) > 0:
 		return fmt.Sprintf("group %s has %s", n.group.Name,
-			plural(int64(len(n.group.Cursors)), "cursor"))
+			plural(cursors(n.group.Cursors), "cursor"))
 	}
 	return ""
+}
+
+// cursors counts those that are there: a row without one is at offset -1.
+func cursors(rows []console.Cursor) (n int64) {
+	for _, c := range rows {
+		if c.Offset >= 0 {
+			n++
+		}
+	}
+	return n
 }
 
 func (a *app) rmOne(ctx context.Context, c client, n named) error {

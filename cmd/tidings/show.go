@@ -199,7 +199,7 @@ var cursorColumns = []column[console.Cursor]{
 	{title: "TOPIC", show: func(c console.Cursor) string { return c.Topic }},
 	{title: "PARTITION", right: true,
 		show: func(c console.Cursor) string { return plain(c.Partition) }},
-	{title: "CURSOR", right: true, show: func(c console.Cursor) string { return plain(c.Offset) }},
+	{title: "CURSOR", right: true, show: func(c console.Cursor) string { return known(c.Offset) }},
 	{title: "END", right: true, show: func(c console.Cursor) string { return plain(c.End) }},
 	{title: "LAG", right: true, show: func(c console.Cursor) string { return count(c.Lag) },
 		raw: func(c console.Cursor) string { return plain(c.Lag) }},
