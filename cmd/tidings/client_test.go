@@ -97,7 +97,7 @@ func (s *story) read(c client) {
 	var got []string
 	err := c.Read(s.t.Context(), readRequest{topic: s.topic, from: "1", partitions: []int{1}},
 		func(r console.Record) error {
-			got = append(got, string(value(r))+"["+headerList(r.Headers)+"]")
+			got = append(got, valueText(r)+"["+headerList(r.Headers)+"]")
 			return nil
 		})
 	s.must(err)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bufio"
-	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -14,41 +13,39 @@ import (
 // recordWriter returns how sub writes a record.
 func (a *app) recordWriter(format string) (func(*bufio.Writer, console.Record), error) {
 	if format != "" {
-		return parseFormat(format)
+		return parseFormat(format, a.forOutput)
 	}
 	switch form := a.form(); {
 	case a.quiet:
 		return func(w *bufio.Writer, r console.Record) {
-			w.Write(value(r))
+			w.WriteString(a.forOutput(valueText(r)))
 			w.WriteByte('\n')
 		}, nil
 	case form == "json":
 		return nil, usage("sub has no end, so no one document: use -o jsonl")
 	case form == "jsonl":
-		return writeRecordJSON, nil
+		return func(w *bufio.Writer, r console.Record) { writeJSONLine(a.jsonOutput(w), r) }, nil
 	case form == "tsv":
-		return writeRecordTSV, nil
+		return a.writeRecordTSV, nil
 	}
 	return a.writeRecordLine, nil
 }
 
-func value(r console.Record) []byte { return console.Bytes(r.Value, r.ValueBase64) }
-func key(r console.Record) []byte   { return console.Bytes(r.Key, r.KeyBase64) }
+func valueText(r console.Record) string { return textOf(r.Value, r.ValueBase64) }
+func keyText(r console.Record) string   { return textOf(r.Key, r.KeyBase64) }
+
+func textOf(text *string, raw []byte) string {
+	if text != nil {
+		return *text
+	}
+	return string(raw)
+}
 
 func isNull(text *string, raw []byte) bool { return text == nil && raw == nil }
 
-func writeRecordJSON(w *bufio.Writer, r console.Record) {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	_ = enc.Encode(r) // the writer's error sticks and is reported at the end
-}
-
-func writeRecordTSV(w *bufio.Writer, r console.Record) {
-	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t", rawTime(r.Time), r.Topic, r.Partition, r.Offset)
-	tsvEscaper.WriteString(w, string(key(r)))
-	w.WriteByte('\t')
-	tsvEscaper.WriteString(w, string(value(r)))
-	w.WriteByte('\n')
+func (a *app) writeRecordTSV(w *bufio.Writer, r console.Record) {
+	fmt.Fprintf(w, "%s\t%s\t%d\t%d\t%s\t%s\n", rawTime(r.Time), r.Topic, r.Partition, r.Offset,
+		a.forOutput(tsvEscaper.Replace(keyText(r))), a.forOutput(tsvEscaper.Replace(valueText(r))))
 }
 
 // writeRecordLine writes a record for eyes:
@@ -59,17 +56,17 @@ func (a *app) writeRecordLine(w *bufio.Writer, r console.Record) {
 	fmt.Fprintf(w, "%s  %s/%d@%d",
 		s.paint(dim, clock(r.Time, a.now())), r.Topic, r.Partition, r.Offset)
 	if !isNull(r.Key, r.KeyBase64) {
-		fmt.Fprintf(w, "  %s%s", s.paint(dim, "key="), printable(string(key(r))))
+		fmt.Fprintf(w, "  %s%s", s.paint(dim, "key="), printable(keyText(r)))
 	}
 	for _, h := range r.Headers {
 		fmt.Fprintf(w, "  %s%s", s.paint(dim, "["+printable(h.Key)+"="),
-			printable(string(console.Bytes(h.Value, h.ValueBase64)))+s.paint(dim, "]"))
+			printable(textOf(h.Value, h.ValueBase64))+s.paint(dim, "]"))
 	}
 	if isNull(r.Value, r.ValueBase64) {
 		fmt.Fprintf(w, "  %s\n", s.paint(dim, "(null)"))
 		return
 	}
-	fmt.Fprintf(w, "  %s\n", printable(string(value(r))))
+	fmt.Fprintf(w, "  %s\n", printable(valueText(r)))
 }
 
 // clock writes the time of day, with the date if it is not today's.
@@ -81,8 +78,11 @@ func clock(t, now time.Time) string {
 	return t.Format("2006-01-02 15:04:05.000")
 }
 
-// parseFormat turns a format into pieces: text, and verbs.
-func parseFormat(format string) (func(*bufio.Writer, console.Record), error) {
+// parseFormat turns a format into pieces: text as it stands there, and verbs,
+// whose text goes through clean.
+func parseFormat(
+	format string, clean func(string) string,
+) (func(*bufio.Writer, console.Record), error) {
 	var pieces []func(io.Writer, console.Record)
 	text := func(s string) {
 		pieces = append(pieces, func(w io.Writer, _ console.Record) { io.WriteString(w, s) })
@@ -110,7 +110,9 @@ func parseFormat(format string) (func(*bufio.Writer, console.Record), error) {
 			return nil, usage(fmt.Sprintf("-f: unknown %%%c", format[i])).
 				hint("there are", verbHelp)
 		}
-		pieces = append(pieces, verb)
+		pieces = append(pieces, func(w io.Writer, r console.Record) {
+			io.WriteString(w, clean(verb(r)))
+		})
 	}
 	return func(w *bufio.Writer, r console.Record) {
 		for _, p := range pieces {
@@ -125,24 +127,24 @@ const verbHelp = "%t topic, %p partition, %o offset, %k key, %v value, %h header
 	"%d time, %T time in ms, %S size of the value, %%"
 
 // verbs are the letters after a percent sign. Those that kcat has mean the same.
-var verbs = map[byte]func(io.Writer, console.Record){
-	't': func(w io.Writer, r console.Record) { io.WriteString(w, r.Topic) },
-	'p': func(w io.Writer, r console.Record) { fmt.Fprint(w, r.Partition) },
-	'o': func(w io.Writer, r console.Record) { fmt.Fprint(w, r.Offset) },
-	'k': func(w io.Writer, r console.Record) { w.Write(key(r)) },
-	'v': func(w io.Writer, r console.Record) { w.Write(value(r)) },
-	's': func(w io.Writer, r console.Record) { w.Write(value(r)) },
-	'S': func(w io.Writer, r console.Record) { fmt.Fprint(w, len(value(r))) },
-	'h': func(w io.Writer, r console.Record) { io.WriteString(w, headerList(r.Headers)) },
-	'd': func(w io.Writer, r console.Record) { io.WriteString(w, rawTime(r.Time)) },
-	'T': func(w io.Writer, r console.Record) { fmt.Fprint(w, r.Time.UnixMilli()) },
-	'%': func(w io.Writer, _ console.Record) { io.WriteString(w, "%") },
+var verbs = map[byte]func(console.Record) string{
+	't': func(r console.Record) string { return r.Topic },
+	'p': func(r console.Record) string { return plain(r.Partition) },
+	'o': func(r console.Record) string { return plain(r.Offset) },
+	'k': keyText,
+	'v': valueText,
+	's': valueText,
+	'S': func(r console.Record) string { return plain(len(valueText(r))) },
+	'h': func(r console.Record) string { return headerList(r.Headers) },
+	'd': func(r console.Record) string { return rawTime(r.Time) },
+	'T': func(r console.Record) string { return plain(r.Time.UnixMilli()) },
+	'%': func(console.Record) string { return "%" },
 }
 
 func headerList(headers []console.Header) string {
 	var pairs []string
 	for _, h := range headers {
-		pairs = append(pairs, h.Key+"="+string(console.Bytes(h.Value, h.ValueBase64)))
+		pairs = append(pairs, h.Key+"="+textOf(h.Value, h.ValueBase64))
 	}
 	return strings.Join(pairs, ",")
 }

@@ -145,7 +145,7 @@ func (a *app) writeLagSample(rows []console.Lag, before map[lagKey]int64, f lagF
 		return err
 	case form == "jsonl":
 		for _, r := range rows {
-			writeJSONLine(a.out, struct {
+			writeJSONLine(a.jsonOutput(a.out), struct {
 				Time time.Time `json:"time"`
 				console.Lag
 			}{now.UTC(), r})

@@ -8,6 +8,7 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode/utf16"
 	"unicode/utf8"
 )
 
@@ -35,16 +36,16 @@ func render[T any](a *app, l listing[T]) error {
 	switch form := a.form(); {
 	case a.quiet && l.name != nil:
 		for _, r := range l.rows {
-			fmt.Fprintln(w, l.name(r))
+			fmt.Fprintln(w, a.forOutput(l.name(r)))
 		}
 	case form == "json":
-		writeJSON(w, l.doc)
+		writeJSON(a.jsonOutput(w), l.doc)
 	case form == "jsonl":
 		for _, r := range l.rows {
-			writeJSONLine(w, r)
+			writeJSONLine(a.jsonOutput(w), r)
 		}
 	case form == "tsv":
-		writeTSV(w, l)
+		writeTSV(w, l, a.forOutput)
 	default:
 		writeTable(w, a.term.out, l)
 	}
@@ -80,7 +81,7 @@ func writeJSONLine(w io.Writer, doc any) {
 	_ = enc.Encode(doc)
 }
 
-func writeTSV[T any](w io.Writer, l listing[T]) {
+func writeTSV[T any](w io.Writer, l listing[T], clean func(string) string) {
 	for _, r := range l.rows {
 		for i, c := range l.columns {
 			if i > 0 {
@@ -90,7 +91,7 @@ func writeTSV[T any](w io.Writer, l listing[T]) {
 			if cell == nil {
 				cell = c.show
 			}
-			io.WriteString(w, tsvEscaper.Replace(cell(r)))
+			io.WriteString(w, clean(tsvEscaper.Replace(cell(r))))
 		}
 		io.WriteString(w, "\n")
 	}
@@ -152,6 +153,45 @@ func tableLine[T any](columns []column[T], width []int, cells []string) string {
 		}
 	}
 	return strings.TrimRight(b.String(), " ")
+}
+
+// forOutput is text as it goes to stdout: as it is into a pipe, printable on a
+// terminal.
+func (a *app) forOutput(s string) string {
+	if a.term.out.tty {
+		return printable(s)
+	}
+	return s
+}
+
+// jsonOutput is where JSON goes that is meant for w. JSON itself leaves DEL, C1
+// controls and changes of direction as they are; on a terminal they are escaped.
+func (a *app) jsonOutput(w io.Writer) io.Writer {
+	if a.term.out.tty {
+		return jsonEscaper{w}
+	}
+	return w
+}
+
+// jsonEscaper writes what does not print as JSON escapes; only strings hold such.
+type jsonEscaper struct{ w io.Writer }
+
+// Write takes whole documents.
+func (e jsonEscaper) Write(p []byte) (int, error) {
+	var b strings.Builder
+	for _, r := range string(p) {
+		if r == '\n' || strconv.IsPrint(r) {
+			b.WriteRune(r)
+			continue
+		}
+		for _, unit := range utf16.Encode([]rune{r}) {
+			fmt.Fprintf(&b, `\u%04x`, unit)
+		}
+	}
+	if _, err := io.WriteString(e.w, b.String()); err != nil {
+		return 0, err
+	}
+	return len(p), nil
 }
 
 // printable makes text safe for a terminal: control characters, which could

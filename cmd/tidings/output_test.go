@@ -27,6 +27,42 @@ func TestControlCharactersDoNotReachTheTerminal(t *testing.T) {
 	}
 }
 
+func TestControlCharactersOfRecordsAreEscapedInEveryForm(t *testing.T) {
+	evil, c1 := "k\x1b[2J", "v\u009b31m\u202E\U000E0001"
+	rec := console.Record{Topic: "orders", Key: &evil, Value: &c1, ValueBase64: nil,
+		Headers: []console.Header{{Key: "h\x07", Value: &evil}}}
+	for _, c := range []struct {
+		a          app
+		format     string
+		tty, piped string
+	}{
+		{app{quiet: true}, "", `v\u009b31m\u202e\U000e0001` + "\n", c1 + "\n"},
+		{app{}, `%k %v [%h]\n`, `k\x1b[2J v\u009b31m\u202e\U000e0001 [h\a=k\x1b[2J]` + "\n",
+			evil + " " + c1 + " [h\x07=" + evil + "]\n"},
+		{app{output: "tsv"}, "",
+			"\torders\t0\t0\t" + `k\x1b[2J` + "\t" + `v\u009b31m\u202e\U000e0001` + "\n",
+			"\torders\t0\t0\t" + evil + "\t" + c1 + "\n"},
+		{app{output: "jsonl"}, "", `"value":"v\u009b31m\u202e\udb40\udc01"`,
+			`"value":"` + c1 + `"`},
+	} {
+		for tty, want := range map[bool]string{true: c.tty, false: c.piped} {
+			c.a.term.out.tty = tty
+			write, err := c.a.recordWriter(c.format)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out strings.Builder
+			w := bufio.NewWriter(&out)
+			write(w, rec)
+			w.Flush()
+			if got := out.String(); got != want && !(c.a.output == "jsonl" &&
+				strings.Contains(got, want)) {
+				t.Errorf("%q %q, terminal %v: got %q, want %q", c.a.output, c.format, tty, got, want)
+			}
+		}
+	}
+}
+
 func TestNumbersAreWrittenForPeople(t *testing.T) {
 	got := []string{count(0), count(999), count(1000), count(1234567), count(-1),
 		size(0), size(999), size(1000), size(123456), size(999_999), size(1_500_000_000_000),
@@ -71,7 +107,7 @@ func TestPipedRecordStaysOnOneLine(t *testing.T) {
 		Time: time.Date(2026, 1, 31, 12, 0, 0, 5e6, time.UTC)}
 	var out strings.Builder
 	w := bufio.NewWriter(&out)
-	writeRecordTSV(w, rec)
+	(&app{}).writeRecordTSV(w, rec)
 	w.Flush()
 	want := "2026-01-31T12:00:00.005Z\torders\t2\t7\t" + `a\tb\nc\\d` + "\t" + `a\tb\nc\\d` + "\n"
 	if out.String() != want {
