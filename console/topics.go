@@ -164,7 +164,7 @@ func (s *Server) deleteTopic(r *http.Request) (any, error) {
 
 func configDocument(c broker.TopicConfig) TopicConfig {
 	doc := TopicConfig{
-		RetentionSeconds: int64(c.RetentionTime / time.Second),
+		RetentionSeconds: int64((c.RetentionTime + time.Second - 1) / time.Second),
 		RetentionBytes:   c.RetentionBytes, SegmentBytes: c.SegmentBytes,
 		BatchBytes: c.BatchBytes, AppendTime: c.AppendTime, Extra: c.Extra,
 	}

@@ -245,7 +245,7 @@ func (c *kafkaClient) topicConfig(
 		n, _ := strconv.ParseInt(cfg.MaybeValue(), 10, 64)
 		switch cfg.Key {
 		case "retention.ms":
-			doc.RetentionSeconds = max(-1, n/1000)
+			doc.RetentionSeconds = wholeSeconds(n)
 		case "retention.bytes":
 			doc.RetentionBytes = n
 		case "segment.bytes":
@@ -259,6 +259,15 @@ func (c *kafkaClient) topicConfig(
 		}
 	}
 	return doc, nil
+}
+
+// wholeSeconds rounds milliseconds up: what is kept for a moment is not kept for
+// 0 s. Below 0 is for ever.
+func wholeSeconds(ms int64) int64 {
+	if ms < 0 {
+		return -1
+	}
+	return ms/1000 + min(1, ms%1000)
 }
 
 func (c *kafkaClient) CreateTopic(ctx context.Context, t console.NewTopic) error {

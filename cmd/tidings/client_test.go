@@ -206,6 +206,26 @@ func (s *story) remove() {
 	s.must(s.c.DeleteTopic(ctx, s.topic))
 }
 
+func TestRetentionIsShownAlikeByBothClients(t *testing.T) {
+	clients := bothClients(t)
+	adm := clients["Kafka"].(*kafkaClient).adm
+	for ms, want := range map[string]int64{"-1": -1, "1": 1, "500": 1, "1000": 1, "1001": 2,
+		"604800000": 604800} {
+		topic := "kept" + ms
+		if _, err := adm.CreateTopic(t.Context(), 1, 1, map[string]*string{"retention.ms": &ms},
+			topic); err != nil {
+			t.Fatal(err)
+		}
+		for name, c := range clients {
+			got, err := c.Topic(t.Context(), topic)
+			if err != nil || got.Config.RetentionSeconds != want {
+				t.Errorf("retention.ms %s by %s: got %d s, %v, want %d s",
+					ms, name, got.Config.RetentionSeconds, err, want)
+			}
+		}
+	}
+}
+
 func TestKeysGoToTheSamePartitionByBothClients(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	if err := newAPIClient(n.admin.Addr().String()).CreateTopic(t.Context(),
