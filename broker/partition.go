@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -37,6 +38,14 @@ type Partition struct {
 	// the log, so it is known before Submit says so.
 	next      Offset
 	producers map[int64]*producer
+
+	told sync.Map // damagedPlace -> true: damage that the log of this process names already
+}
+
+// damagedPlace is where damage was met.
+type damagedPlace struct {
+	file string
+	pos  int64
 }
 
 func newPartition(t *Topic, index int, log *storage.Log) *Partition {
@@ -146,10 +155,20 @@ func (p *Partition) retire() []int64 {
 	return ids
 }
 
-// failed turns an error of the store into one about this partition.
+// failed turns an error of the store into one about this partition. Damage is
+// logged too, once for each place: a protocol tells its client hardly more than
+// that something is wrong, and not the operator.
 func (p *Partition) failed(op string, err error) error {
 	if err == nil {
 		return nil
+	}
+	var d *storage.Damage
+	if errors.As(err, &d) {
+		if _, known := p.told.LoadOrStore(damagedPlace{d.File, d.Pos}, true); !known {
+			p.b.config.Logger.Error("records are damaged and cannot be read",
+				"partition", p.String(), "offset", d.From, "file", d.File, "pos", d.Pos, "why", d.Why,
+				"next", "stop the broker and run tidings doctor")
+		}
 	}
 	return storeError(op, p.String(), err)
 }

@@ -1,10 +1,12 @@
 package main
 
 import (
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidings-io/tidings/console"
 )
@@ -90,6 +92,42 @@ func TestDamageIsFoundAndRepaired(t *testing.T) {
 	})
 	if want := "0@0 lost 1 2@2"; err != nil || strings.Join(got, " ") != want {
 		t.Errorf("got %v, %v, want %s", got, err, want)
+	}
+}
+
+func TestDamageThatAReaderMeetsIsLoggedOnce(t *testing.T) {
+	s := devDefaults()
+	s.Data = damagedData(t)
+	var log strings.Builder
+	n, err := startNode(t.Context(), withFreePorts(s), slog.New(slog.NewTextHandler(&log, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	k, err := newKafkaClient(t.Context(), []string{n.kafka.Addr().String()}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	api := newAPIClient(n.admin.Addr().String())
+	defer api.Close()
+	for _, c := range []client{api, k, api} {
+		err := c.Read(t.Context(), readRequest{topic: "orders", from: "start"},
+			func(console.Record) error { return nil })
+		if err == nil {
+			t.Error("damaged records were read without an error")
+		}
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(log.String(), "records are damaged"); got != 1 {
+		t.Errorf("logged %d times, want once:\n%s", got, log.String())
+	}
+	for _, want := range []string{"partition=orders/0 offset=1 file=seg/", "pos=",
+		"tidings doctor"} {
+		if !strings.Contains(log.String(), want) {
+			t.Errorf("the log does not say %s:\n%s", want, log.String())
+		}
 	}
 }
 

@@ -109,6 +109,9 @@ func (c *kafkaClient) fail(err error, what, name string) error {
 	case errors.Is(err, kerr.MessageTooLarge):
 		return &failure{exit: exitUsage, code: "too_large",
 			msg: "the record is larger than " + what + " " + quote(name) + " takes"}
+	case errors.Is(err, kerr.CorruptMessage):
+		return &failure{exit: exitFailed, code: "corrupt",
+			msg: "records of " + what + " " + quote(name) + " are damaged and cannot be read"}
 	case errors.Is(err, kerr.NonEmptyGroup):
 		return conflict("group %q has members", name).hint("first", "stop its consumers")
 	case errors.As(err, &code):

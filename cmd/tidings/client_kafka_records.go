@@ -6,6 +6,7 @@ import (
 	"errors"
 	"slices"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidings-io/tidings/console"
@@ -89,7 +90,7 @@ func (c *kafkaClient) Read(
 	}
 	cl, err := c.open(
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{r.topic: plan.from}),
-		kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords())
+		kgo.FetchMaxBytes(8<<20), kgo.KeepControlRecords(), kgo.KeepRetryableFetchErrors())
 	if err != nil {
 		return err
 	}
@@ -126,7 +127,10 @@ func (c *kafkaClient) poll(
 		return nil, ctx.Err()
 	}
 	for _, e := range fetches.Errors() {
-		return nil, c.fail(e.Err, "topic", topic)
+		// franz-go tries again whatever may pass, also damage, which does not.
+		if !kerr.IsRetriable(e.Err) || errors.Is(e.Err, kerr.CorruptMessage) {
+			return nil, c.fail(e.Err, "topic", topic)
+		}
 	}
 	records := fetches.Records()
 	clock := map[int32]int64{}
@@ -228,7 +232,7 @@ func (c *kafkaClient) join(
 	cl, err := c.open(
 		kgo.ConsumerGroup(r.group), kgo.ConsumeTopics(r.topic),
 		kgo.ConsumeResetOffset(kafkaOffset(from)),
-		kgo.AutoCommitMarks(), kgo.BlockRebalanceOnPoll())
+		kgo.AutoCommitMarks(), kgo.BlockRebalanceOnPoll(), kgo.KeepRetryableFetchErrors())
 	if err != nil {
 		return err
 	}
