@@ -5,18 +5,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
+	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/goccy/go-yaml"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/tidings-io/tidings/console"
-	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -24,8 +25,9 @@ import (
 // flag says goes before the environment (TIDINGS_*), that before the file, and
 // that before the defaults. docs/cli.md describes each.
 type settings struct {
-	command string // dev or serve
-	fs      vfs.FS // nil: the file system at Data
+	command string   // dev or serve
+	fs      vfs.FS   // nil: the file system at Data
+	given   []string // flags to repeat in hints
 
 	Data         string        `yaml:"data"`
 	Sync         string        `yaml:"sync"`
@@ -59,15 +61,18 @@ type topicEntry struct {
 	RetentionSize string `yaml:"retention-size"`
 	MaxBatch      string `yaml:"max-batch"`
 	AppendTime    bool   `yaml:"append-time"`
+
+	wrong error // what is wrong with the short form
 }
 
 // UnmarshalYAML takes the short form, NAME or NAME:PARTITIONS, and the long one.
 func (t *topicEntry) UnmarshalYAML(unmarshal func(any) error) error {
 	var short string
 	if err := unmarshal(&short); err == nil {
-		parsed, err := parseTopic(short)
+		var parsed console.NewTopic
+		parsed, t.wrong = parseTopic(short)
 		t.Name, t.Partitions = parsed.Name, parsed.Partitions
-		return err
+		return nil
 	}
 	type long topicEntry
 	return unmarshal((*long)(t))
@@ -75,6 +80,12 @@ func (t *topicEntry) UnmarshalYAML(unmarshal func(any) error) error {
 
 // document checks a topic's settings.
 func (t topicEntry) document() (console.NewTopic, error) {
+	if t.wrong != nil {
+		return console.NewTopic{}, usage("topic " + t.Name + ": " + t.wrong.Error())
+	}
+	if t.Partitions < 0 {
+		return console.NewTopic{}, usage("topic " + t.Name + ": partitions must not be negative")
+	}
 	cfg, err := topicFlags{
 		retention: t.Retention, keep: t.RetentionSize, batch: t.MaxBatch, appendTime: t.AppendTime,
 	}.config()
@@ -120,16 +131,55 @@ func (s *settings) load(file string) error {
 	if err != nil {
 		return err
 	}
-	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict()).Decode(s)
+	err = yaml.NewDecoder(bytes.NewReader(text), yaml.Strict(),
+		yaml.CustomUnmarshaler(parseTime)).Decode(s)
 	if err == nil || errors.Is(err, io.EOF) {
+		if key, err := s.wrongValue(); err != nil {
+			return atLine(file, text, key, err.Error())
+		}
 		return nil
 	}
-	var f *failure
-	if errors.As(err, &f) {
-		return usage(file + ": " + f.msg)
-	}
-	return usage(file+" is not right:\n"+indent(yaml.FormatError(err, false, true))).
+	return usage(file+" is not right:\n"+indent(forPeople(yaml.FormatError(err, false, true)))).
 		hint("reference", "docs/cli.md, \"Configuration file\"")
+}
+
+// notATime stands for text that is no time until check finds it: only there its
+// line is known.
+const notATime = time.Duration(math.MinInt64)
+
+func parseTime(d *time.Duration, text []byte) error {
+	var err error
+	if *d, err = time.ParseDuration(strings.Trim(string(text), "\"' \n")); err != nil {
+		*d = notATime
+	}
+	return nil
+}
+
+// typeError is what the YAML library says of a value of another type.
+var typeError = regexp.MustCompile(`cannot unmarshal .* into Go (?:struct field \S+|value) of type (\S+)`)
+
+// forPeople says which value is wanted in words that are not Go's.
+func forPeople(text string) string {
+	return typeError.ReplaceAllStringFunc(text, func(found string) string {
+		switch typeError.FindStringSubmatch(found)[1] {
+		case "bool":
+			return "this must be true or false"
+		case "int":
+			return "this must be a number"
+		}
+		return "this must be a word or a text"
+	})
+}
+
+// atLine names where in the file the value of a key stands.
+func atLine(file string, text []byte, key, msg string) *failure {
+	where := file
+	if path, err := yaml.PathString("$." + key); err == nil {
+		if node, err := path.ReadNode(bytes.NewReader(text)); err == nil && node.GetToken() != nil {
+			where = fmt.Sprintf("%s:%d", file, node.GetToken().Position.Line)
+		}
+	}
+	return usage(where + ": " + msg)
 }
 
 func indent(text string) string {
@@ -248,7 +298,42 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 		}
 		s.Topics = append(s.Topics, topicEntry{Name: parsed.Name, Partitions: parsed.Partitions})
 	}
+	s.given = givenFlags(cmd)
+	if err := s.check(); err != nil {
+		return err
+	}
 	return s.applyPorts(cmd)
+}
+
+// givenFlags are the flags of a command as they were typed, but for those that
+// choose addresses: what a hint repeats.
+func givenFlags(cmd *cobra.Command) (given []string) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		values := []string{f.Value.String()}
+		if list, ok := f.Value.(pflag.SliceValue); ok {
+			values = list.GetSlice()
+		}
+		switch f.Name {
+		case "kafka", "admin", "ports":
+			return
+		}
+		for _, v := range values {
+			if f.NoOptDefVal != "" {
+				given = append(given, "--"+f.Name+"="+v)
+			} else {
+				given = append(given, "--"+f.Name+" "+shellWord(v))
+			}
+		}
+	})
+	return given
+}
+
+// shellWord quotes what a shell would take apart.
+func shellWord(s string) string {
+	if s != "" && !strings.ContainsAny(s, " \t\n'\"\\$`&|;<>()*?[]{}#~!") {
+		return s
+	}
+	return "'" + strings.ReplaceAll(s, "'", `'\''`) + "'"
 }
 
 func (s *settings) applyPorts(cmd *cobra.Command) error {
@@ -266,62 +351,7 @@ func (s *settings) applyPorts(cmd *cobra.Command) error {
 	default:
 		return usage("--ports: the only word is auto")
 	}
-	return s.check()
-}
-
-// check finds what can be wrong before anything is opened.
-func (s *settings) check() error {
-	if _, err := s.syncPolicy(); err != nil {
-		return err
-	}
-	if _, err := s.logLevel(); err != nil {
-		return err
-	}
-	if s.Kafka.Partitions < 1 {
-		return usage("partitions: at least 1")
-	}
-	if s.Data == "" {
-		return usage("data: a directory is needed")
-	}
-	s.Kafka.Listen = withPort(s.Kafka.Listen, "9092")
-	s.Admin.Listen = withPort(s.Admin.Listen, "7070")
-	for _, t := range s.Topics {
-		if _, err := t.document(); err != nil {
-			return err
-		}
-	}
-	return s.checkRemote()
-}
-
-// checkRemote refuses addresses that other machines can reach, unless they are
-// meant: the listeners refuse them too, but only once the data is open.
-func (s *settings) checkRemote() error {
-	for _, l := range []struct{ face, addr string }{
-		{"kafka", s.Kafka.Listen}, {"admin", s.Admin.Listen},
-	} {
-		host := hostOf(l.addr)
-		ip := net.ParseIP(host)
-		if s.AllowRemote || host == "localhost" || ip != nil && ip.IsLoopback() {
-			continue
-		}
-		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords",
-			l.face, l.addr)).
-			hint("meant", "--allow-remote, or allow-remote: true").
-			hint("not meant", "listen on 127.0.0.1")
-	}
 	return nil
-}
-
-func (s *settings) syncPolicy() (storage.SyncPolicy, error) {
-	switch s.Sync {
-	case "always":
-		return storage.SyncAlways, nil
-	case "interval":
-		return storage.SyncInterval, nil
-	case "never":
-		return storage.SyncNever, nil
-	}
-	return 0, usage("sync: " + quote(s.Sync) + " is none of always, interval, never")
 }
 
 // promise says in words what the sync policy means.
