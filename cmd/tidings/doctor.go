@@ -243,8 +243,10 @@ func (a *app) checkPort(ctx context.Context, check, addr string, s settings) fin
 	if a.ownServer(ctx, s) {
 		return fine(check, "%s is held by the broker on this data", addr)
 	}
-	failure := listenFailure(err, "dev", "kafka", addr)
-	return broken(check, "%s", failure).hint("tidings dev --ports auto")
+	if !addressInUse(err) {
+		return broken(check, "%s", err)
+	}
+	return broken(check, "%s", portInUse(addr)).hint("tidings dev --ports auto")
 }
 
 // ownServer reports whether the server that answers serves this data.

@@ -34,13 +34,20 @@ type node struct {
 func startNode(ctx context.Context, s settings, log *slog.Logger) (*node, error) {
 	n := &node{s: s, log: log, metrics: &console.Metrics{}}
 	for _, step := range []func(context.Context) error{
-		n.openBroker, n.createTopics, n.listenKafka, n.listenAdmin,
+		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close())
 		}
 	}
 	return n, nil
+}
+
+func (n *node) prepareData(context.Context) error {
+	if n.s.fs != nil {
+		return nil
+	}
+	return n.s.prepareData()
 }
 
 func (n *node) openBroker(context.Context) error {
@@ -127,7 +134,7 @@ func (n *node) listenKafka(context.Context) (err error) {
 		AutoCreate: n.s.Kafka.AutoCreate, DefaultPartitions: n.s.Kafka.Partitions,
 		InitialRebalanceDelay: n.s.Kafka.RebalanceDelay, Logger: n.log,
 	})
-	return listenFailure(err, n.s.command, "kafka", n.s.Kafka.Listen)
+	return n.s.listenFailure(err, "kafka")
 }
 
 func (n *node) listenAdmin(context.Context) (err error) {
@@ -138,7 +145,7 @@ func (n *node) listenAdmin(context.Context) (err error) {
 		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
 		Groups: kafkaGroups{n.kafka}, Backup: n.backup,
 	})
-	return listenFailure(err, n.s.command, "admin", n.s.Admin.Listen)
+	return n.s.listenFailure(err, "admin")
 }
 
 func (n *node) listeners() []console.Listener {

@@ -16,17 +16,85 @@ type holder struct {
 	name string
 }
 
-// listenFailure says who has a taken port, and what to type instead.
-func listenFailure(err error, command, face, addr string) error {
+// face is one of the addresses that a broker listens on.
+type face struct{ name, addr string }
+
+func (s *settings) faces() []face {
+	return []face{{"kafka", s.Kafka.Listen}, {"admin", s.Admin.Listen}}
+}
+
+// checkPorts finds out whether both addresses can be listened on, and lets go
+// of them again.
+func (s *settings) checkPorts() error {
+	for _, f := range s.faces() {
+		if err := probe(f.addr); err != nil {
+			return s.listenFailure(fmt.Errorf("%s: %w", f.name, err), f.name)
+		}
+	}
+	return nil
+}
+
+func probe(addr string) error {
+	ln, err := net.Listen("tcp", addr)
+	if err == nil {
+		ln.Close()
+	}
+	return err
+}
+
+// listenFailure says who has taken the port of a face, and what to type instead.
+// It looks at the faces after it too: who avoids one taken port must not run
+// into the next.
+func (s *settings) listenFailure(err error, name string) error {
 	if err == nil || !addressInUse(err) {
 		return err
 	}
+	var taken, instead []string
+	failed := false
+	for _, f := range s.faces() {
+		failed = failed || f.name == name
+		port := portOf(f.addr)
+		switch {
+		case failed && (f.name == name || addressInUse(probe(f.addr))):
+			taken = append(taken, portInUse(f.addr))
+			instead = append(instead, fmt.Sprintf("--%s %s", f.name, freeNear(f.addr)))
+		case s.portGiven[f.name]:
+			instead = append(instead, fmt.Sprintf("--%s %s:%d", f.name, shownHost(f.addr), port))
+		}
+	}
+	again := strings.Join(append([]string{"tidings " + s.command}, s.given...), " ")
+	return conflict("%s", strings.Join(taken, ", and ")).
+		hint("use another", again+" "+strings.Join(instead, " ")+
+			"      or all free ports: "+again+" --ports auto")
+}
+
+func portInUse(addr string) string {
+	port := portOf(addr)
+	return fmt.Sprintf("port %d is in use%s", port, describeHolder(portHolder(port), port))
+}
+
+func portOf(addr string) int {
 	_, port, _ := net.SplitHostPort(addr)
 	number, _ := strconv.Atoi(port)
-	return conflict("port %s is in use%s", port, describeHolder(portHolder(number), number)).
-		hint("use another", fmt.Sprintf("tidings %s --%s :%d"+
-			"      or all free ports: tidings %[1]s --ports auto",
-			command, face, alternative(number)))
+	return number
+}
+
+// shownHost leaves out the host that a bare port means.
+func shownHost(addr string) string {
+	if host := hostOf(addr); host != "127.0.0.1" {
+		return strings.TrimSuffix(net.JoinHostPort(host, ""), ":")
+	}
+	return ""
+}
+
+// freeNear is an address like addr with a port that is free now, if one of the
+// first few is.
+func freeNear(addr string) string {
+	port := alternative(portOf(addr))
+	for i := 0; i < 20 && probe(net.JoinHostPort(hostOf(addr), strconv.Itoa(port))) != nil; i++ {
+		port = alternative(max(port, 10000))
+	}
+	return fmt.Sprintf("%s:%d", shownHost(addr), port)
 }
 
 // addressInUse also knows Windows' own code, WSAEADDRINUSE.

@@ -27,7 +27,9 @@ import (
 type settings struct {
 	command string   // dev or serve
 	fs      vfs.FS   // nil: the file system at Data
-	given   []string // flags to repeat in hints
+	given   []string // flags to repeat in hints, but for addresses
+
+	portGiven map[string]bool // kafka, admin: named by a flag
 
 	Data         string        `yaml:"data"`
 	Sync         string        `yaml:"sync"`
@@ -299,6 +301,8 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 		s.Topics = append(s.Topics, topicEntry{Name: parsed.Name, Partitions: parsed.Partitions})
 	}
 	s.given = givenFlags(cmd)
+	s.portGiven = map[string]bool{
+		"kafka": cmd.Flags().Changed("kafka"), "admin": cmd.Flags().Changed("admin")}
 	if err := s.check(); err != nil {
 		return err
 	}

@@ -100,16 +100,14 @@ func checkPort(name, addr string) error {
 // checkRemote refuses addresses that other machines can reach, unless they are
 // meant: the listeners refuse them too, but only once the data is open.
 func (s *settings) checkRemote() error {
-	for _, l := range []struct{ face, addr string }{
-		{"kafka", s.Kafka.Listen}, {"admin", s.Admin.Listen},
-	} {
+	for _, l := range s.faces() {
 		host := hostOf(l.addr)
 		ip := net.ParseIP(host)
 		if s.AllowRemote || host == "localhost" || ip != nil && ip.IsLoopback() {
 			continue
 		}
 		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords",
-			l.face, l.addr)).
+			l.name, l.addr)).
 			hint("meant", "--allow-remote, or allow-remote: true").
 			hint("not meant", "listen on 127.0.0.1")
 	}

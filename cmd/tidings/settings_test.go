@@ -47,6 +47,7 @@ func TestExampleConfigurationIsRight(t *testing.T) {
 		Kafka: kafkaSettings{Listen: "0.0.0.0:9092", Advertise: "events.example.org:9092",
 			Partitions: 3, RebalanceDelay: 3 * time.Second},
 		Admin:       adminSettings{Listen: "127.0.0.1:7070", Hosts: []string{"tidings.internal"}},
+		portGiven:   map[string]bool{"kafka": false, "admin": false},
 		AllowRemote: true, Log: "info", Drain: 10 * time.Second,
 		Topics: []topicEntry{{Name: "orders", Partitions: 6}, {Name: "audit", Partitions: 1,
 			Retention: "forever", RetentionSize: "10GB", MaxBatch: "4MiB", AppendTime: true}},
