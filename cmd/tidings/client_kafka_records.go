@@ -23,7 +23,13 @@ func (c *kafkaClient) Publish(
 	for i, r := range recs {
 		out[i] = kafkaRecord(topic, r)
 	}
+	// Where records are on their way franz-go tries on, whatever ctx says: a full
+	// disk would never be told. Only closing ends it.
+	stop := context.AfterFunc(ctx, cl.Close)
 	results := cl.ProduceSync(ctx, out...)
+	if !stop() {
+		c.pub = nil // closed, or about to be
+	}
 	if err := results.FirstErr(); err != nil {
 		return nil, c.fail(err, "topic", topic)
 	}

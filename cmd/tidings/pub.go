@@ -22,6 +22,7 @@ type pubFlags struct {
 	input     string
 	partition int
 	null      bool
+	timeout   time.Duration
 }
 
 func (a *app) pubCommand() *cobra.Command {
@@ -68,6 +69,8 @@ func (f *pubFlags) add(cmd *cobra.Command) {
 		"partition (default: the key's; without key any)")
 	fs.BoolVar(&f.null, "null", false,
 		"publish one record with a null value: a tombstone for --key")
+	fs.DurationVar(&f.timeout, "timeout", 30*time.Second,
+		"how long the server may take to acknowledge what it was sent")
 	_ = cmd.RegisterFlagCompletionFunc("input",
 		cobra.FixedCompletions(inputs, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -76,6 +79,12 @@ var inputs = []string{"lines", "jsonl", "one"}
 
 func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) error {
 	topic, values := args[0], args[1:]
+	switch {
+	case f.timeout <= 0:
+		return usage("--timeout: must be more than 0")
+	case f.partition < -1:
+		return usage(fmt.Sprintf("--partition: %d is no partition", f.partition))
+	}
 	given, err := f.given(values)
 	if err != nil {
 		return err
@@ -85,13 +94,34 @@ func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) erro
 	}
 	var places []console.Place
 	for _, recs := range requests(given) {
-		stored, err := c.Publish(ctx, topic, recs)
+		stored, err := f.publish(ctx, c, topic, recs)
+		if err != nil && len(places) > 0 {
+			err = errors.Join(err, a.writePlaces(places))
+		}
 		if err != nil {
-			return errors.Join(orCreate(err, topic), a.writePlaces(places))
+			return err
 		}
 		places = append(places, stored...)
 	}
 	return a.writePlaces(places)
+}
+
+// publish stores records within the time limit.
+func (f pubFlags) publish(
+	ctx context.Context, c client, topic string, recs []console.NewRecord,
+) ([]console.Place, error) {
+	limited, cancel := context.WithTimeout(ctx, f.timeout)
+	defer cancel()
+	places, err := c.Publish(limited, topic, recs)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		return nil, &failure{exit: exitUnmet, code: "timeout", msg: fmt.Sprintf(
+			"topic %s did not acknowledge within %s: records may be stored, or not",
+			quote(topic), f.timeout), hints: []hint{
+			{"look at", "the server's log and its disk: a full one accepts nothing"},
+			{"wait longer", "--timeout " + (2 * f.timeout).String()},
+		}}
+	}
+	return places, orCreate(err, topic)
 }
 
 // orCreate adds to a missing topic how it is made.
@@ -141,7 +171,7 @@ func (a *app) writePlaces(places []console.Place) error {
 		return nil
 	}
 	return render(a, listing[console.Place]{
-		columns: placeColumns, rows: places, doc: console.Published{Records: places},
+		columns: placeColumns, rows: places, doc: console.Published{Records: notNil(places)},
 		name: func(p console.Place) string { return plain(p.Offset) },
 	})
 }
@@ -182,9 +212,9 @@ func (a *app) pubInput(ctx context.Context, c client, topic string, f pubFlags) 
 	start := a.now()
 	total := int64(0)
 	err := f.chunks(ctx, a.in, func(recs []console.NewRecord) error {
-		places, err := c.Publish(ctx, topic, recs)
+		places, err := f.publish(ctx, c, topic, recs)
 		if err != nil {
-			return orCreate(err, topic)
+			return err
 		}
 		total += int64(len(places))
 		if a.output == "" || a.quiet {

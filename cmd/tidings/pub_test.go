@@ -1,10 +1,13 @@
 package main
 
 import (
+	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/tidings-io/tidings/console"
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 func TestManyOrLargeRecordsGoInSeveralRequests(t *testing.T) {
@@ -68,5 +71,74 @@ func TestLineBeyondTheLimitIsRefusedWithItsNumber(t *testing.T) {
 		})
 	if err == nil || !strings.HasPrefix(err.Error(), "line 2: ") || len(got) != 1 {
 		t.Errorf("got %v after %d records, want line 2 after 1", err, len(got))
+	}
+}
+
+// fullNode is a broker with topic orders whose disk is full.
+func fullNode(t *testing.T) *node {
+	t.Helper()
+	fs := vfs.NewMem()
+	s := devDefaults()
+	s.fs = fs
+	n := startTestNode(t, s)
+	c := newAPIClient(n.admin.Addr().String())
+	defer c.Close()
+	if err := c.CreateTopic(t.Context(), console.NewTopic{Name: "orders"}); err != nil {
+		t.Fatal(err)
+	}
+	free, total, err := fs.Space()
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs.SetCapacity(total - free + 4096)
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	for {
+		switch st, err := c.Storage(ctx); {
+		case err != nil:
+			t.Fatal(err)
+		case st.Full:
+			return n
+		}
+	}
+}
+
+func TestUnacknowledgedPublishEndsInTimeByBothClients(t *testing.T) {
+	n := fullNode(t)
+	for args, want := range map[string]string{
+		"--kafka " + n.kafka.Addr().String() + " --timeout 300ms": `topic "orders" did not ` +
+			"acknowledge within 300ms: records may be stored, or not\n  look at:      the server's log",
+		"--server " + n.admin.Addr().String(): "error: commit: disk nearly full",
+	} {
+		for _, value := range []string{"x", ""} { // an argument, and standard input
+			cmd := append([]string{"pub", "orders"}, strings.Fields(args)...)
+			var errOut, out strings.Builder
+			a := &app{in: strings.NewReader("line\n"), out: &out, errOut: &errOut, now: time.Now,
+				env: func(string) string { return "" }}
+			if value != "" {
+				cmd = append(cmd, value)
+			}
+			code := a.run(t.Context(), cmd)
+			if !strings.Contains(errOut.String(), want) || code == exitOK || out.Len() > 0 {
+				t.Errorf("%v: got exit code %d, %q and %q, want %q", cmd, code, errOut.String(),
+					out.String(), want)
+			}
+			if strings.Contains(args, "--kafka") && code != exitUnmet {
+				t.Errorf("%v: got exit code %d, want %d", cmd, code, exitUnmet)
+			}
+		}
+	}
+}
+
+func TestFailedPublishWritesNoDocument(t *testing.T) {
+	n := fullNode(t)
+	var errOut, out strings.Builder
+	a := &app{in: strings.NewReader(""), out: &out, errOut: &errOut, now: time.Now,
+		env: func(string) string { return "" }}
+	code := a.run(t.Context(), []string{"pub", "orders", "x", "-o", "json", "--server",
+		n.admin.Addr().String()})
+	if code == exitOK || out.Len() > 0 || !strings.HasPrefix(errOut.String(), `{"error":`) {
+		t.Errorf("got exit code %d, stdout %q, stderr %q, want only an error", code, out.String(),
+			errOut.String())
 	}
 }
