@@ -109,6 +109,12 @@ func (c *kafkaClient) fail(err error, what, name string) error {
 	case errors.Is(err, kerr.MessageTooLarge):
 		return &failure{exit: exitUsage, code: "too_large",
 			msg: "the record is larger than " + what + " " + quote(name) + " takes"}
+	case errors.Is(err, kerr.InvalidTopicException):
+		return invalid("%q is no name of a topic: letters, digits, '.', '_' and '-', at most 249",
+			name)
+	case errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidConfig),
+		errors.Is(err, kerr.InvalidRequest):
+		return invalid("%s %q: %s", what, name, rootCause(err))
 	case errors.Is(err, kerr.CorruptMessage):
 		return &failure{exit: exitFailed, code: "corrupt",
 			msg: "records of " + what + " " + quote(name) + " are damaged and cannot be read"}
@@ -311,6 +317,11 @@ func (c *kafkaClient) GrowTopic(ctx context.Context, name string, partitions int
 	rs, err := c.adm.UpdatePartitions(ctx, partitions, name)
 	if err == nil {
 		err = rs.Error()
+	}
+	if errors.Is(err, kerr.InvalidPartitions) {
+		if n, err := c.partitions(ctx, name); err == nil {
+			return invalid("grow topic %s: %d partitions wanted, it has %d", name, partitions, n)
+		}
 	}
 	return c.fail(err, "topic", name)
 }

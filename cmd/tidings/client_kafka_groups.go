@@ -274,6 +274,11 @@ func (c *kafkaClient) Reset(
 	if err != nil {
 		return plan, err
 	}
+	for _, i := range r.Partitions {
+		if !slices.ContainsFunc(current, func(c console.Cursor) bool { return c.Partition == i }) {
+			return plan, invalid("there is no partition %d to reset", i)
+		}
+	}
 	for _, cur := range current {
 		if len(r.Partitions) > 0 && !slices.Contains(r.Partitions, cur.Partition) {
 			continue

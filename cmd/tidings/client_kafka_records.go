@@ -31,13 +31,45 @@ func (c *kafkaClient) Publish(
 		c.pub = nil // closed, or about to be
 	}
 	if err := results.FirstErr(); err != nil {
-		return nil, c.fail(err, "topic", topic)
+		return nil, cmp.Or(c.noPartition(ctx, topic, recs), c.fail(err, "topic", topic))
 	}
 	places := make([]console.Place, len(out))
 	for i, r := range out {
 		places[i] = console.Place{Topic: r.Topic, Partition: int(r.Partition), Offset: r.Offset}
 	}
 	return places, nil
+}
+
+// noPartition says that a record names a partition that the topic has not, if
+// that is so.
+func (c *kafkaClient) noPartition(
+	ctx context.Context, topic string, recs []console.NewRecord,
+) error {
+	n, err := c.partitions(ctx, topic)
+	if err != nil {
+		return nil
+	}
+	for _, r := range recs {
+		if r.Partition != nil && *r.Partition >= n {
+			return hasNoPartition(topic, *r.Partition, n)
+		}
+	}
+	return nil
+}
+
+// partitions is how many a topic has.
+func (c *kafkaClient) partitions(ctx context.Context, topic string) (int, error) {
+	ctx, cancel := brief(ctx)
+	defer cancel()
+	details, err := c.adm.ListTopics(ctx, topic)
+	if err == nil {
+		err = details[topic].Err
+	}
+	return len(details[topic].Partitions), err
+}
+
+func hasNoPartition(topic string, partition, n int) *failure {
+	return invalid("topic %s has no partition %d (it has %d, from 0)", topic, partition, n)
 }
 
 // producer opens the producing client at its first use. Whether partitions are
@@ -171,6 +203,11 @@ func (c *kafkaClient) planRead(ctx context.Context, r readRequest) (*readPlan, e
 	if len(parts) == 0 {
 		return nil, c.noTopic(ctx, r.topic)
 	}
+	for _, i := range r.partitions {
+		if !hasPartition(parts, i) {
+			return nil, hasNoPartition(r.topic, i, len(parts))
+		}
+	}
 	plan := &readPlan{from: map[int32]kgo.Offset{}, until: map[int32]int64{}, follow: r.follow}
 	for _, p := range parts {
 		if len(r.partitions) > 0 && !slices.Contains(r.partitions, p.Partition) {
@@ -186,10 +223,11 @@ func (c *kafkaClient) planRead(ctx context.Context, r readRequest) (*readPlan, e
 			plan.until[int32(p.Partition)] = p.End
 		}
 	}
-	if len(plan.from) == 0 {
-		return nil, usage("topic " + quote(r.topic) + " has no such partition")
-	}
 	return plan, nil
+}
+
+func hasPartition(parts []console.Partition, i int) bool {
+	return slices.ContainsFunc(parts, func(p console.Partition) bool { return p.Partition == i })
 }
 
 // noTopic names the topic that was probably meant.

@@ -206,6 +206,24 @@ func (s *story) remove() {
 	s.must(s.c.DeleteTopic(ctx, s.topic))
 }
 
+func TestWrongInputIsWrongUsageByBothClients(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	says(t, exitOK, "created topic kt", "create", "kt:4", "--server", n.admin.Addr().String())
+	for _, server := range []string{"--server=" + n.admin.Addr().String(),
+		"--kafka=" + n.kafka.Addr().String()} {
+		const noPartition = "topic kt has no partition 9 (it has 4, from 0)"
+		says(t, exitUsage, noPartition, "pub", "kt", "x", "-p", "9", server)
+		says(t, exitUsage, noPartition, "sub", "kt", "-e", "-p", "9", server)
+		says(t, exitUsage, noPartition, "sub", "kt", "-e", "-p", "0,9", server)
+		says(t, exitUsage, "grow topic kt: 1 partitions wanted, it has 4",
+			"create", "kt:1", "--grow", server)
+		says(t, exitUsage, "letters, digits, '.', '_' and '-'", "pub", "bad name", "v", server)
+		says(t, exitUsage, "letters, digits, '.', '_' and '-'", "create", "bad name", server)
+		says(t, exitUsage, "there is no partition 9 to reset", "reset", "g", "kt", "--to", "start",
+			"-p", "9", server)
+	}
+}
+
 func TestRetentionIsShownAlikeByBothClients(t *testing.T) {
 	clients := bothClients(t)
 	adm := clients["Kafka"].(*kafkaClient).adm

@@ -47,6 +47,11 @@ func usage(msg string) *failure {
 	return &failure{exit: exitUsage, code: "usage", msg: msg}
 }
 
+// invalid is wrong usage that only a server can tell.
+func invalid(format string, args ...any) *failure {
+	return &failure{exit: exitUsage, code: "invalid", msg: fmt.Sprintf(format, args...)}
+}
+
 func failed(format string, args ...any) *failure {
 	return &failure{exit: exitFailed, code: "failed", msg: fmt.Sprintf(format, args...)}
 }
