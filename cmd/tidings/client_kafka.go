@@ -110,8 +110,7 @@ func (c *kafkaClient) fail(err error, what, name string) error {
 		return &failure{exit: exitUsage, code: "too_large",
 			msg: "the record is larger than " + what + " " + quote(name) + " takes"}
 	case errors.Is(err, kerr.InvalidTopicException):
-		return invalid("%q is no name of a topic: letters, digits, '.', '_' and '-', at most 249",
-			name)
+		return noTopicName(name)
 	case errors.Is(err, kerr.InvalidPartitions), errors.Is(err, kerr.InvalidConfig),
 		errors.Is(err, kerr.InvalidRequest):
 		return invalid("%s %q: %s", what, name, rootCause(err))

@@ -273,6 +273,10 @@ func (c *kafkaClient) join(
 	if err != nil {
 		return usage(err.Error())
 	}
+	// A member of a group would wait for the topic in silence.
+	if _, err := c.partitions(ctx, r.topic); errors.Is(err, kerr.UnknownTopicOrPartition) {
+		return c.noTopic(ctx, r.topic)
+	}
 	cl, err := c.open(
 		kgo.ConsumerGroup(r.group), kgo.ConsumeTopics(r.topic),
 		kgo.ConsumeResetOffset(kafkaOffset(from)),

@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,12 +68,56 @@ func (a *app) create(ctx context.Context, c client, names []string, f topicFlags
 	if err != nil {
 		return err
 	}
+	if err := mayCreate(ctx, c, topics, f); err != nil {
+		return err
+	}
 	for _, t := range topics {
 		if err := a.createOne(ctx, c, t, f); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// mayCreate finds out whether all of it can be done before the first topic is
+// made.
+func mayCreate(ctx context.Context, c client, topics []console.NewTopic, f topicFlags) error {
+	if len(topics) == 1 {
+		return nil // the server will say it
+	}
+	rows, err := c.Topics(ctx)
+	if err != nil {
+		return err
+	}
+	there := map[string]bool{}
+	for _, t := range rows {
+		there[t.Name] = true
+	}
+	for _, t := range topics {
+		switch {
+		case !topicName.MatchString(t.Name):
+			return noTopicName(t.Name)
+		case f.grow && !there[t.Name]:
+			return notFoundNear("topic", t.Name, slices.Collect(maps.Keys(there)))
+		case !f.grow && !f.ifMissing && there[t.Name]:
+			return existsFailure(&failure{exit: exitConflict, code: "exists",
+				msg: "create topic " + t.Name + ": already exists; nothing was created"}, t.Name)
+		}
+	}
+	return nil
+}
+
+// topicName is what Kafka takes for one, and so does every server.
+var topicName = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+
+func noTopicName(name string) *failure {
+	return invalid("%q is no name of a topic: letters, digits, '.', '_' and '-', at most 249", name)
+}
+
+func existsFailure(f *failure, topic string) *failure {
+	return f.hint("see it", "tidings show "+topic).
+		hint("more partitions", fmt.Sprintf("tidings create %s:N --grow", topic)).
+		hint("no matter", "--if-missing")
 }
 
 func (a *app) createOne(ctx context.Context, c client, t console.NewTopic, f topicFlags) error {
@@ -88,9 +135,7 @@ func (a *app) createOne(ctx context.Context, c client, t console.NewTopic, f top
 			a.note("topic %s exists already", t.Name)
 			return nil
 		}
-		return known.hint("see it", "tidings show "+t.Name).
-			hint("more partitions", fmt.Sprintf("tidings create %s:N --grow", t.Name)).
-			hint("no matter", "--if-missing")
+		return existsFailure(known, t.Name)
 	}
 	if err == nil {
 		a.note("created topic %s", t.Name)
@@ -112,6 +157,9 @@ func (f topicFlags) topics(names []string) ([]console.NewTopic, error) {
 		}
 		if t.Partitions == 0 {
 			t.Partitions = f.partitions
+		}
+		if slices.ContainsFunc(topics, func(o console.NewTopic) bool { return o.Name == t.Name }) {
+			return nil, usage("topic " + quote(t.Name) + " is named twice")
 		}
 		if f.grow && t.Partitions == 0 {
 			return nil, usage("--grow needs the new number of partitions").

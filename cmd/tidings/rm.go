@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -40,6 +41,9 @@ func (a *app) rm(ctx context.Context, c client, names []string, yes bool) error 
 			return conflict("%s; nothing was deleted", full).
 				hint("delete it all", fmt.Sprintf("tidings rm %s --yes", name))
 		}
+		if slices.ContainsFunc(all, found.same) {
+			return usage(quote(name) + " is named twice; nothing was deleted")
+		}
 		all = append(all, found)
 	}
 	for _, n := range all {
@@ -48,6 +52,17 @@ func (a *app) rm(ctx context.Context, c client, names []string, yes bool) error 
 		}
 	}
 	return nil
+}
+
+// same reports whether both mean the same topic or group.
+func (n named) same(o named) bool {
+	switch {
+	case n.topic != nil && o.topic != nil:
+		return n.topic.Name == o.topic.Name
+	case n.group != nil && o.group != nil:
+		return n.group.Name == o.group.Name
+	}
+	return false
 }
 
 // content says what would be lost; "" if nothing.

@@ -85,6 +85,9 @@ func (t topicEntry) document() (console.NewTopic, error) {
 	if t.wrong != nil {
 		return console.NewTopic{}, usage("topic " + t.Name + ": " + t.wrong.Error())
 	}
+	if !topicName.MatchString(t.Name) {
+		return console.NewTopic{}, noTopicName(t.Name)
+	}
 	if t.Partitions < 0 {
 		return console.NewTopic{}, usage("topic " + t.Name + ": partitions must not be negative")
 	}

@@ -100,6 +100,7 @@ func TestWrongConfigurationNamesItsLine(t *testing.T) {
 		"data: /d\nsync: sometimes\n":       `tidings.yaml:2: sync: "sometimes" is none of`,
 		"topics:\n  - a\n  - orders:0\n":    `tidings.yaml:3: topic orders: "0" is no number`,
 		"topics:\n  - a\n  - a:2\n":         "tidings.yaml:3: topic a is named twice",
+		"topics: [a, b c]\n":                `tidings.yaml:1: "b c" is no name of a topic`,
 		"admin:\n  listen: foo:bar\n":       `tidings.yaml:2: admin: "bar" is no port`,
 		"data: [\n":                         "[1:7]",
 		"topics:\n  - name: a\n    kept: 1": `unknown field "kept"`,
