@@ -162,10 +162,13 @@ func (s *Server) deleteTopic(r *http.Request) (any, error) {
 	return gone, nil
 }
 
+// segmentBytes is the store's default, which it does not tell.
+const segmentBytes = 64 << 20
+
 func configDocument(c broker.TopicConfig) TopicConfig {
 	doc := TopicConfig{
 		RetentionSeconds: int64((c.RetentionTime + time.Second - 1) / time.Second),
-		RetentionBytes:   c.RetentionBytes, SegmentBytes: c.SegmentBytes,
+		RetentionBytes:   c.RetentionBytes, SegmentBytes: or(c.SegmentBytes, segmentBytes),
 		BatchBytes: c.BatchBytes, AppendTime: c.AppendTime, Extra: c.Extra,
 	}
 	if c.RetentionTime < 0 {

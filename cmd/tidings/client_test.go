@@ -124,7 +124,7 @@ func (s *story) lookAt(c client) {
 	detail, err := c.Topic(s.t.Context(), s.topic)
 	s.must(err)
 	if detail.Config.RetentionSeconds != 3600 || len(detail.PartitionList) != 3 ||
-		detail.PartitionList[1].End != 3 {
+		detail.PartitionList[1].End != 3 || detail.Config.SegmentBytes != 64<<20 {
 		s.t.Errorf("topic: got %+v", detail)
 	}
 	info, err := c.Info(s.t.Context())

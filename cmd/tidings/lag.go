@@ -55,6 +55,7 @@ which way it goes. For single partitions see: tidings show GROUP`,
 	_ = cmd.RegisterFlagCompletionFunc("topic", a.completeTopics)
 	a.addTarget(cmd)
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "names of the groups only"
 	return cmd
 }
 
@@ -73,7 +74,7 @@ var lagColumns = []column[console.Lag]{
 	{title: "TOPIC", show: func(l console.Lag) string { return l.Topic }},
 	{title: "MEMBERS", right: true, show: func(l console.Lag) string { return plain(l.Members) }},
 	{title: "LAG", right: true, show: func(l console.Lag) string { return count(l.Lag) },
-		raw: func(l console.Lag) string { return plain(l.Lag) }},
+		raw: func(l console.Lag) string { return known(l.Lag) }},
 	{title: "BEHIND", right: true,
 		show: func(l console.Lag) string { return seconds(l.LagSeconds) },
 		raw:  func(l console.Lag) string { return rawSeconds(l.LagSeconds) }},
@@ -148,7 +149,7 @@ func (a *app) writeLagSample(rows []console.Lag, before map[lagKey]int64, f lagF
 			writeJSONLine(a.jsonOutput(a.out), struct {
 				Time time.Time `json:"time"`
 				console.Lag
-			}{now.UTC(), r})
+			}{now.UTC().Truncate(time.Millisecond), r})
 		}
 		return nil
 	}

@@ -56,16 +56,20 @@ var topicColumns = []column[console.Topic]{
 	{title: "RECORDS", right: true, show: func(t console.Topic) string { return count(t.Records) },
 		raw: func(t console.Topic) string { return plain(t.Records) }},
 	{title: "SIZE", right: true, show: func(t console.Topic) string { return size(t.Bytes) },
-		raw: func(t console.Topic) string { return plain(t.Bytes) }},
+		raw: func(t console.Topic) string { return known(t.Bytes) }},
 	{title: "GROUPS", right: true,
 		show: func(t console.Topic) string { return count(int64(t.Groups)) },
-		raw:  func(t console.Topic) string { return plain(t.Groups) }},
-	{title: "LAG", right: true, show: func(t console.Topic) string {
-		if t.Groups <= 0 {
-			return "-"
-		}
-		return count(t.Lag)
-	}, raw: func(t console.Topic) string { return plain(t.Lag) }},
+		raw:  func(t console.Topic) string { return known(int64(t.Groups)) }},
+	{title: "LAG", right: true, show: func(t console.Topic) string { return count(worstLag(t)) },
+		raw: func(t console.Topic) string { return known(worstLag(t)) }},
+}
+
+// worstLag is -1 where no group reads the topic.
+func worstLag(t console.Topic) int64 {
+	if t.Groups <= 0 {
+		return -1
+	}
+	return t.Lag
 }
 
 func (a *app) lsGroups(ctx context.Context, c client) error {
@@ -88,7 +92,7 @@ var groupColumns = []column[console.Group]{
 	{title: "MEMBERS", right: true, show: func(g console.Group) string { return plain(g.Members) }},
 	{title: "TOPICS", right: true, show: func(g console.Group) string { return plain(g.Topics) }},
 	{title: "LAG", right: true, show: func(g console.Group) string { return count(g.Lag) },
-		raw: func(g console.Group) string { return plain(g.Lag) }},
+		raw: func(g console.Group) string { return known(g.Lag) }},
 	{title: "BEHIND", right: true,
 		show: func(g console.Group) string { return seconds(g.LagSeconds) },
 		raw:  func(g console.Group) string { return rawSeconds(g.LagSeconds) }},

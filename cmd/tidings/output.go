@@ -232,6 +232,14 @@ func count(n int64) string {
 	return s
 }
 
+// known writes a number unrounded, and what is not known as a dash.
+func known(n int64) string {
+	if n < 0 {
+		return "-"
+	}
+	return plain(n)
+}
+
 func plain[N int | int64](n N) string { return strconv.FormatInt(int64(n), 10) }
 
 // size writes bytes in powers of 1000, as disks are sold.
@@ -258,7 +266,7 @@ func size(n int64) string {
 func seconds(s float64) string {
 	switch {
 	case s < 0:
-		return "?"
+		return "-"
 	case s == 0:
 		return "0 s"
 	case s < 10:
@@ -273,7 +281,12 @@ func seconds(s float64) string {
 	return strconv.FormatFloat(s/86400, 'f', 0, 64) + " d"
 }
 
-func rawSeconds(s float64) string { return strconv.FormatFloat(s, 'f', 3, 64) }
+func rawSeconds(s float64) string {
+	if s < 0 {
+		return "-"
+	}
+	return strconv.FormatFloat(s, 'f', 3, 64)
+}
 
 // stamp writes a time for people, in their zone.
 func stamp(t time.Time) string {
@@ -287,7 +300,7 @@ func rawTime(t time.Time) string {
 	if t.IsZero() {
 		return ""
 	}
-	return t.UTC().Format(time.RFC3339Nano)
+	return t.UTC().Format("2006-01-02T15:04:05.000Z")
 }
 
 // plural writes "1 record" and "2 records".

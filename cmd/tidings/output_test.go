@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -72,7 +73,7 @@ func TestNumbersAreWrittenForPeople(t *testing.T) {
 		seconds(-1)}
 	want := []string{"0", "999", "1,000", "1,234,567", "-",
 		"0 B", "999 B", "1.0 kB", "123 kB", "1.0 MB", "1.5 TB", "-",
-		"0 s", "0.0 s", "10.0 s", "59 s", "10 min", "24 h", "12 d", "?"}
+		"0 s", "0.0 s", "10.0 s", "59 s", "10 min", "24 h", "12 d", "-"}
 	for i := range want {
 		if got[i] != want[i] {
 			t.Errorf("%d: got %q, want %q", i, got[i], want[i])
@@ -98,6 +99,19 @@ func TestSizesAndTimesAreReadAsWritten(t *testing.T) {
 		if got, err := parseRetention(text); got != want || err != nil {
 			t.Errorf("%q: got %d, %v, want %d", text, got, err, want)
 		}
+	}
+}
+
+func TestUnknownNumbersAreADashAndTimesHaveOneWidth(t *testing.T) {
+	day := time.Date(2026, 1, 31, 12, 0, 25, 0, time.UTC)
+	got := []string{known(-1), known(0), known(1234), rawSeconds(-1), rawSeconds(1.5),
+		rawChange(console.Change{From: -1, To: 3}), rawChange(console.Change{From: 4, To: 3}),
+		rawTime(day), rawTime(day.Add(610 * time.Millisecond)),
+		rawTime(day.Add(588_123_456 * time.Nanosecond))}
+	want := []string{"-", "0", "1234", "-", "1.500", "-", "-1", "2026-01-31T12:00:25.000Z",
+		"2026-01-31T12:00:25.610Z", "2026-01-31T12:00:25.588Z"}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 

@@ -44,6 +44,7 @@ partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z, "2026-01-31
 		[]string{"start", "end", "-1h", "-10"}, cobra.ShellCompDirectiveNoFileComp))
 	a.addTarget(cmd)
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "TOPIC/PARTITION only"
 	return cmd
 }
 
@@ -68,20 +69,20 @@ var changeColumns = []column[console.Change]{
 	{title: "TOPIC", show: func(c console.Change) string { return c.Topic }},
 	{title: "PARTITION", right: true,
 		show: func(c console.Change) string { return plain(c.Partition) }},
-	{title: "FROM", right: true, show: func(c console.Change) string { return known(c.From) },
-		raw: func(c console.Change) string { return plain(c.From) }},
+	{title: "FROM", right: true, show: func(c console.Change) string { return known(c.From) }},
 	{title: "TO", right: true, show: func(c console.Change) string { return plain(c.To) }},
 	{title: "CHANGE", right: true, show: func(c console.Change) string { return signed(c) },
-		raw: func(c console.Change) string { return plain(c.To - c.From) }},
+		raw: rawChange},
 	{title: "LAG THEN", right: true, show: func(c console.Change) string { return count(c.Lag) },
 		raw: func(c console.Change) string { return plain(c.Lag) }},
 }
 
-func known(offset int64) string {
-	if offset < 0 {
+// rawChange is how far a cursor moves; one that is new moves from nowhere.
+func rawChange(c console.Change) string {
+	if c.From < 0 {
 		return "-"
 	}
-	return plain(offset)
+	return plain(c.To - c.From)
 }
 
 func signed(c console.Change) string {

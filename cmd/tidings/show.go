@@ -27,6 +27,7 @@ rows are written: partitions of a topic, cursors of a group.`,
 	}
 	a.addTarget(cmd)
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "TOPIC/PARTITION only"
 	return cmd
 }
 
@@ -157,7 +158,7 @@ var partitionColumns = []column[console.Partition]{
 		show: func(p console.Partition) string { return count(p.End - p.Start) },
 		raw:  func(p console.Partition) string { return plain(p.End - p.Start) }},
 	{title: "SIZE", right: true, show: func(p console.Partition) string { return size(p.Bytes) },
-		raw: func(p console.Partition) string { return plain(p.Bytes) }},
+		raw: func(p console.Partition) string { return known(p.Bytes) }},
 }
 
 func (a *app) showGroup(g console.GroupDetail) error {
@@ -202,7 +203,7 @@ var cursorColumns = []column[console.Cursor]{
 	{title: "CURSOR", right: true, show: func(c console.Cursor) string { return known(c.Offset) }},
 	{title: "END", right: true, show: func(c console.Cursor) string { return plain(c.End) }},
 	{title: "LAG", right: true, show: func(c console.Cursor) string { return count(c.Lag) },
-		raw: func(c console.Cursor) string { return plain(c.Lag) }},
+		raw: func(c console.Cursor) string { return known(c.Lag) }},
 	{title: "BEHIND", right: true,
 		show: func(c console.Cursor) string { return seconds(c.LagSeconds) },
 		raw:  func(c console.Cursor) string { return rawSeconds(c.LagSeconds) }},
