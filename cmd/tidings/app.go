@@ -55,6 +55,7 @@ func (a *app) root() *cobra.Command {
 		Short: "A durable broker for Kafka clients, in one binary",
 		Long: `Tidings is a durable broker that Kafka clients connect to unchanged: one binary, and
 every acknowledged record is on disk.`,
+		Version:       buildVersion(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
@@ -84,7 +85,28 @@ every acknowledged record is on disk.`,
 	add("groups", a.lagCommand(), a.resetCommand())
 	add("care", a.benchCommand(), a.doctorCommand(), a.repairCommand(), a.backupCommand(),
 		a.versionCommand())
+	root.SetVersionTemplate(versionLine() + "\n")
+	shellNeeded(root)
 	return root
+}
+
+// shellNeeded makes completion without a shell that it knows wrong usage; the
+// command itself is cobra's.
+func shellNeeded(root *cobra.Command) {
+	root.InitDefaultCompletionCmd()
+	cmd, _, err := root.Find([]string{"completion"})
+	if err != nil {
+		return
+	}
+	cmd.Args = cobra.ArbitraryArgs
+	cmd.RunE = func(_ *cobra.Command, args []string) error {
+		f := usage("SHELL is missing")
+		if len(args) > 0 {
+			f = usage("no completion for " + quote(args[0]))
+		}
+		return f.hint("there are", "bash, zsh, fish, powershell").
+			hint("help", "tidings completion bash --help")
+	}
 }
 
 // unknownCommand refuses a first word that is no command.

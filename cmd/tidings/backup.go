@@ -41,6 +41,7 @@ not run is copied. The copy is a data directory: tidings serve --data DIR uses i
 	cmd.Flags().StringVar(&a.target.server, "server", "",
 		"admin API to speak to, host:port (default $TIDINGS_SERVER or 127.0.0.1:7070)")
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "the directory only"
 	return cmd
 }
 

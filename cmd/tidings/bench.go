@@ -76,6 +76,7 @@ Load and server share this machine's cores: compare, do not believe.`,
 	f.add(cmd)
 	a.addTarget(cmd)
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "names of the phases only"
 	return cmd
 }
 
@@ -100,7 +101,7 @@ var compressions = []string{"none", "gzip", "snappy", "lz4", "zstd"}
 
 func (f benchFlags) check() error {
 	switch {
-	case f.records < 1 || f.size < 0 || f.partitions < 1 || f.producers < 1 || f.inFlight < 1:
+	case f.records < 1 || f.partitions < 1 || f.producers < 1 || f.inFlight < 1:
 		return usage("records, partitions, producers and in-flight are at least 1")
 	case f.mode == "consume" && f.topic == "":
 		return usage("consume needs a topic to read").

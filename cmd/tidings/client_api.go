@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/tidings-io/tidings/console"
@@ -257,8 +258,11 @@ func (c *apiClient) netFailure(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		err = cause
 	}
-	if errors.Is(err, io.EOF) {
-		err = errors.New("it closed the connection without an answer")
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		return unreachable("tidings", c.addr,
+			errors.New("it closed the connection without an answer")).
+			hint("a Kafka port", "if it is one:  --kafka "+c.addr).
+			hint("other server", "--server host:port, or TIDINGS_SERVER")
 	}
 	return unreachable("tidings", c.addr, err).
 		hint("start one", "tidings dev").

@@ -64,6 +64,7 @@ its own, beside the data. Exit code 1 if a check failed.`,
 	fs.StringVar(&s.Kafka.Listen, "kafka", s.Kafka.Listen, "address to be free for Kafka clients")
 	fs.StringVar(&s.Admin.Listen, "admin", s.Admin.Listen, "address to be free for the admin API")
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "names of the checks only"
 	return cmd
 }
 

@@ -224,6 +224,12 @@ func TestReaderSaysThatTheServerWentAway(t *testing.T) {
 	}
 }
 
+func TestKafkaPortIsRecognised(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	says(t, exitUnreachable, "a Kafka port: if it is one:  --kafka "+n.kafka.Addr().String(),
+		"ls", "--server", n.kafka.Addr().String())
+}
+
 func TestSlowInputIsPublishedAsItComes(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	env := map[string]string{"TIDINGS_SERVER": n.admin.Addr().String()}

@@ -41,6 +41,7 @@ be used again.`,
 	fs.BoolVar(&yes, "yes", false, "repair what can be repaired without loss")
 	fs.BoolVar(&acceptLoss, "accept-loss", false, "give up acknowledged records that are damaged")
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "names of the damaged files only"
 	return cmd
 }
 

@@ -49,6 +49,7 @@ documents.`,
 			"  tidings sub orders --from start --expect 10 --timeout 5s   # or exit 6",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeTopics,
+		PreRunE:           func(cmd *cobra.Command, _ []string) error { return f.checkGiven(cmd) },
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
 			return a.sub(ctx, c, args[0], f)
 		}),
@@ -78,10 +79,27 @@ func (f *subFlags) add(cmd *cobra.Command) {
 		"end when all records there are now have been read")
 }
 
+// checkGiven refuses flags whose value says nothing: an empty variable in a
+// script must not read everything.
+func (f *subFlags) checkGiven(cmd *cobra.Command) error {
+	given := cmd.Flags().Changed
+	switch {
+	case given("expect") && f.expect < 1:
+		return usage("--expect: at least 1")
+	case given("count") && f.limit < 1:
+		return usage("--count: at least 1")
+	case given("from") && f.from == "":
+		return usage("--from: a position is missing: start, end, an offset, an age or a time")
+	case given("group") && f.group == "":
+		return usage("--group: a name is missing")
+	}
+	return nil
+}
+
 func (f *subFlags) check(a *app) error {
 	switch {
-	case f.limit < 0 || f.expect < 0 || f.timeout < 0:
-		return usage("counts and times are not negative")
+	case f.timeout < 0:
+		return usage("--timeout: must not be negative")
 	case f.limit > 0 && f.expect > 0:
 		return usage("--expect already ends after that many records: leave out -n")
 	case f.group != "" && len(f.partitions) > 0:

@@ -24,6 +24,11 @@ func buildVersion() string {
 	return info.Main.Version
 }
 
+func versionLine() string {
+	return fmt.Sprintf("tidings %s  %s %s/%s",
+		buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+}
+
 func (a *app) versionCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "version",
@@ -39,13 +44,16 @@ func (a *app) versionCommand() *cobra.Command {
 				writeJSON(a.out, doc)
 			case a.output == "jsonl":
 				writeJSONLine(a.out, doc)
-			default:
-				fmt.Fprintf(a.out, "tidings %s  %s %s/%s\n",
+			case a.output == "tsv":
+				fmt.Fprintf(a.out, "%s\t%s\t%s\t%s\n",
 					buildVersion(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+			default:
+				fmt.Fprintln(a.out, versionLine())
 			}
 			return nil
 		},
 	}
 	a.addOutput(cmd)
+	cmd.Flags().Lookup("quiet").Usage = "the version only"
 	return cmd
 }
