@@ -1,14 +1,19 @@
 package main
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/tidings-io/tidings/console"
+	"github.com/tidings-io/tidings/storage"
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // damagedData is a data directory with a topic of three large records, the
@@ -127,6 +132,42 @@ func TestDamageThatAReaderMeetsIsLoggedOnce(t *testing.T) {
 		"tidings doctor"} {
 		if !strings.Contains(log.String(), want) {
 			t.Errorf("the log does not say %s:\n%s", want, log.String())
+		}
+	}
+}
+
+func TestDoctorSaysThatTheDiskIsFull(t *testing.T) {
+	for _, err := range []error{vfs.ErrNoSpace, storage.ErrFull,
+		errors.Join(&os.PathError{Op: "write", Path: "LOCK", Err: syscall.ENOSPC}, nil)} {
+		got := diskFailure("cannot keep a store in /d", err)
+		if got.Check != "disk space" || got.Status != "failed" || got.Hint != "free some space" ||
+			!strings.HasPrefix(got.Detail, "the disk is full: cannot keep a store in /d") {
+			t.Errorf("%v: got %+v, want the full disk named", err, got)
+		}
+	}
+	got := diskFailure("cannot keep a store in /d", os.ErrPermission)
+	want := finding{Check: "disk", Status: "failed",
+		Detail: "cannot keep a store in /d: permission denied"}
+	if got != want {
+		t.Errorf("got %+v, want %+v", got, want)
+	}
+}
+
+func TestDamageAtTheStartHasHintsForDamageOnly(t *testing.T) {
+	n := startTestNodeOn(t, devDefaults())
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(n.s.Data, "CURRENT"), []byte("?"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, command := range []string{"dev", "serve"} {
+		cmd := start(t, quietRuntime, command, "--data", n.s.Data, "--ports", "auto")
+		code, lines := cmd.wait(t), strings.Split(strings.TrimSpace(cmd.errOut.String()), "\n")
+		want := []string{"  look closer:  tidings doctor --data " + n.s.Data,
+			"  repair:       tidings repair --data " + n.s.Data}
+		if code != exitFailed || !slices.Equal(lines[1:], want) {
+			t.Errorf("%s: got exit code %d, %q, want the hints %q", command, code, lines, want)
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -134,19 +135,35 @@ func checkDisk(ctx context.Context, data string) []finding {
 	parent := existingParent(data)
 	dir, err := os.MkdirTemp(parent, ".tidings-doctor-")
 	if err != nil {
-		return []finding{broken("disk", "cannot write in %s: %s", parent, rootCause(err))}
+		return []finding{diskFailure("cannot write in "+parent, err)}
 	}
 	defer os.RemoveAll(dir)
+	// Before the store of this check takes its share.
+	free, total, spaceErr := vfs.OS(dir).Space()
 	st, err := storage.Open(vfs.OS(dir), storage.Config{Owner: "tidings doctor"})
 	if err != nil {
-		return []finding{broken("disk", "cannot keep a store in %s: %s", parent, err)}
+		return []finding{diskFailure("cannot keep a store in "+parent, err)}
 	}
 	defer st.Close()
 	took, err := durableWrites(ctx, st)
 	if err != nil {
-		return []finding{broken("disk", "a durable write in %s: %s", parent, err)}
+		return []finding{diskFailure("a durable write in "+parent, err)}
 	}
-	return []finding{checkSpace(st.Stats()), checkWrites(took), checkDirect(st.Stats())}
+	stats := st.Stats()
+	if spaceErr == nil {
+		stats.DiskFree, stats.DiskTotal = free, total
+	}
+	return []finding{checkSpace(stats), checkWrites(took), checkDirect(stats)}
+}
+
+// diskFailure says that the disk is full where that is why.
+func diskFailure(what string, err error) finding {
+	if errors.Is(err, vfs.ErrNoSpace) || errors.Is(err, storage.ErrFull) ||
+		errors.Is(err, syscall.ENOSPC) {
+		return broken("disk space", "the disk is full: %s: %s", what, rootCause(err)).
+			hint("free some space")
+	}
+	return broken("disk", "%s: %s", what, err)
 }
 
 // existingParent is the nearest directory above data that exists: on the disk
