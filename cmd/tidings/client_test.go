@@ -151,7 +151,8 @@ func (s *story) reset() {
 	s.unread()
 	lags, err := s.c.Lag(ctx, s.group, s.topic)
 	s.must(err)
-	if len(lags) != 1 || lags[0].Lag != 3 || lags[0].Partitions != 1 || lags[0].LagSeconds < 0 || lags[0].LagSeconds > 60 {
+	if len(lags) != 1 || lags[0].Lag != 3 || lags[0].Partitions != 1 ||
+		lags[0].LagSeconds < 0 || lags[0].LagSeconds > 60 {
 		s.t.Errorf("lag: got %+v, want 3 records, some seconds", lags)
 	}
 	detail, err := s.c.Group(ctx, s.group)

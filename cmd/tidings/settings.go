@@ -161,7 +161,8 @@ func parseTime(d *time.Duration, text []byte) error {
 }
 
 // typeError is what the YAML library says of a value of another type.
-var typeError = regexp.MustCompile(`cannot unmarshal .* into Go (?:struct field \S+|value) of type (\S+)`)
+var typeError = regexp.MustCompile(
+	`cannot unmarshal .* into Go (?:struct field \S+|value) of type (\S+)`)
 
 // forPeople says which value is wanted in words that are not Go's.
 func forPeople(text string) string {
