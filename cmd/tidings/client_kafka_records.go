@@ -30,7 +30,9 @@ func (c *kafkaClient) Publish(
 	if !stop() {
 		c.pub = nil // closed, or about to be
 	}
-	if err := results.FirstErr(); err != nil {
+	if err := results.FirstErr(); err != nil && ctx.Err() != nil {
+		return nil, ctx.Err() // the library only knows that it was closed
+	} else if err != nil {
 		return nil, cmp.Or(c.noPartition(ctx, topic, recs), c.fail(err, "topic", topic))
 	}
 	places := make([]console.Place, len(out))

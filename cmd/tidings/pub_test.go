@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -127,6 +128,22 @@ func TestUnacknowledgedPublishEndsInTimeByBothClients(t *testing.T) {
 				t.Errorf("%v: got exit code %d, want %d", cmd, code, exitUnmet)
 			}
 		}
+	}
+}
+
+func TestInterruptedPublishIsNoNetworkError(t *testing.T) {
+	n := fullNode(t)
+	k, err := newKafkaClient(t.Context(), []string{n.kafka.Addr().String()}, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer k.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	value := "x"
+	_, err = k.Publish(ctx, "orders", []console.NewRecord{{Value: &value}})
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("got %v, want the end of the context", err)
 	}
 }
 
