@@ -99,6 +99,9 @@ func (a *app) greet(n *node, stops string) {
 	fmt.Fprintf(a.out, "%s  ready in %d ms    data %s    %s\n",
 		a.term.out.paint(bold, "tidings"), ready, n.s.Data, n.s.promise())
 	fmt.Fprintf(a.out, "  Kafka  %s\n", kafka)
+	if n.amqp != nil {
+		fmt.Fprintf(a.out, "  AMQP   amqp://guest:guest@%s/\n", reachable(n.amqp.Addr().String()))
+	}
 	fmt.Fprintf(a.out, "  admin  http://%s/api/v1  %s  metrics  /metrics  %s  health  /healthz\n",
 		admin, a.term.glyph("·", "|"), a.term.glyph("·", "|"))
 	server := ""

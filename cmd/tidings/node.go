@@ -16,6 +16,7 @@ import (
 	"github.com/tidings-io/tidings/console"
 	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
+	"github.com/tidings-io/tidings/wire/amqp"
 	"github.com/tidings-io/tidings/wire/kafka"
 )
 
@@ -24,6 +25,7 @@ type node struct {
 	s       settings
 	b       *broker.Broker
 	kafka   *kafka.Server
+	amqp    *amqp.Server // nil: off
 	admin   *console.Server
 	metrics *console.Metrics
 	log     *slog.Logger
@@ -34,7 +36,7 @@ type node struct {
 func startNode(ctx context.Context, s settings, log *slog.Logger) (*node, error) {
 	n := &node{s: s, log: log, metrics: &console.Metrics{}}
 	for _, step := range []func(context.Context) error{
-		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAdmin,
+		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAMQP, n.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close())
@@ -64,6 +66,7 @@ func (n *node) openBroker(context.Context) error {
 			Sync: policy, SyncInterval: n.s.SyncInterval, Owner: n.owner(), Logger: n.log,
 		},
 		Observer: n.metrics, Logger: n.log,
+		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: amqp.Props{}},
 	})
 	if err != nil {
 		n.b = nil
@@ -137,6 +140,16 @@ func (n *node) listenKafka(context.Context) (err error) {
 	return n.s.listenFailure(err, "kafka")
 }
 
+func (n *node) listenAMQP(context.Context) (err error) {
+	if n.s.AMQP.Listen == off {
+		return nil
+	}
+	n.amqp, err = amqp.Listen(n.b, amqp.Config{
+		Addr: n.s.AMQP.Listen, AllowRemote: n.s.AllowRemote, Logger: n.log,
+	})
+	return n.s.listenFailure(err, "amqp")
+}
+
 func (n *node) listenAdmin(context.Context) (err error) {
 	n.admin, err = console.Listen(n.b, console.Config{
 		Addr: n.s.Admin.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.Admin.Hosts,
@@ -149,9 +162,15 @@ func (n *node) listenAdmin(context.Context) (err error) {
 }
 
 func (n *node) listeners() []console.Listener {
-	return []console.Listener{{
+	all := []console.Listener{{
 		Name: "kafka", Addr: n.kafka.Addr().String(), Connections: n.kafka.Stats().Connections,
 	}}
+	if n.amqp != nil {
+		all = append(all, console.Listener{
+			Name: "amqp", Addr: n.amqp.Addr().String(), Connections: n.amqp.Stats().Connections,
+		})
+	}
+	return all
 }
 
 // kafkaGroups lets the admin API see and change the groups of the Kafka face.
@@ -226,6 +245,9 @@ func (n *node) close() error {
 	var errs []error
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close(ctx))
+	}
+	if n.amqp != nil {
+		errs = append(errs, n.amqp.Close(ctx))
 	}
 	if n.kafka != nil {
 		errs = append(errs, n.kafka.Close(ctx))

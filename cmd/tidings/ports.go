@@ -20,10 +20,14 @@ type holder struct {
 type face struct{ name, addr string }
 
 func (s *settings) faces() []face {
-	return []face{{"kafka", s.Kafka.Listen}, {"admin", s.Admin.Listen}}
+	faces := []face{{"kafka", s.Kafka.Listen}}
+	if s.AMQP.Listen != off {
+		faces = append(faces, face{"amqp", s.AMQP.Listen})
+	}
+	return append(faces, face{"admin", s.Admin.Listen})
 }
 
-// checkPorts finds out whether both addresses can be listened on, and lets go
+// checkPorts finds out whether all addresses can be listened on, and lets go
 // of them again.
 func (s *settings) checkPorts() error {
 	for _, f := range s.faces() {

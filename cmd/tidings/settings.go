@@ -29,12 +29,13 @@ type settings struct {
 	fs      vfs.FS   // nil: the file system at Data
 	given   []string // flags to repeat in hints, but for addresses
 
-	portGiven map[string]bool // kafka, admin: named by a flag
+	portGiven map[string]bool // kafka, amqp, admin: named by a flag
 
 	Data         string        `yaml:"data"`
 	Sync         string        `yaml:"sync"`
 	SyncInterval time.Duration `yaml:"sync-interval"`
 	Kafka        kafkaSettings `yaml:"kafka"`
+	AMQP         amqpSettings  `yaml:"amqp"`
 	Admin        adminSettings `yaml:"admin"`
 	AllowRemote  bool          `yaml:"allow-remote"`
 	Topics       []topicEntry  `yaml:"topics"`
@@ -49,6 +50,14 @@ type kafkaSettings struct {
 	Partitions     int           `yaml:"partitions"`
 	RebalanceDelay time.Duration `yaml:"rebalance-delay"`
 }
+
+// amqpSettings: Listen may be off.
+type amqpSettings struct {
+	Listen string `yaml:"listen"`
+}
+
+// off stands for an address where nothing is to listen.
+const off = "off"
 
 type adminSettings struct {
 	Listen string   `yaml:"listen"`
@@ -109,6 +118,7 @@ func serveDefaults() settings {
 		Data:    "./data", Sync: "always", SyncInterval: 100 * time.Millisecond,
 		Kafka: kafkaSettings{
 			Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
+		AMQP:  amqpSettings{Listen: "localhost:5672"},
 		Admin: adminSettings{Listen: "127.0.0.1:7070"},
 		Log:   "info", Drain: 10 * time.Second,
 	}
@@ -245,6 +255,9 @@ var settingTable = []setting{
 		"how long a new group waits for more members",
 		parsed(func(s *settings) *time.Duration { return &s.Kafka.RebalanceDelay },
 			time.ParseDuration)},
+	{"amqp", "TIDINGS_AMQP_LISTEN",
+		"address for AMQP 0-9-1 clients (RabbitMQ's), host:port or :port; off: none",
+		text(func(s *settings) *string { return &s.AMQP.Listen })},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
 		text(func(s *settings) *string { return &s.Admin.Listen })},
 	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
@@ -262,7 +275,7 @@ var settingTable = []setting{
 func addSettings(cmd *cobra.Command, defaults settings) {
 	shown := map[string]string{
 		"data": defaults.Data, "sync": defaults.Sync, "kafka": defaults.Kafka.Listen,
-		"admin": defaults.Admin.Listen, "log": defaults.Log,
+		"amqp": defaults.AMQP.Listen, "admin": defaults.Admin.Listen, "log": defaults.Log,
 	}
 	for _, s := range settingTable {
 		help := s.usage
@@ -305,8 +318,10 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 		s.Topics = append(s.Topics, topicEntry{Name: parsed.Name, Partitions: parsed.Partitions})
 	}
 	s.given = givenFlags(cmd)
-	s.portGiven = map[string]bool{
-		"kafka": cmd.Flags().Changed("kafka"), "admin": cmd.Flags().Changed("admin")}
+	s.portGiven = map[string]bool{}
+	for _, name := range []string{"kafka", "amqp", "admin"} {
+		s.portGiven[name] = cmd.Flags().Changed(name)
+	}
 	if err := s.check(); err != nil {
 		return err
 	}
@@ -324,6 +339,10 @@ func givenFlags(cmd *cobra.Command) (given []string) {
 		switch f.Name {
 		case "kafka", "admin", "ports":
 			return
+		case "amqp":
+			if f.Value.String() != off {
+				return
+			}
 		}
 		for _, v := range values {
 			if f.NoOptDefVal != "" {
@@ -351,8 +370,8 @@ func (s *settings) applyPorts(cmd *cobra.Command) error {
 		for _, addr := range []struct {
 			flag  string
 			value *string
-		}{{"kafka", &s.Kafka.Listen}, {"admin", &s.Admin.Listen}} {
-			if !cmd.Flags().Lookup(addr.flag).Changed {
+		}{{"kafka", &s.Kafka.Listen}, {"amqp", &s.AMQP.Listen}, {"admin", &s.Admin.Listen}} {
+			if !cmd.Flags().Lookup(addr.flag).Changed && *addr.value != off {
 				*addr.value = withPort(hostOf(*addr.value), "0")
 			}
 		}

@@ -15,6 +15,9 @@ func (s *settings) check() error {
 		return err
 	}
 	s.Kafka.Listen = withPort(s.Kafka.Listen, "9092")
+	if s.AMQP.Listen != off {
+		s.AMQP.Listen = withPort(s.AMQP.Listen, "5672")
+	}
 	s.Admin.Listen = withPort(s.Admin.Listen, "7070")
 	return s.checkRemote()
 }
@@ -37,6 +40,7 @@ func (s *settings) wrongValue() (key string, err error) {
 		{"kafka.rebalance-delay", func() error {
 			return checkTime("rebalance-delay", s.Kafka.RebalanceDelay)
 		}},
+		{"amqp.listen", func() error { return checkPort("amqp", s.AMQP.Listen) }},
 		{"admin.listen", func() error { return checkPort("admin", s.Admin.Listen) }},
 	} {
 		if err := c.check(); err != nil {

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"io"
+	"net/url"
 	"os"
 	"os/exec"
 	"strings"
@@ -26,6 +27,9 @@ const stopWithin = 20 * time.Second
 type Server struct {
 	// Kafka and Admin are host:port.
 	Kafka, Admin string
+	// AMQP and Management are URLs with the credentials of the default user; their ports stay the
+	// same over a Restart as well.
+	AMQP, Management string
 	// Data is the data directory.
 	Data string
 
@@ -73,9 +77,19 @@ func (s *Server) commandLine() []string {
 	if s.Kafka == "" {
 		args = append(args, "--ports", "auto")
 	} else {
-		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin)
+		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP),
+			"--management", hostOf(s.Management))
 	}
 	return append(args, s.args...)
+}
+
+// hostOf is the host:port of a URL.
+func hostOf(link string) string {
+	u, err := url.Parse(link)
+	if err != nil {
+		return ""
+	}
+	return u.Host
 }
 
 // AwaitReady waits until the launched process says where it listens.
@@ -84,6 +98,7 @@ func (s *Server) AwaitReady() {
 	select {
 	case <-s.p.ready:
 		s.Kafka, s.Admin = s.p.kafka, s.p.admin
+		s.AMQP, s.Management = s.p.amqp, s.p.management
 	case <-s.p.done:
 		s.t.Fatalf("tidings ended instead of serving: %v\n%s", s.p.err, s.p.stderr.String())
 	case <-time.After(readyWithin):
@@ -139,13 +154,12 @@ func (s *Server) end() {
 
 // process is one run of the program.
 type process struct {
-	cmd    *exec.Cmd
-	ready  chan struct{} // closed when kafka and admin are known
-	kafka  string
-	admin  string
-	done   chan struct{} // closed when the process is gone; then err is set
-	err    error
-	stderr tail
+	cmd                            *exec.Cmd
+	ready                          chan struct{} // closed when kafka and admin are known
+	kafka, admin, amqp, management string
+	done                           chan struct{} // closed when the process is gone; then err is set
+	err                            error
+	stderr                         tail
 }
 
 func spawn(cmd *exec.Cmd) (*process, error) {
@@ -175,6 +189,10 @@ func (p *process) listen(out io.Reader) {
 		switch {
 		case len(word) == 2 && word[0] == "Kafka":
 			p.kafka = word[1]
+		case len(word) > 1 && word[0] == "AMQP":
+			p.amqp = word[1]
+		case len(word) > 1 && word[0] == "management":
+			p.management = word[1]
 		case len(word) > 1 && word[0] == "admin":
 			p.admin = strings.TrimSuffix(strings.TrimPrefix(word[1], "http://"), "/api/v1")
 		case len(word) > 0 && word[0] == "next:":

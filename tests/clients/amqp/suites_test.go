@@ -1,0 +1,95 @@
+package amqp
+
+import (
+	"context"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings/tests/clients/server"
+)
+
+// within bounds one run of a suite.
+const within = 5 * time.Minute
+
+// beyond091 are tests of amqp091-go that cannot pass, with the reason.
+var beyond091 = map[string]string{}
+
+// TestAmqp091GosOwnTestsPass runs the whole suite of the Go client.
+func TestAmqp091GosOwnTestsPass(t *testing.T) {
+	s := server.Start(t)
+	var skip []string
+	for name, reason := range beyond091 {
+		t.Logf("not run: %s: %s", name, reason)
+		skip = append(skip, "^"+name+"$")
+	}
+	args := []string{"test", "-tags", "integration", "github.com/rabbitmq/amqp091-go", "-count=1", "-v",
+		"-timeout", within.String()}
+	if len(skip) > 0 {
+		args = append(args, "-skip", strings.Join(skip, "|"))
+	}
+	out, err := run(t, "", []string{"AMQP_URL=" + s.AMQP}, "go", args...)
+	passed := len(regexp.MustCompile(`(?m)^--- PASS: `).FindAll(out, -1))
+	t.Logf("amqp091-go: %d tests passed", passed)
+	if err != nil || passed < 200 {
+		t.Errorf("amqp091-go: %v\n%s\n...\n%s", err,
+			regexp.MustCompile(`(?m)^--- FAIL: .*$`).FindAll(out, -1), out[max(0, len(out)-4000):])
+	}
+}
+
+// beyondAmqplib are the names of the tests of amqplib that cannot pass.
+var beyondAmqplib = map[string]string{
+	"serverProperties": "it wants the product to be called RabbitMQ",
+}
+
+var (
+	countOf = regexp.MustCompile(`(?m)^# (tests|pass|fail|cancelled) (\d+)$`)
+	notOk   = regexp.MustCompile(`(?m)^ +not ok \d+ - (.*)$`)
+)
+
+// TestAmqplibsOwnTestsPass runs the whole suite of the Node.js client.
+func TestAmqplibsOwnTestsPass(t *testing.T) {
+	dir := filepath.Join("..", "amqplib", "node_modules", "amqplib")
+	_, missing := os.Stat(dir)
+	if _, err := exec.LookPath("node"); err != nil || missing != nil {
+		if strings.Contains(*need, "amqplib") {
+			t.Fatalf("amqplib is not installed: %v, %v", err, missing)
+		}
+		t.Skip("amqplib is not installed: npm ci in tests/clients/amqplib")
+	}
+	s := server.Start(t)
+	out, _ := run(t, dir, []string{"URL=" + s.AMQP}, "node", "--test", "--test-timeout=20000")
+	t.Logf("amqplib: %s", countOf.FindAll(out, -1))
+	failed := notOk.FindAllSubmatch(out, -1)
+	unexpected := slices.DeleteFunc(names(failed), func(name string) bool {
+		// A suite fails with its tests: it is named by what it connects.
+		return beyondAmqplib[name] != "" || name == "Connect API" || name == "Connect"
+	})
+	if len(unexpected) > 0 || !strings.Contains(string(out), "\n# pass 318\n") {
+		t.Errorf("amqplib: these failed: %q\n%s", unexpected, out[max(0, len(out)-4000):])
+	}
+}
+
+func names(all [][][]byte) (names []string) {
+	for _, m := range all {
+		names = append(names, string(m[1]))
+	}
+	return names
+}
+
+// run runs a program to its end, or ends it.
+func run(t *testing.T, dir string, env []string, program string, args ...string) ([]byte, error) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, program, args...)
+	cmd.Dir, cmd.Env = dir, append(os.Environ(), env...)
+	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
+	cmd.WaitDelay = 10 * time.Second
+	return cmd.CombinedOutput()
+}
