@@ -202,30 +202,41 @@ func inNamespace[T any](entries map[Name]*T, namespace string) []*T {
 // cursors in it, durably on return. Reads and appends that come later find
 // nothing. Kinds: NotFound, Closed, Storage.
 func (b *Broker) DeleteTopic(ctx context.Context, namespace, name string) error {
-	const op = "delete topic"
 	n := Name{KindTopic, namespace, name}
-	seq, err := b.removeTopic(op, n)
+	return b.deleteTopic(ctx, n.String(), func() *Topic { return b.cat.topics[n] })
+}
+
+// DeleteTopicByID is DeleteTopic for the topic that has this id, whoever has its
+// name by then. Kinds: NotFound, Closed, Storage.
+func (b *Broker) DeleteTopicByID(ctx context.Context, id ID) error {
+	return b.deleteTopic(ctx, id.String(), func() *Topic { return b.cat.byID[id] })
+}
+
+// deleteTopic deletes what find returns under the catalog's lock.
+func (b *Broker) deleteTopic(ctx context.Context, name string, find func() *Topic) error {
+	const op = "delete topic"
+	seq, err := b.removeTopic(op, name, find)
 	if err != nil {
 		return b.refuse(ctx, err)
 	}
-	return b.settle(ctx, op, n.String(), seq)
+	return b.settle(ctx, op, name, seq)
 }
 
-func (b *Broker) removeTopic(op string, n Name) (storage.Seq, error) {
+func (b *Broker) removeTopic(op, name string, find func() *Topic) (storage.Seq, error) {
 	b.cat.mu.Lock()
 	defer b.cat.mu.Unlock()
-	t := b.cat.topics[n]
+	t := find()
 	if t == nil {
-		return 0, &Error{Kind: NotFound, Op: op, Name: n.String()}
+		return 0, &Error{Kind: NotFound, Op: op, Name: name}
 	}
 	if err := b.usable(); err != nil {
-		return 0, storeError(op, n.String(), err)
+		return 0, storeError(op, name, err)
 	}
 	seq, err := b.submitRemoval(t)
 	if err != nil {
-		return 0, storeError(op, n.String(), err)
+		return 0, storeError(op, name, err)
 	}
-	delete(b.cat.topics, n)
+	delete(b.cat.topics, t.name)
 	delete(b.cat.byID, t.id)
 	b.cat.partitions -= t.Partitions()
 	b.cat.changed = seq

@@ -184,6 +184,19 @@ func wantGone(t *testing.T, b *Broker, p *Partition) {
 	}
 }
 
+func TestDeleteByIDSparesTheTopicThatHasTheNameNow(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	old := mustTopic(t, b, TopicSpec{Name: "a"})
+	if err := b.DeleteTopicByID(ctx, old.ID()); err != nil {
+		t.Fatal(err)
+	}
+	again := mustTopic(t, b, TopicSpec{Name: "a"})
+	wantKind(t, "delete by the old id", b.DeleteTopicByID(ctx, old.ID()), NotFound)
+	if got, err := b.Topic("", "a"); got != again || err != nil {
+		t.Errorf("got %v %v, want the topic that was created again", got, err)
+	}
+}
+
 func TestDeleteTopicThatIsNotThere(t *testing.T) {
 	b := openOn(t, vfs.NewMem())
 	wantKind(t, "delete", b.DeleteTopic(ctx, "", "a"), NotFound)

@@ -22,6 +22,39 @@ func topicNames(c *client, version int16, q *kmsg.MetadataRequest) []string {
 	return got
 }
 
+// Between the look for a topic and its deletion another client may delete it and create one of
+// that name.
+func TestDeletingSparesTheTopicThatHasTheNameNow(t *testing.T) {
+	r := serve(t)
+	ctx := context.Background()
+	c := newConn(r.server, r.dial().conn)
+	for name, ask := range map[string]func(*broker.Topic) (kmsg.DeleteTopicsResponseTopic, code){
+		"by id": func(t *broker.Topic) (kmsg.DeleteTopicsResponseTopic, code) {
+			return kmsg.DeleteTopicsResponseTopic{TopicID: t.ID()}, errUnknownTopicID
+		},
+		"by name": func(*broker.Topic) (kmsg.DeleteTopicsResponseTopic, code) {
+			return kmsg.DeleteTopicsResponseTopic{Topic: ptr("t")}, errUnknownTopicOrPartition
+		},
+	} {
+		out, want := ask(r.topic("t", 1))
+		found, err := c.topicToDelete(&out)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.broker.DeleteTopic(ctx, "", "t"); err != nil {
+			t.Fatal(err)
+		}
+		again := r.topic("t", 1)
+		same(t, name, codeOf(c.deleteFound(ctx, found, &out)), want)
+		if got, err := r.broker.Topic("", "t"); got != again || err != nil {
+			t.Fatalf("%s: got %v %v, want the topic that was created again", name, got, err)
+		}
+		if err := r.broker.DeleteTopic(ctx, "", "t"); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func TestNullTopicsAreAllTopics(t *testing.T) {
 	r := serve(t)
 	r.topic("a", 1)

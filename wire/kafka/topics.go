@@ -217,26 +217,46 @@ func (c *conn) deleteTopics(r *request, q *kmsg.DeleteTopicsRequest) reply {
 
 // deleteTopic deletes the topic that out names, and completes its name and id.
 func (c *conn) deleteTopic(ctx context.Context, out *kmsg.DeleteTopicsResponseTopic) error {
+	t, err := c.topicToDelete(out)
+	if err != nil {
+		return err
+	}
+	return c.deleteFound(ctx, t, out)
+}
+
+func (c *conn) topicToDelete(out *kmsg.DeleteTopicsResponseTopic) (*broker.Topic, error) {
 	byID := out.TopicID != [16]byte{}
 	switch {
 	case out.Topic == nil && !byID:
-		return refusef(errInvalidRequest, "Neither topic name nor id were specified.")
+		return nil, refusef(errInvalidRequest, "Neither topic name nor id were specified.")
 	case out.Topic != nil && byID:
-		return refusef(errInvalidRequest, "You may not specify both topic name and topic id.")
+		return nil, refusef(errInvalidRequest, "You may not specify both topic name and topic id.")
 	case byID:
 		t, err := c.srv.topicByID(out.TopicID)
 		if err != nil {
-			return refusef(errUnknownTopicID, "This server does not host this topic ID.")
+			return nil, unknownTopicID()
 		}
-		out.Topic = text(t.Name().Name)
+		return t, nil
 	default:
-		t, err := c.srv.broker.Topic(c.srv.config.Namespace, *out.Topic)
-		if err != nil {
-			return err
-		}
-		out.TopicID = t.ID()
+		return c.srv.broker.Topic(c.srv.config.Namespace, *out.Topic)
 	}
-	return c.srv.broker.DeleteTopic(ctx, c.srv.config.Namespace, *out.Topic)
+}
+
+func unknownTopicID() error {
+	return refusef(errUnknownTopicID, "This server does not host this topic ID.")
+}
+
+// deleteFound deletes a topic that was found by what out names, unless another client has been
+// faster: the one that has its name by now is not meant.
+func (c *conn) deleteFound(
+	ctx context.Context, t *broker.Topic, out *kmsg.DeleteTopicsResponseTopic,
+) error {
+	err := c.srv.broker.DeleteTopicByID(ctx, t.ID())
+	if broker.KindOf(err) == broker.NotFound && out.Topic == nil {
+		return unknownTopicID()
+	}
+	out.Topic, out.TopicID = text(t.Name().Name), t.ID()
+	return err
 }
 
 func (c *conn) createPartitions(r *request, q *kmsg.CreatePartitionsRequest) reply {
