@@ -264,8 +264,7 @@ func (c *conn) send(r reply, w *waiting, out *output) error {
 		if err := out.flush(); err != nil {
 			return err
 		}
-		r.await(w)
-		if c.ctx.Err() != nil {
+		if !r.await(w) {
 			return c.ctx.Err()
 		}
 	}

@@ -120,26 +120,29 @@ func (f *fetching) ready() bool { return false }
 
 func (f *fetching) weight() int { return partWeight * (1 + len(f.parts)) }
 
-// await reads, and waits for records while there are too few. It holds no records meanwhile.
-func (f *fetching) await(w *waiting) {
-	for {
-		f.read()
-		if f.enough(w) {
-			return
+// await reads, and waits for records while there are too few. It holds no records meanwhile, nor
+// after a connection that ended, however that happened: nobody would release them.
+func (f *fetching) await(w *waiting) (ready bool) {
+	defer func() {
+		if !ready {
+			f.release()
 		}
+	}()
+	for f.read(); !f.enough(); f.read() {
 		missing := int64(f.least() - f.bytes)
 		f.release()
 		if !f.watch(w, missing) {
 			f.read()
-			return
+			break
 		}
 	}
+	return w.ctx.Err() == nil
 }
 
 // enough says whether to answer with what was read.
-func (f *fetching) enough(w *waiting) bool {
+func (f *fetching) enough() bool {
 	return f.failed || f.cut || len(f.parts) == 0 || f.bytes >= f.least() ||
-		w.ctx.Err() != nil || !time.Now().Before(f.limit)
+		!time.Now().Before(f.limit)
 }
 
 // most is the largest response wanted, and least the smallest worth sending.

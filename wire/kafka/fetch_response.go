@@ -11,6 +11,7 @@ import (
 
 // write appends the response. The buffers of the partitions belong to out from here on.
 func (f *fetching) write(out *output) {
+	f.hand(out)
 	out.seal()
 	before := out.size
 	// The head is a piece of its own: its length is known last, and scratch may have moved.
@@ -24,7 +25,6 @@ func (f *fetching) write(out *output) {
 	e.noTags()
 	out.seal()
 	binary.BigEndian.PutUint32(head, uint32(out.size-before-lengthBytes))
-	f.hand(out)
 }
 
 // fetchEncoder appends the fields of a fetch response in one version.
@@ -153,19 +153,19 @@ func (e *fetchEncoder) diverging(p *fetchPart) {
 // hand passes the buffers on to out, which releases them when they are sent, and tells the
 // observer.
 func (f *fetching) hand(out *output) {
+	out.taken += f.taken
+	f.taken = 0
 	observing := f.conn.srv.broker.Observing()
 	for i := range f.parts {
 		p := &f.parts[i]
 		if !p.filled {
 			continue
 		}
+		out.held = append(out.held, &p.buf)
 		if observing && p.bytes > 0 {
 			f.delivered(p)
 		}
-		out.held = append(out.held, &p.buf)
 	}
-	out.taken += f.taken
-	f.taken = 0
 }
 
 // delivered reports the records of one partition.

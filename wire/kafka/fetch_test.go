@@ -38,6 +38,41 @@ func TestFetchWaitsForRecords(t *testing.T) {
 	same(t, "end", got.HighWatermark, int64(1))
 }
 
+func TestFetchMemoryReturnsFromAConnectionThatEnds(t *testing.T) {
+	r := serve(t)
+	topic := r.topic("t", 1)
+	r.write(topic, 0, strings.Repeat("x", 1000))
+	for name, minBytes := range map[string]int32{"with enough to send": 1, "waiting": 1 << 20} {
+		c := newConn(r.server, r.dial().conn)
+		q := versioned(12, fetchRequest("t", [16]byte{}, 0))
+		q.MinBytes, q.MaxWaitMillis = minBytes, int32(patience.Milliseconds())
+		f := c.fetch(&request{version: 12, arrived: time.Now()}, q)
+		c.cancel()
+		out := &output{conn: c.nc, timeout: patience, memory: r.server.fetchMemory}
+		same(t, name, c.send(f, newWaiting(c.ctx, c.srv.drain), out), context.Canceled)
+		same(t, name, r.server.fetchMemory.left, r.server.config.Limits.FetchMemory)
+	}
+}
+
+// A fetch that panics while it is answered ends its connection like any handler.
+func TestFetchMemoryReturnsAfterAPanic(t *testing.T) {
+	r := serve(t)
+	r.write(r.topic("t", 1), 0, "x")
+	for name, spoil := range map[string]func(*fetching){
+		"while it reads":  func(f *fetching) { f.parts = append(f.parts, fetchPart{}) },
+		"while it writes": func(f *fetching) { f.query.Topics = append(f.query.Topics, f.query.Topics...) },
+	} {
+		c := newConn(r.server, r.dial().conn)
+		f := c.fetch(&request{version: 12, arrived: time.Now()},
+			versioned(12, fetchRequest("t", [16]byte{}, 0))).(*fetching)
+		spoil(f)
+		c.replies <- f
+		c.writeLoop()
+		same(t, name, r.server.fetchMemory.left, r.server.config.Limits.FetchMemory)
+	}
+	same(t, "panics", r.server.Stats().Panics, uint64(2))
+}
+
 func TestFetchWaitsForMinBytes(t *testing.T) {
 	r := serve(t)
 	topic := r.topic("t", 2)

@@ -14,9 +14,9 @@ import (
 type reply interface {
 	// ready says whether write can be called now.
 	ready() bool
-	// await returns when write can be called. It is called by the write loop only, and writes
-	// nothing if the connection ends meanwhile.
-	await(w *waiting)
+	// await returns when write can be called. It is called by the write loop only. It is false
+	// if the connection ended first: then the reply holds nothing any more that others share.
+	await(w *waiting) bool
 	// write appends the response frame.
 	write(out *output)
 	// weight is about the memory that this reply holds while it waits, in bytes.
@@ -78,18 +78,18 @@ func (r *request) answer(resp kmsg.Response) reply {
 	return answer{r.appendResponse(nil, resp)}
 }
 
-func (a answer) ready() bool       { return true }
-func (a answer) await(*waiting)    {}
-func (a answer) write(out *output) { out.add(a.frame) }
-func (a answer) weight() int       { return len(a.frame) }
+func (a answer) ready() bool         { return true }
+func (a answer) await(*waiting) bool { return true }
+func (a answer) write(out *output)   { out.add(a.frame) }
+func (a answer) weight() int         { return len(a.frame) }
 
 // hangUp is the reply that closes the connection.
 type hangUp struct{ why error }
 
-func (hangUp) ready() bool    { return true }
-func (hangUp) await(*waiting) {}
-func (hangUp) write(*output)  {}
-func (hangUp) weight() int    { return 0 }
+func (hangUp) ready() bool         { return true }
+func (hangUp) await(*waiting) bool { return true }
+func (hangUp) write(*output)       {}
+func (hangUp) weight() int         { return 0 }
 
 // promise is a response that may be sent once changes are on disk.
 type promise struct {
@@ -135,19 +135,20 @@ func (p *promise) settle(c code) {
 	p.open = p.open[1:]
 }
 
-func (p *promise) await(w *waiting) {
+func (p *promise) await(w *waiting) bool {
 	for !p.ready() {
 		p.latest().Notify(w.wake)
 		if w.until(p.limit) || p.ready() {
 			continue
 		}
 		if w.ctx.Err() != nil {
-			return
+			return false
 		}
 		for len(p.open) > 0 {
 			p.settle(errRequestTimedOut)
 		}
 	}
+	return true
 }
 
 // latest is the last change that is not on disk: mostly that is the last of all to get there, and
@@ -195,11 +196,12 @@ func (d *deferred) ready() bool {
 	}
 }
 
-func (d *deferred) await(w *waiting) {
+func (d *deferred) await(w *waiting) bool {
 	select {
 	case <-d.done:
-		d.then.await(w)
+		return d.then.await(w)
 	case <-w.ctx.Done():
+		return false
 	}
 }
 
