@@ -117,7 +117,7 @@ type staged struct {
 	base  Offset
 	index int         // in the storage batch
 	dup   bool        // nothing was put into the storage batch
-	seq   storage.Seq // of the original, for a duplicate
+	seq   storage.Seq // of the original, for a duplicate; maybe unsubmitted in a Tx
 	next  producer    // the producer's state after this append
 	// evicted is a producer that is forgotten to make room for it, if evicts.
 	evicted int64
@@ -266,7 +266,7 @@ func (p *Partition) applyLocked(w *work, s *staged, seq storage.Seq) {
 	}
 	p.next = s.base + Offset(s.info.Count)
 	if s.info.Producer >= 0 {
-		s.next.confirmed(s.base, seq)
+		s.next.submitted(seq)
 		p.rememberLocked(s)
 	}
 	p.tellLocked(s, seq)

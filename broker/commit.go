@@ -151,8 +151,7 @@ func (c *commit) apply(confirm Confirm) Confirm {
 		a := &c.tx.appends[i]
 		own := confirm
 		if a.dup {
-			// The original may be of this very Tx; then it has no number yet.
-			if a.seq != 0 {
+			if a.seq != unsubmitted { // the original is not of this very Tx
 				own = Confirm{c.b.store, a.seq}
 			}
 			a.p.tellLocked(a, own.seq)

@@ -49,6 +49,10 @@ type seqBatch struct {
 	seq   storage.Seq // its confirm; 0 after a restart, when it is durable
 }
 
+// unsubmitted is the confirm of a batch that the store has not accepted yet. It
+// is never reached: such a batch cannot pass for one that is on disk.
+const unsubmitted = ^storage.Seq(0)
+
 // last is the sequence of the batch's last record.
 func (s *seqBatch) last() int32 { return addSeq(s.first, s.count-1) }
 
@@ -94,7 +98,7 @@ func (p *producer) accept(b *BatchInfo, base Offset) (*seqBatch, error) {
 		p.n = 0
 	}
 	p.epoch = b.Epoch
-	p.push(seqBatch{first: b.FirstSeq, count: b.Count, base: base})
+	p.push(seqBatch{first: b.FirstSeq, count: b.Count, base: base, seq: unsubmitted})
 	return nil, nil
 }
 
@@ -116,10 +120,11 @@ func (p *producer) push(s seqBatch) {
 	p.n++
 }
 
-// confirmed notes the confirm of the batch at base.
-func (p *producer) confirmed(base Offset, seq storage.Seq) {
+// submitted notes the confirm of the batches that the store has just accepted: of
+// one, or of several in one Tx.
+func (p *producer) submitted(seq storage.Seq) {
 	for i := range p.batches[:p.n] {
-		if p.batches[i].base == base {
+		if p.batches[i].seq == unsubmitted {
 			p.batches[i].seq = seq
 		}
 	}

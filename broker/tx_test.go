@@ -133,6 +133,29 @@ func TestIdempotentBatchesOfOneTransaction(t *testing.T) {
 	}
 }
 
+func TestDuplicateOfATransactionWaitsForTheOriginal(t *testing.T) {
+	disk := newGate(vfs.NewMem())
+	p := mustTopic(t, openOn(t, disk), TopicSpec{Name: "t"}).Partition(0)
+	mustWrite(t, p, rec("before"))
+	resume := disk.stop()
+	defer resume()
+	tx := p.b.Begin()
+	for seq := range int32(3) {
+		tx.Append(p, from(t, 7, 0, seq, 1))
+	}
+	confirm, err := tx.Commit(ctx)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for seq := range int32(3) {
+		a, err := p.Append(ctx, from(t, 7, 0, seq, 1))
+		want := Appended{Base: Offset(seq) + 1, Duplicate: true, Confirm: confirm}
+		if err != nil || a != want || a.Confirm.Done() {
+			t.Errorf("batch %d: got %+v %v, done %v, want %+v", seq, a, err, a.Confirm.Done(), want)
+		}
+	}
+}
+
 func TestEmptyTransactionIsDone(t *testing.T) {
 	b := openOn(t, vfs.NewMem())
 	tx := b.Begin()
