@@ -119,6 +119,7 @@ type staged struct {
 	dup   bool        // nothing was put into the storage batch
 	seq   storage.Seq // of the original, for a duplicate; maybe unsubmitted in a Tx
 	next  producer    // the producer's state after this append
+	adds  bool        // its producer was not among the known ones
 	// evicted is a producer that is forgotten to make room for it, if evicts.
 	evicted int64
 	evicts  bool
@@ -213,8 +214,12 @@ func (p *Partition) judgeLocked(w *work, s *staged, earlier []staged) error {
 		s.next, known = *state, true
 	}
 	for i := range earlier {
-		if e := &earlier[i]; e.info.Producer == id && !e.dup {
+		switch e := &earlier[i]; {
+		case e.dup:
+		case e.info.Producer == id:
 			s.next, known = e.next, true
+		case e.evicts && e.evicted == id:
+			known = false // it needs room again; its state still tells what is a repeat
 		}
 	}
 	dup, err := s.next.accept(&s.info, s.base)
@@ -226,7 +231,8 @@ func (p *Partition) judgeLocked(w *work, s *staged, earlier []staged) error {
 		return nil
 	}
 	if !known {
-		if err := p.makeRoomLocked(w, s, len(earlier)); err != nil {
+		s.adds = true
+		if err := p.makeRoomLocked(w, s, earlier); err != nil {
 			return err
 		}
 	}
@@ -238,14 +244,27 @@ func (p *Partition) judgeLocked(w *work, s *staged, earlier []staged) error {
 }
 
 // makeRoomLocked stages the removal of the producer that is idle longest, where
-// the partition knows as many as it may.
-func (p *Partition) makeRoomLocked(w *work, s *staged, earlier int) error {
-	if len(p.producers)+earlier < p.b.config.Limits.ProducersPerPart {
+// the partition knows as many as it may. Whoever appends earlier in the same
+// storage batch is not idle, whatever the partition still says.
+func (p *Partition) makeRoomLocked(w *work, s *staged, earlier []staged) error {
+	known, spared := len(p.producers), make(map[int64]bool)
+	for i := range earlier {
+		e := &earlier[i]
+		spared[e.info.Producer] = true
+		if e.adds {
+			known++
+		}
+		if e.evicts {
+			known--
+			spared[e.evicted] = true
+		}
+	}
+	if known < p.b.config.Limits.ProducersPerPart {
 		return nil
 	}
 	at := s.now - producerGrace.Milliseconds()
 	for id, state := range p.producers {
-		if state.timeMs < at {
+		if state.timeMs < at && !spared[id] {
 			s.evicts, s.evicted, at = true, id, state.timeMs
 		}
 	}

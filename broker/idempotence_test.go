@@ -118,6 +118,77 @@ func TestProducersAreListed(t *testing.T) {
 	}
 }
 
+func TestTransactionForgetsNobodyWhoAppendsInIt(t *testing.T) {
+	fs, c := vfs.NewMem(), clockAt(1000)
+	limit := func(conf *Config) { conf.Limits.ProducersPerPart = 2 }
+	b := openOn(t, fs, c.use, limit)
+	p := mustTopic(t, b, TopicSpec{Name: "t"}).Partition(0)
+	for id := range int64(2) {
+		if _, err := p.Append(ctx, from(t, id, 0, 0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		c.advance(time.Second)
+	}
+	c.advance(producerGrace)
+	tx := b.Begin()
+	tx.Append(p, from(t, 0, 0, 1, 1)) // idle longest until now
+	tx.Append(p, from(t, 2, 0, 0, 1)) // takes the place of 1
+	tx.Append(p, from(t, 2, 0, 1, 1))
+	tx.Append(p, from(t, 0, 0, 2, 1))
+	mustCommit(t, tx)
+	if a, err := p.Append(ctx, from(t, 0, 0, 1, 1)); err != nil || !a.Duplicate {
+		t.Errorf("a batch of the transaction again: %+v %v, want a duplicate", a, err)
+	}
+	want := p.Producers()
+	if len(want) != 2 || want[0].ID != 0 || want[1].ID != 2 {
+		t.Errorf("got producers %+v, want 0 and 2", want)
+	}
+	b = reopen(t, b, fs, c.use, limit)
+	topic, err := b.Topic("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := topic.Partition(0).Producers(); !slices.Equal(got, want) {
+		t.Errorf("after a restart: got producers %+v, want %+v", got, want)
+	}
+}
+
+// A producer that a transaction forgets before its own append in it keeps its
+// history, and another one makes room for it.
+func TestTransactionTakesBackAProducerThatItForgot(t *testing.T) {
+	fs, c := vfs.NewMem(), clockAt(1000)
+	limit := func(conf *Config) { conf.Limits.ProducersPerPart = 2 }
+	b := openOn(t, fs, c.use, limit)
+	p := mustTopic(t, b, TopicSpec{Name: "t"}).Partition(0)
+	for id := range int64(2) {
+		if _, err := p.Append(ctx, from(t, id, 0, 0, 1)); err != nil {
+			t.Fatal(err)
+		}
+		c.advance(time.Second)
+	}
+	c.advance(producerGrace)
+	tx := b.Begin()
+	tx.Append(p, from(t, 2, 0, 0, 1)) // takes the place of 0
+	again := tx.Append(p, from(t, 0, 0, 0, 1))
+	tx.Append(p, from(t, 0, 0, 1, 1)) // takes the place of 1
+	mustCommit(t, tx)
+	if r := tx.Result(again); !r.Duplicate || r.Base != 0 {
+		t.Errorf("a repeat: got %+v, want a duplicate of offset 0", r)
+	}
+	want := p.Producers()
+	if len(want) != 2 || want[0].ID != 0 || want[1].ID != 2 {
+		t.Errorf("got producers %+v, want 0 and 2", want)
+	}
+	b = reopen(t, b, fs, c.use, limit)
+	topic, err := b.Topic("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := topic.Partition(0).Producers(); !slices.Equal(got, want) {
+		t.Errorf("after a restart: got producers %+v, want %+v", got, want)
+	}
+}
+
 func TestIdleProducerMakesRoom(t *testing.T) {
 	fs, c := vfs.NewMem(), clockAt(1000)
 	limit := func(conf *Config) { conf.Limits.ProducersPerPart = 2 }
