@@ -48,7 +48,8 @@ type Limits struct {
 	// Elements is the number of array elements in one request; default 250,000. Closed.
 	Elements int
 	// RequestMemory is the memory of all requests being received together, beyond 64 KiB each;
-	// default 256 MiB. A larger request waits for room, at most FrameTimeout.
+	// default 256 MiB. A larger request waits for room, at most FrameTimeout. One at a time may
+	// go beyond it, so that they never wait for each other.
 	RequestMemory int64
 	// Connections is the number of open connections; default 10,000. A further one is closed.
 	Connections int

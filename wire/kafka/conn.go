@@ -52,8 +52,8 @@ func newConn(s *Server, nc net.Conn) *conn {
 func (s *Server) frames(ctx context.Context, nc net.Conn) *frames {
 	small := make([]byte, smallBuffer)
 	return &frames{
-		ctx: ctx, conn: nc, limits: &s.config.Limits, memory: s.requestMemory, drain: s.drain,
-		small: small, buf: small,
+		ctx: ctx, conn: nc, limits: &s.config.Limits, drain: s.drain,
+		small: small, buf: small, memory: share{of: s.requestMemory},
 	}
 }
 

@@ -20,13 +20,12 @@ type frames struct {
 	ctx    context.Context
 	conn   net.Conn
 	limits *Limits
-	memory *budget         // shared by all connections
 	drain  <-chan struct{} // closed when no more is to be read
 
 	small  []byte
 	buf    []byte // small, or a pooled one
 	r, w   int    // unread bytes are buf[r:w]
-	held   int64  // taken from memory for buf
+	memory share  // of what all connections have together, for buf
 	busy   bool   // the last read filled its buffer: there is probably more
 	proven int    // size of the largest piece that came whole
 
@@ -78,6 +77,7 @@ func (f *frames) end() error {
 	if f.err == nil && f.left > 0 {
 		f.err = errTrailing
 	}
+	f.letNext()
 	f.firstBy = time.Time{}
 	return f.err
 }
@@ -112,6 +112,7 @@ func (f *frames) limit() int {
 // take returns the next n bytes of the frame, which are valid until the next call, or nil with
 // err set.
 func (f *frames) take(n int) []byte {
+	f.letNext()
 	if f.err == nil && (n < 0 || n > f.left) {
 		f.err = errShort
 	}
@@ -225,7 +226,11 @@ func (f *frames) fill(need int, until time.Time) error {
 		return errDraining
 	default:
 	}
-	n, err := f.conn.Read(f.buf[f.w:])
+	room := f.buf[f.w:]
+	if f.memory.first {
+		room = f.buf[f.w:min(f.r+need, len(f.buf))] // no more than the piece: see letNext
+	}
+	n, err := f.conn.Read(room)
 	f.w += n
 	f.busy = f.w == len(f.buf)
 	if n > 0 {
@@ -258,19 +263,25 @@ func (f *frames) room(need int) error {
 	}
 	ctx, cancel := context.WithDeadline(f.ctx, f.until)
 	defer cancel()
-	if !f.memory.take(ctx, int64(size)-f.held) {
+	if !f.memory.grow(ctx, int64(size)) {
 		return errNoMemory
 	}
-	f.held = int64(size)
 	f.replace(takeBuffer(size), int64(size))
 	return nil
+}
+
+// letNext gives up a buffer beyond the memory of all as soon as its piece was handed out: others
+// wait for the right to the next one.
+func (f *frames) letNext() {
+	if f.memory.first && f.r == f.w {
+		f.replace(f.small, 0)
+	}
 }
 
 // replace moves what is unread to another buffer, for which held is taken from memory.
 func (f *frames) replace(buf []byte, held int64) {
 	n := copy(buf, f.buf[f.r:f.w])
-	f.memory.give(f.held - held)
-	f.held = held
+	f.memory.shrink(held)
 	f.recycle()
 	f.buf, f.r, f.w = buf, 0, n
 }
@@ -297,6 +308,6 @@ func (f *frames) recycle() {
 // close gives everything back.
 func (f *frames) close() {
 	f.recycle()
-	f.memory.give(f.held)
-	f.buf, f.r, f.w, f.held = nil, 0, 0, 0
+	f.memory.shrink(0)
+	f.buf, f.r, f.w = nil, 0, 0
 }

@@ -30,8 +30,8 @@ func newWire(t *testing.T, change ...func(*Limits)) *wire {
 	w := &wire{peer: there, drain: make(chan struct{}), memory: newBudget(l.RequestMemory)}
 	small := make([]byte, smallBuffer)
 	w.frames = &frames{
-		ctx: context.Background(), conn: here, limits: &l, memory: w.memory, drain: w.drain,
-		small: small, buf: small,
+		ctx: context.Background(), conn: here, limits: &l, drain: w.drain,
+		small: small, buf: small, memory: share{of: w.memory},
 	}
 	return w
 }
@@ -185,23 +185,91 @@ func TestFrameThatStallsIsGivenUp(t *testing.T) {
 	}
 }
 
-func TestFramesWaitForSharedMemory(t *testing.T) {
-	w := newWire(t, func(l *Limits) {
-		l.RequestMemory, l.FrameTimeout = 200_000, 300*time.Millisecond
-	})
-	if !w.memory.take(context.Background(), 150_000) { // somebody else's request
+// exhaust takes all of a budget for other requests, one of which goes first.
+func exhaust(t *testing.T, b *budget) (giveBack func()) {
+	t.Helper()
+	other, first := &share{of: b}, &share{of: b}
+	if !other.grow(context.Background(), b.left-1) || !first.grow(context.Background(), 2) {
 		t.Fatal("got no memory, want some")
 	}
-	time.AfterFunc(20*time.Millisecond, func() { w.memory.give(150_000) })
-	w.feed(framed(140_000, 7))
-	w.mustRead(t, 140_000, 7)
+	return func() {
+		first.shrink(0)
+		other.shrink(0)
+	}
+}
 
-	w.settle()
-	w.memory.take(context.Background(), 150_000)
+func TestFramesWaitForSharedMemory(t *testing.T) {
+	w := newWire(t, func(l *Limits) { l.RequestMemory = 200_000 })
+	giveBack := exhaust(t, w.memory)
+	w.feed(framed(140_000, 7))
+	done := make(chan error, 1)
+	go func() {
+		_, err := w.read()
+		done <- err
+	}()
+	waitFor(t, func() bool {
+		w.memory.mu.Lock()
+		defer w.memory.mu.Unlock()
+		return w.memory.freed != nil // somebody waits
+	})
+	giveBack()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFramesWaitForSharedMemoryNoLongerThanTheirTime(t *testing.T) {
+	w := newWire(t, func(l *Limits) {
+		l.RequestMemory, l.FrameTimeout = 200_000, 50*time.Millisecond
+	})
+	exhaust(t, w.memory)
 	w.feed(framed(140_000, 8))
 	if _, err := w.read(); !errors.Is(err, errNoMemory) && !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Fatalf("got %v, want %v", err, errNoMemory)
 	}
+}
+
+// All memory is in the hands of requests that need more of it: one of them goes on, and then the
+// next one.
+func TestFramesDoNotWaitForEachOthersMemory(t *testing.T) {
+	const size = 300_000
+	memory := newBudget(400_000)
+	errs := make(chan error, 3)
+	var wires []*wire
+	for range cap(errs) {
+		w := newWire(t, func(l *Limits) { l.FrameTimeout = 2 * time.Second })
+		w.frames.memory.of = memory
+		wires = append(wires, w)
+		go func() {
+			_, err := w.read()
+			errs <- err
+		}()
+		if err := <-w.feed(framed(size, 0)[:2*pooledBuffer]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, w := range wires { // each of them holds 128 KiB
+		w.feed(make([]byte, size-2*pooledBuffer))
+	}
+	for range wires {
+		if err := <-errs; err != nil {
+			t.Errorf("got %v, want all requests one after the other", err)
+		}
+	}
+	for _, w := range wires {
+		w.close()
+	}
+	same(t, "memory left", memory.left, int64(400_000))
+}
+
+func TestFirstRequestTakesNoMoreThanItsOwn(t *testing.T) {
+	w := newWire(t, func(l *Limits) { l.RequestMemory = 100_000 })
+	w.feed(append(framed(200_000, 1), framed(100, 2)...))
+	w.mustRead(t, 200_000, 1)
+	if w.memory.left != 100_000 || w.memory.first != nil {
+		t.Fatalf("got %d bytes left, first %v; want all 100000 for others", w.memory.left, w.memory.first)
+	}
+	w.mustRead(t, 100, 2)
 }
 
 func TestFramesStopWhenDraining(t *testing.T) {

@@ -31,34 +31,70 @@ func giveBuffer(b []byte) {
 }
 
 // budget is an amount of memory that many connections share.
+//
+// Those who hold some and wait for more would wait for each other for ever once all of it is in
+// their hands. So one share at a time, the first, may go beyond the amount: it needs nobody to
+// get on, and when it is given back the next one gets on.
 type budget struct {
 	mu    sync.Mutex
-	left  int64
+	left  int64         // negative while the first share is beyond the amount
 	freed chan struct{} // closed when something is given back; nil while nobody waits
+	first *share
 }
 
 func newBudget(n int64) *budget { return &budget{left: n} }
 
-// take waits until n bytes are free and takes them. It is false if ctx ended first.
-func (b *budget) take(ctx context.Context, n int64) bool {
+// share is what one connection has of a budget. It is used by one goroutine.
+type share struct {
+	of    *budget
+	held  int64
+	first bool // may go beyond the budget, until it holds nothing
+}
+
+// grow waits until the share can hold so many bytes. It is false if ctx ended first.
+func (s *share) grow(ctx context.Context, to int64) bool {
 	for {
-		b.mu.Lock()
-		if b.left >= n {
-			b.left -= n
-			b.mu.Unlock()
+		freed := s.tryGrow(to)
+		if freed == nil {
 			return true
 		}
-		if b.freed == nil {
-			b.freed = make(chan struct{})
-		}
-		freed := b.freed
-		b.mu.Unlock()
 		select {
 		case <-freed:
 		case <-ctx.Done():
 			return false
 		}
 	}
+}
+
+// tryGrow returns nil, or what is closed when it is worth trying again.
+func (s *share) tryGrow(to int64) <-chan struct{} {
+	b := s.of
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	more := to - s.held
+	if b.left < more && b.first == nil {
+		b.first, s.first = s, true
+	}
+	if b.left >= more || s.first {
+		b.left -= more
+		s.held = to
+		return nil
+	}
+	if b.freed == nil {
+		b.freed = make(chan struct{})
+	}
+	return b.freed
+}
+
+// shrink gives back what is more than so many bytes.
+func (s *share) shrink(to int64) {
+	if to == 0 && s.first {
+		s.of.mu.Lock()
+		s.of.first, s.first = nil, false
+		s.of.mu.Unlock()
+	}
+	s.of.give(s.held - to)
+	s.held = to
 }
 
 // takeUpTo takes at most n bytes, what is free if that is less, and least at any rate: it

@@ -210,7 +210,7 @@ func FuzzRequest(f *testing.F) {
 
 // arrivedWhole is a frame of which nothing is missing.
 func arrivedWhole(frame []byte) *frames {
-	return &frames{buf: frame, w: len(frame), left: len(frame), memory: newBudget(0)}
+	return &frames{buf: frame, w: len(frame), left: len(frame), memory: share{of: newBudget(0)}}
 }
 
 // FuzzProduce feeds the one request that is not decoded by the codec.
