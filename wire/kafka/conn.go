@@ -184,6 +184,7 @@ func (c *conn) serve(r *request, e *entry) (reply, error) {
 	if c.in.err != nil {
 		return nil, c.in.err
 	}
+	r.size = len(body)
 	q, err := r.decode(e, body, c.srv.config.Limits.Elements)
 	if err != nil {
 		return nil, err

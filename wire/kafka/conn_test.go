@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/binary"
+	"fmt"
 	"math/big"
 	"net"
 	"strings"
@@ -263,6 +264,47 @@ func TestQueuedBytesAreBounded(t *testing.T) {
 	if got := r.server.Stats().Requests; got > 6 {
 		t.Fatalf("got %d requests served, want few: their answers are large", got)
 	}
+}
+
+// queuedBytes is the weight of what waits on a server's connections.
+func (r *rig) queuedBytes() (n int64) {
+	for _, c := range r.server.open() {
+		n += c.queued.Load()
+	}
+	return n
+}
+
+func TestQueuedAnswersWeighTheNamesTheyHold(t *testing.T) {
+	const topics = 2000
+	long := func(i int) string { return fmt.Sprintf("%0249d", i) } // the longest name
+	del := versioned(1, kmsg.NewPtrDeleteGroupsRequest())
+	fetch := versioned(12, fetchRequest("t", [16]byte{}, 0))
+	commit := versioned(8, commitRequest("g", "t", [16]byte{}, 1))
+	produce := versioned(8, kmsg.NewPtrProduceRequest())
+	produce.Acks = -1
+	for i := range topics {
+		del.Groups = append(del.Groups, long(i))
+		fetch.Topics = append(fetch.Topics, kmsg.FetchRequestTopic{Topic: long(i)})
+		commit.Topics = append(commit.Topics, kmsg.OffsetCommitRequestTopic{Topic: long(i)})
+		produce.Topics = append(produce.Topics, kmsg.ProduceRequestTopic{Topic: long(i)})
+	}
+	for _, q := range []kmsg.Request{del, fetch, commit, produce} {
+		r := serve(t)
+		r.topic("t", 1)
+		c := r.dial()
+		c.send(pollRequest("t", patience))
+		c.send(q)
+		waitFor(t, func() bool { return r.queuedBytes() > topics*249 })
+	}
+}
+
+func TestTooLongTopicNameInProduceIsNotHeld(t *testing.T) {
+	r := serve(t)
+	c := r.dial()
+	q := versioned(8, kmsg.NewPtrProduceRequest())
+	q.Topics = []kmsg.ProduceRequestTopic{{Topic: strings.Repeat("n", 250)}}
+	c.send(q)
+	c.ended()
 }
 
 func TestTooManyConnectionsAreRefused(t *testing.T) {

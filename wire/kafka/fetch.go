@@ -118,7 +118,7 @@ func checkPart(p *broker.Partition, epoch int32) code {
 // ready is never true at first: reading is the write loop's, which sends meanwhile what it has.
 func (f *fetching) ready() bool { return false }
 
-func (f *fetching) weight() int { return partWeight * (1 + len(f.parts)) }
+func (f *fetching) weight() int { return f.request.size + partWeight*(1+len(f.parts)) }
 
 // await reads, and waits for records while there are too few. It holds no records meanwhile, nor
 // after a connection that ended, however that happened: nobody would release them.

@@ -34,7 +34,7 @@ func (c *conn) offsetCommit(r *request, q *kmsg.OffsetCommitRequest) reply {
 		return r.answer(resp)
 	}
 	answer := r.promise(resp, open)
-	answer.heavy = partWeight * p.parts
+	answer.heavy += partWeight * p.parts
 	return answer
 }
 

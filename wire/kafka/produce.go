@@ -12,18 +12,26 @@ package kafka
 // original's offset. A batch that is not on disk within the request's timeout is answered with
 // REQUEST_TIMED_OUT; it may still be written.
 //
-// Differences from Apache Kafka: below version 3 it closes the connection. When the disk is
-// nearly full producers get NOT_ENOUGH_REPLICAS, which they retry, and a throttle time.
-// Transactional batches and ids are refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
+// Differences from Apache Kafka: below version 3 it closes the connection. So does a topic name
+// of more than 249 bytes, where Kafka answers INVALID_TOPIC_EXCEPTION; Metadata, which clients ask
+// first, answers it here as well. When the disk is nearly full producers get
+// NOT_ENOUGH_REPLICAS, which they retry, and a throttle time. Transactional batches and ids are
+// refused with TRANSACTIONAL_ID_AUTHORIZATION_FAILED.
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
+
+// maxTopicName is the length of the longest legal name, in bytes.
+const maxTopicName = 249
+
+var errTopicName = errors.New("topic name is longer than any topic's")
 
 // fullThrottle is how long a client is told to pause when the disk is nearly full.
 const fullThrottle = time.Second
@@ -44,7 +52,7 @@ func (c *conn) produce(r *request) reply {
 		return p.silent()
 	}
 	answer := r.promise(p.resp, p.open)
-	answer.heavy = partWeight * p.parts
+	answer.heavy = p.texts + partWeight*p.parts
 	if p.timeout > 0 {
 		answer.limit = r.arrived.Add(p.timeout)
 	}
@@ -63,6 +71,7 @@ type producing struct {
 	timeout     time.Duration
 	open        []pledge
 	parts       int
+	texts       int  // bytes of names and messages in resp
 	refused     code // of the last partition that was refused
 }
 
@@ -103,13 +112,24 @@ func (p *producing) topic() {
 	if p.request.version >= 13 {
 		copy(out.TopicID[:], p.in.take(len(out.TopicID)))
 	} else {
-		out.Topic = string(p.in.take(p.in.stringLen(p.request.flexible)))
+		out.Topic = p.name()
 	}
 	t, missing := p.find(&out)
 	at := len(p.resp.Topics)
 	p.resp.Topics = append(p.resp.Topics, out)
 	p.array(func() { p.partition(t, missing, at) })
 	p.tags()
+}
+
+// name reads a topic's name, which the response repeats. It takes none that no topic can have: a
+// request is not held as a whole, so nothing else bounds what its names hold.
+func (p *producing) name() string {
+	n := p.in.stringLen(p.request.flexible)
+	if n > maxTopicName && p.in.err == nil {
+		p.in.err = errTopicName
+	}
+	p.texts += max(n, 0)
+	return string(p.in.take(n))
 }
 
 // find returns the topic, or what is wrong with the whole of its part.
@@ -202,6 +222,7 @@ func (p *producing) refuse(res *kmsg.ProduceResponseTopicPartition, c code, why 
 	res.ErrorCode, res.ErrorMessage = c, why
 	res.BaseOffset, res.LogAppendTime, res.LogStartOffset = -1, -1, -1
 	p.refused = c
+	p.texts += len(name(why))
 	if c == errNotEnoughReplicas {
 		p.resp.ThrottleMillis = int32(fullThrottle.Milliseconds())
 	}

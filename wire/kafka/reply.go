@@ -97,7 +97,7 @@ type promise struct {
 	resp    kmsg.Response
 	open    []pledge // not known to be on disk, in order
 	limit   time.Time
-	heavy   int // weight
+	heavy   int // weight, which stays as it is once the reply is handed to the write loop
 }
 
 // pledge is one change that must be on disk, and what to do to the response if it fails.
@@ -109,9 +109,10 @@ type pledge struct {
 // forever is further away than any request may wait.
 const forever = 365 * 24 * time.Hour
 
-// promise returns the reply that sends resp when all of open are on disk.
+// promise returns the reply that sends resp when all of open are on disk. It weighs what the
+// request did, whose names it repeats.
 func (r *request) promise(resp kmsg.Response, open []pledge) *promise {
-	heavy := partWeight * (1 + len(open))
+	heavy := r.size + partWeight*(1+len(open))
 	return &promise{request: r, resp: resp, open: open, limit: r.arrived.Add(forever), heavy: heavy}
 }
 

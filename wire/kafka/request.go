@@ -15,6 +15,7 @@ type request struct {
 	correlation   int32
 	client        string // client id, "" for none
 	arrived       time.Time
+	size          int  // of a decoded body, in bytes: what its names and strings hold at most
 	flexible      bool // compact lengths and tagged fields, in the body as well
 	flexibleReply bool // the response header has tagged fields
 }
