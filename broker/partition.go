@@ -86,7 +86,8 @@ func (p *Partition) Read(buf *Buffer, from Offset, maxBytes int) error {
 }
 
 // Watch makes w wait for records of this partition, besides those it watches
-// already. Watch first, then read, so that nothing is missed in between.
+// already. Watch first, then read, so that nothing is missed in between. The end
+// of the topic wakes w, also if it is there already.
 func (p *Partition) Watch(w *Waiter) { p.log.Watch(w) }
 
 // Unwatch ends what Watch began.

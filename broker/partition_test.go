@@ -254,6 +254,21 @@ func TestTimeSearchNamesADamagedBatch(t *testing.T) {
 	}
 }
 
+func TestWatchHearsOfATopicThatIsGoneAlready(t *testing.T) {
+	p := onePartition(t, TopicConfig{})
+	if err := p.b.DeleteTopic(ctx, "", "t"); err != nil {
+		t.Fatal(err)
+	}
+	w := &Waiter{C: make(chan struct{}, 1), MinBytes: 1 << 20}
+	p.Watch(w)
+	defer p.Unwatch(w)
+	select {
+	case <-w.C:
+	default:
+		t.Error("got nothing, want to hear of the deletion")
+	}
+}
+
 func TestTrimMovesTheStartForGood(t *testing.T) {
 	fs := vfs.NewMem()
 	b := openOn(t, fs)

@@ -144,11 +144,15 @@ func (l *Log) SizeBytes() int64 {
 	return n
 }
 
-// Watch makes a waiter hear of this log until Unwatch.
+// Watch makes a waiter hear of this log until Unwatch. One that is dropped already has no other
+// news: the waiter hears of that at once.
 func (l *Log) Watch(w *Waiter) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.watchers = append(l.watchers, w)
+	if l.dropped {
+		w.fire()
+	}
 }
 
 // Unwatch ends Watch.

@@ -73,6 +73,23 @@ func TestFetchMemoryReturnsAfterAPanic(t *testing.T) {
 	same(t, "panics", r.server.Stats().Panics, uint64(2))
 }
 
+func TestFetchHearsOfADeletionBetweenLookAndWatch(t *testing.T) {
+	r := serve(t)
+	r.topic("t", 1)
+	c := newConn(r.server, r.dial().conn)
+	f := c.fetch(&request{version: 12, arrived: time.Now()}, pollRequest("t", time.Minute)).(*fetching)
+	f.read()
+	f.release()
+	if err := r.broker.DeleteTopic(context.Background(), "", "t"); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if !f.watch(newWaiting(ctx, r.server.drain), 1) {
+		t.Fatal("got nothing, want to hear of the deletion")
+	}
+}
+
 func TestFetchWaitsForMinBytes(t *testing.T) {
 	r := serve(t)
 	topic := r.topic("t", 2)
