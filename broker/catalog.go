@@ -57,7 +57,7 @@ type catalog struct {
 	exchanges  map[Name]*Exchange
 	queues     map[Name]*Queue
 	partitions int // of all topics
-	// changed is the frame of the last change of topics.
+	// changed is the frame of the last change of topics and event stores.
 	changed storage.Seq
 	// trash is the logs of deleted event stores whose index is still to be deleted.
 	trash map[storage.LogID]bool
@@ -110,8 +110,9 @@ func (b *Broker) addTopic(name Name, spec TopicSpec) (*Topic, storage.Seq, error
 	return t, seq, nil
 }
 
-// AwaitCatalog waits until every change of topics that Topic, TopicByID, Topics and
-// Partitions show now is on disk. Clients remember what they were told: one that knows the
+// AwaitCatalog waits until every change of topics and event stores that Topic, TopicByID,
+// Topics, Partitions and Streams show now is on disk, and what they do not show any more is gone
+// for good. Clients remember what they were told: one that knows the
 // id of a topic which a crash took back fails for good. The error is ctx's, or Closed or Storage.
 func (b *Broker) AwaitCatalog(ctx context.Context) error {
 	b.cat.mu.RLock()

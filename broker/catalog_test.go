@@ -324,6 +324,26 @@ func TestCatalogIsAwaited(t *testing.T) {
 	wantKind(t, "create again", err, Exists)
 }
 
+func TestRefusedChangesOfEventStoresAreOnDisk(t *testing.T) {
+	disk := newGate(vfs.NewMem())
+	b := openOn(t, disk)
+	if _, err := b.CreateStreams(ctx, "", "old"); err != nil {
+		t.Fatal(err)
+	}
+	resume := disk.stop()
+	defer resume()
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	for range 2 { // the change, and the one that is refused because of it
+		if _, err := b.CreateStreams(short, "", "new"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("create: got %v, want the context's error", err)
+		}
+		if err := b.DeleteStreams(short, "", "old"); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("delete: got %v, want the context's error", err)
+		}
+	}
+}
+
 func TestCreateTopicThatIsNotWaitedForStillHappens(t *testing.T) {
 	disk := newGate(vfs.NewMem())
 	b := openOn(t, disk)

@@ -69,7 +69,7 @@ func (b *Broker) CreateStreams(ctx context.Context, namespace, name string) (*St
 	}
 	s, seq, err := b.addStreams(op, n)
 	if err != nil {
-		return nil, err
+		return nil, b.refuse(ctx, err)
 	}
 	return s, b.settle(ctx, op, n.String(), seq)
 }
@@ -93,6 +93,7 @@ func (b *Broker) addStreams(op string, n Name) (*Streams, storage.Seq, error) {
 		return nil, 0, storeError(op, n.String(), err)
 	}
 	b.cat.streams[n] = s
+	b.cat.changed = seq
 	return s, seq, nil
 }
 
@@ -119,7 +120,7 @@ func (b *Broker) DeleteStreams(ctx context.Context, namespace, name string) erro
 	n := Name{KindStreams, namespace, name}
 	s, seq, err := b.removeStreams(op, n)
 	if err != nil {
-		return err
+		return b.refuse(ctx, err)
 	}
 	if err := b.settle(ctx, op, n.String(), seq); err != nil {
 		return err
@@ -147,6 +148,7 @@ func (b *Broker) removeStreams(op string, n Name) (*Streams, storage.Seq, error)
 	s.dead = true
 	delete(b.cat.streams, n)
 	b.cat.trash[s.log.ID()] = true
+	b.cat.changed = seq
 	return s, seq, nil
 }
 

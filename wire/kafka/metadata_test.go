@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"testing"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/storage/vfs"
 	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
@@ -20,6 +22,41 @@ func topicNames(c *client, version int16, q *kmsg.MetadataRequest) []string {
 		}
 	}
 	return got
+}
+
+// Another client's changes are not on disk yet: who is refused because of them must wait as well.
+func TestTopicsAreRefusedByWhatIsOnDisk(t *testing.T) {
+	disk := vfs.NewMem()
+	fs := vfs.NewFaulty(disk)
+	var still sync.RWMutex // the disk stands still while it is locked
+	fs.FailIf(func(c vfs.Call) error {
+		if c.Op == vfs.OpWrite || c.Op == vfs.OpSync {
+			still.RLock()
+			defer still.RUnlock()
+		}
+		return nil
+	})
+	r := serveOn(t, disk, openBroker(t, fs))
+	r.topic("old", 1)
+	r.topic("small", 1)
+	create := versioned(5, kmsg.NewPtrCreateTopicsRequest())
+	create.Topics = []kmsg.CreateTopicsRequestTopic{
+		{Topic: "new", NumPartitions: 1, ReplicationFactor: 1},
+	}
+	del := versioned(5, kmsg.NewPtrDeleteTopicsRequest())
+	del.TopicNames = []string{"old"}
+	grow := versioned(3, kmsg.NewPtrCreatePartitionsRequest())
+	grow.Topics = []kmsg.CreatePartitionsRequestTopic{{Topic: "small", Count: 3}}
+	create.TimeoutMillis, del.TimeoutMillis, grow.TimeoutMillis = 20, 20, 20
+
+	still.Lock()
+	defer still.Unlock()
+	c := r.dial()
+	for range 2 { // the change, and the one that is refused because of it
+		for _, q := range []kmsg.Request{create, del, grow} {
+			same(t, kmsg.NameForKey(q.Key()), errorCodes(valueOf(c.do(q))), []code{errRequestTimedOut})
+		}
+	}
 }
 
 // Between the look for a topic and its deletion another client may delete it and create one of

@@ -4,7 +4,8 @@ package kafka
 //
 // Versions: CreateTopics 2 to 7, DeleteTopics 1 to 6, CreatePartitions 0 to 3.
 //
-// Behaviour: what is answered without an error is on disk. validate_only checks everything and
+// Behaviour: what is answered is on disk, a refusal as well: that a topic exists already, or does
+// not, is told when it cannot be taken back. validate_only checks everything and
 // changes nothing. -1 partitions is Config.DefaultPartitions. The response to CreateTopics
 // tells the settings in force and, from version 7 on, the topic's id; a topic that is created
 // again has another one. Deleting a topic deletes the offsets committed in it.
@@ -34,6 +35,18 @@ func (c *conn) within(millis int32) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(c.ctx, time.Duration(millis)*time.Millisecond)
 }
 
+// refused returns an error when what it was judged by is on disk: a client that hears that a topic
+// exists, or does not, must not find the opposite after a power cut.
+func (c *conn) refused(ctx context.Context, err error) error {
+	if err == nil {
+		return nil
+	}
+	if late := c.srv.broker.AwaitCatalog(ctx); late != nil {
+		return late
+	}
+	return err
+}
+
 func (c *conn) createTopics(r *request, q *kmsg.CreateTopicsRequest) reply {
 	ctx, cancel := c.within(q.TimeoutMillis)
 	defer cancel()
@@ -59,6 +72,7 @@ func (c *conn) createTopics(r *request, q *kmsg.CreateTopicsRequest) reply {
 		} else if err == nil {
 			err = c.createTopic(ctx, spec, &out)
 		}
+		err = c.refused(ctx, err)
 		out.ErrorCode, out.ErrorMessage = codeOf(err), sentence(err)
 		resp.Topics = append(resp.Topics, out)
 	}
@@ -207,7 +221,7 @@ func (c *conn) deleteTopics(r *request, q *kmsg.DeleteTopicsRequest) reply {
 		out.Topic, out.TopicID = t.Topic, t.TopicID
 		err := refusef(errInvalidRequest, "Duplicate topic.")
 		if count[key] == 1 {
-			err = c.deleteTopic(ctx, &out)
+			err = c.refused(ctx, c.deleteTopic(ctx, &out))
 		}
 		out.ErrorCode, out.ErrorMessage = codeOf(err), sentence(err)
 		resp.Topics = append(resp.Topics, out)
@@ -277,6 +291,7 @@ func (c *conn) createPartitions(r *request, q *kmsg.CreatePartitionsRequest) rep
 		if err == nil && !q.ValidateOnly {
 			err = c.srv.broker.GrowTopic(ctx, c.srv.config.Namespace, in.Topic, int(in.Count))
 		}
+		err = c.refused(ctx, err)
 		out := kmsg.NewCreatePartitionsResponseTopic()
 		out.Topic = in.Topic
 		out.ErrorCode, out.ErrorMessage = codeOf(err), sentence(err)
