@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -38,6 +39,25 @@ func (c Compression) String() string {
 
 // errTooMuch says that a block decodes to more than it may.
 var errTooMuch = errors.New("compressed block decodes to more than the limit")
+
+// decoding has a place for each batch that is decoded in a search at the same
+// time, in the whole process: each may take a few times MaxDecodedBatch.
+var decoding = make(chan struct{}, 2)
+
+// enterDecoding waits for a place. It is false if ctx ended first.
+func enterDecoding(ctx context.Context) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	select {
+	case decoding <- struct{}{}:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func leaveDecoding() { <-decoding }
 
 // decompress returns the decoded block, of at most limit bytes, or errTooMuch.
 // Without compression that is b itself.

@@ -174,32 +174,35 @@ func (p *Partition) failed(op string, err error) error {
 	return storeError(op, p.String(), err)
 }
 
-// OffsetAt returns the first record whose time is t or later, with its time; ok
-// is false if there is none. Times are compared in milliseconds. Batches are
-// found by the index of the store, the record by decoding its batch.
-// Kinds: Corrupt, NotFound, Closed, Storage.
+// OffsetAt is OffsetAtContext without an end to how long it may take.
 func (p *Partition) OffsetAt(t time.Time) (off Offset, at time.Time, ok bool, err error) {
+	return p.OffsetAtContext(context.Background(), t)
+}
+
+// OffsetAtContext returns the first record whose time is t or later, with its
+// time; ok is false if there is none. Times are compared in milliseconds. Batches
+// are found by the index of the store, the record by decoding its batch. Where
+// headers promise times that no record has, that may be all batches.
+// Kinds: Corrupt, NotFound, Closed, Storage; or the context's error.
+func (p *Partition) OffsetAtContext(ctx context.Context, t time.Time) (
+	off Offset, at time.Time, ok bool, err error) {
 	ms := ceilMillis(t)
 	from, ok, err := p.log.Find(ms)
 	if err != nil || !ok {
 		return 0, time.Time{}, false, p.failed("find time", err)
 	}
-	return p.search("find time", from, func(r Record) bool {
-		return !r.Time.IsZero() && r.Time.UnixMilli() >= ms
-	}, ms)
+	return p.search(ctx, "find time", from, ms)
 }
 
 // Latest returns the first record with the greatest time, with that time (Kafka's
 // ListOffsets -3); ok is false where no record has a time.
-// Kinds: Corrupt, NotFound, Closed, Storage.
-func (p *Partition) Latest() (off Offset, at time.Time, ok bool, err error) {
+// Kinds: Corrupt, NotFound, Closed, Storage; or the context's error.
+func (p *Partition) Latest(ctx context.Context) (off Offset, at time.Time, ok bool, err error) {
 	ms, base, ok, err := p.log.MaxTime()
 	if err != nil || !ok {
 		return 0, time.Time{}, false, p.failed("find latest", err)
 	}
-	return p.search("find latest", base, func(r Record) bool {
-		return !r.Time.IsZero() && r.Time.UnixMilli() >= ms
-	}, ms)
+	return p.search(ctx, "find latest", base, ms)
 }
 
 // ceilMillis rounds up: a record at 1.000 s is not at or after 1.0004 s.
@@ -214,46 +217,73 @@ func ceilMillis(t time.Time) int64 {
 // searchBytes is how much one step of search reads, in bytes.
 const searchBytes = 256 << 10
 
-// search returns the first record at or after offset from that matches, looking
-// only into batches whose greatest time is ms or later. It goes beyond the first
-// of them only where a batch's header promised a time that none of its records
-// has, or where the matching record has been trimmed away.
-func (p *Partition) search(op string, from Offset, match func(Record) bool, ms int64) (
+// search returns the first record at or after offset from whose time is ms or
+// later, looking only into batches whose greatest time is that. It goes beyond the
+// first of them only where a batch's header promised a time that none of its
+// records has, or where the matching record has been trimmed away.
+func (p *Partition) search(ctx context.Context, op string, from Offset, ms int64) (
 	off Offset, at time.Time, ok bool, err error) {
+	err = p.walk(ctx, op, from, func(e storage.View, start Offset) (bool, error) {
+		if e.Time < ms {
+			return false, nil
+		}
+		err := p.decode(ctx, op, e, func(r Record) bool {
+			if r.Offset >= start && !r.Time.IsZero() && r.Time.UnixMilli() >= ms {
+				off, at, ok = r.Offset, r.Time, true
+			}
+			return !ok
+		})
+		return ok, err
+	})
+	if err != nil {
+		return 0, time.Time{}, false, err
+	}
+	return off, at, ok, nil
+}
+
+// walk visits the batches from the one on that holds offset from, until visit is
+// done or has an error. start is the first offset that can be read.
+func (p *Partition) walk(ctx context.Context, op string, from Offset,
+	visit func(e storage.View, start Offset) (done bool, err error)) error {
 	var buf Buffer
 	defer buf.Release()
 	start, end := p.Bounds()
 	for from = max(from, start); from < end; {
-		if err := p.Read(&buf, from, searchBytes); err != nil {
-			return 0, time.Time{}, false, err
+		if err := ctx.Err(); err != nil {
+			return p.failed(op, err)
 		}
-		for _, e := range buf.Entries {
-			if from = e.Base + Offset(e.Count); e.Time < ms {
-				continue
-			}
-			rec, found, err := firstRecord(e.Bytes, start, match)
-			if found || err != nil {
-				return rec.Offset, rec.Time, found, p.decodeFailed(op, e.Base, err)
-			}
+		if err := p.Read(&buf, from, searchBytes); err != nil {
+			return err
 		}
 		if len(buf.Entries) == 0 {
+			return nil
+		}
+		for _, e := range buf.Entries {
+			from = e.Base + Offset(e.Count)
+			if done, err := visit(e, start); done || err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// decode passes on the records of a batch while visit wants more of them.
+func (p *Partition) decode(ctx context.Context, op string, e storage.View,
+	visit func(Record) (more bool)) error {
+	if !enterDecoding(ctx) {
+		return p.failed(op, ctx.Err())
+	}
+	defer leaveDecoding()
+	for rec, err := range Records(e.Bytes) {
+		if err != nil {
+			return p.decodeFailed(op, e.Base, err)
+		}
+		if !visit(rec) {
 			break
 		}
 	}
-	return 0, time.Time{}, false, nil
-}
-
-// firstRecord returns the first record of a batch, not before start, that matches.
-func firstRecord(raw []byte, start Offset, match func(Record) bool) (Record, bool, error) {
-	for rec, err := range Records(raw) {
-		if err != nil {
-			return Record{}, false, err
-		}
-		if rec.Offset >= start && match(rec) {
-			return rec, true, nil
-		}
-	}
-	return Record{}, false, nil
+	return nil
 }
 
 // decodeFailed names the batch that could not be decoded.

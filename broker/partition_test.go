@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -187,7 +189,7 @@ func TestOffsetAtFindsTheFirstRecordInsideItsBatch(t *testing.T) {
 				t.Errorf("%v, time %d: got %s %v, want %s", c, q.sec, got, err, q.want)
 			}
 		}
-		off, when, ok, err := p.Latest()
+		off, when, ok, err := p.Latest(ctx)
 		if off != 5 || when.Unix() != 400 || !ok || err != nil {
 			t.Errorf("%v, latest: %d %v %v %v, want 5 at 400", c, off, when, ok, err)
 		}
@@ -225,12 +227,39 @@ func TestOffsetAtLooksBehindAHeaderThatLies(t *testing.T) {
 	}
 }
 
+// Headers that promise a time which no record has make a search decode every batch.
+func TestTimeSearchEndsWithItsContext(t *testing.T) {
+	p := onePartition(t, TopicConfig{})
+	liar := mustEncode(t, Gzip, Record{Time: at(100)})
+	binary.BigEndian.PutUint64(liar[posMaxTime:], 900_000)
+	sealBatch(liar)
+	a, err := p.Append(ctx, liar)
+	if err == nil {
+		err = a.Confirm.Wait(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range cap(decoding) { // others decode, and take long
+		enterDecoding(ctx)
+		defer leaveDecoding()
+	}
+	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+	defer cancel()
+	if _, _, _, err := p.OffsetAtContext(short, at(500)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("OffsetAtContext: got %v, want the context's error", err)
+	}
+	if _, _, _, err := p.Latest(short); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("Latest: got %v, want the context's error", err)
+	}
+}
+
 func TestTimesOfAnEmptyPartition(t *testing.T) {
 	p := onePartition(t, TopicConfig{})
 	if _, _, ok, err := p.OffsetAt(at(0)); ok || err != nil {
 		t.Errorf("OffsetAt: %v %v, want none", ok, err)
 	}
-	if _, _, ok, err := p.Latest(); ok || err != nil {
+	if _, _, ok, err := p.Latest(ctx); ok || err != nil {
 		t.Errorf("Latest: %v %v, want none", ok, err)
 	}
 }

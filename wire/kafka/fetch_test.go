@@ -90,6 +90,30 @@ func TestFetchHearsOfADeletionBetweenLookAndWatch(t *testing.T) {
 	}
 }
 
+// A search by time may take long: it ends with the connection of whoever asked.
+func TestOffsetByTimeIsSoughtWhileTheClientStays(t *testing.T) {
+	r := serve(t)
+	r.write(r.topic("t", 1), 0, "a", "b")
+	c := newConn(r.server, r.dial().conn)
+	q := versioned(7, kmsg.NewPtrListOffsetsRequest())
+	one := kmsg.NewListOffsetsRequestTopic()
+	one.Topic = "t"
+	part := kmsg.NewListOffsetsRequestTopicPartition()
+	part.Timestamp = recordTime(1).UnixMilli()
+	one.Partitions = append(one.Partitions, part)
+	q.Topics = append(q.Topics, one)
+	ask := func() *seeking {
+		return c.listOffsets(&request{version: 7, arrived: time.Now()}, q).(*seeking)
+	}
+	w := newWaiting(c.ctx, r.server.drain)
+	s := ask()
+	same(t, "ready at once", s.ready(), false)
+	same(t, "found", s.await(w), true)
+	same(t, "offset", s.resp.(*kmsg.ListOffsetsResponse).Topics[0].Partitions[0].Offset, int64(1))
+	c.cancel()
+	same(t, "found for nobody", ask().await(w), false)
+}
+
 func TestFetchWaitsForMinBytes(t *testing.T) {
 	r := serve(t)
 	topic := r.topic("t", 2)
