@@ -242,7 +242,8 @@ func (p *Partition) search(ctx context.Context, op string, from Offset, ms int64
 }
 
 // walk visits the batches from the one on that holds offset from, until visit is
-// done or has an error. start is the first offset that can be read.
+// done or has an error. start is the first offset that can be read. What is trimmed
+// away meanwhile is passed over.
 func (p *Partition) walk(ctx context.Context, op string, from Offset,
 	visit func(e storage.View, start Offset) (done bool, err error)) error {
 	var buf Buffer
@@ -252,11 +253,13 @@ func (p *Partition) walk(ctx context.Context, op string, from Offset,
 		if err := ctx.Err(); err != nil {
 			return p.failed(op, err)
 		}
-		if err := p.Read(&buf, from, searchBytes); err != nil {
-			return err
+		err := p.Read(&buf, from, searchBytes)
+		if start, _ = p.Bounds(); from < start && errors.Is(err, OutOfRange) {
+			from = start
+			continue
 		}
-		if len(buf.Entries) == 0 {
-			return nil
+		if err != nil || len(buf.Entries) == 0 {
+			return err
 		}
 		for _, e := range buf.Entries {
 			from = e.Base + Offset(e.Count)

@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -224,6 +225,24 @@ func TestOffsetAtLooksBehindAHeaderThatLies(t *testing.T) {
 	}
 	if _, _, ok, err := p.OffsetAt(at(850)); ok || err != nil {
 		t.Errorf("found a record that is not there: %v", err)
+	}
+}
+
+// Retention or DeleteRecords takes away what a search is about to read.
+func TestTimeSearchGoesOnWhereATrimLeavesIt(t *testing.T) {
+	p := onePartition(t, TopicConfig{})
+	large := Record{Value: make([]byte, searchBytes), Time: at(100)} // one to a read
+	for range 3 {
+		mustWrite(t, p, large)
+	}
+	visited := []Offset{}
+	err := p.walk(ctx, "test", 0, func(e storage.View, _ Offset) (bool, error) {
+		visited = append(visited, e.Base)
+		_, err := p.Trim(ctx, 2)
+		return false, err
+	})
+	if want := []Offset{0, 2}; err != nil || !slices.Equal(visited, want) {
+		t.Errorf("visited %v %v, want %v", visited, err, want)
 	}
 }
 
