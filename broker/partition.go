@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"sync"
@@ -198,11 +199,46 @@ func (p *Partition) OffsetAtContext(ctx context.Context, t time.Time) (
 // ListOffsets -3); ok is false where no record has a time.
 // Kinds: Corrupt, NotFound, Closed, Storage; or the context's error.
 func (p *Partition) Latest(ctx context.Context) (off Offset, at time.Time, ok bool, err error) {
+	const op = "find latest"
 	ms, base, ok, err := p.log.MaxTime()
 	if err != nil || !ok {
-		return 0, time.Time{}, false, p.failed("find latest", err)
+		return 0, time.Time{}, false, p.failed(op, err)
 	}
-	return p.search(ctx, "find latest", base, ms)
+	off, at, ok, err = p.search(ctx, op, base, ms)
+	if start, _ := p.Bounds(); ok || err != nil || base >= start {
+		return off, at, ok, err
+	}
+	if base, ms, err = p.latestOfRest(ctx, op, base); err != nil {
+		return 0, time.Time{}, false, err
+	}
+	return p.search(ctx, op, base, ms)
+}
+
+// latestOfRest returns the greatest time, and the first batch that has it, where
+// the store's own answer is a batch that a trim has cut: the record it stood for
+// may be gone. Of that batch the records count, of those behind it the headers.
+func (p *Partition) latestOfRest(ctx context.Context, op string, from Offset) (
+	base Offset, ms int64, err error) {
+	base, ms = from, math.MinInt64
+	err = p.walk(ctx, op, from, func(e storage.View, start Offset) (bool, error) {
+		latest := e.Time
+		if e.Base < start {
+			latest = math.MinInt64
+			if err := p.decode(ctx, op, e, func(r Record) bool {
+				if r.Offset >= start && !r.Time.IsZero() {
+					latest = max(latest, r.Time.UnixMilli())
+				}
+				return true
+			}); err != nil {
+				return false, err
+			}
+		}
+		if latest > ms {
+			base, ms = e.Base, latest
+		}
+		return false, nil
+	})
+	return base, ms, err
 }
 
 // ceilMillis rounds up: a record at 1.000 s is not at or after 1.0004 s.

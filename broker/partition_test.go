@@ -273,6 +273,34 @@ func TestTimeSearchEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestLatestIsFoundBehindATrimInsideABatch(t *testing.T) {
+	for _, c := range []struct {
+		first, second []int64 // times of two batches; the first record is trimmed
+		want          string
+	}{
+		{[]int64{100, 50}, []int64{60}, "2 at 60"},
+		{[]int64{100, 70, 65}, []int64{60, 70}, "1 at 70"},
+		{[]int64{100, 50}, []int64{60, 80, 80}, "3 at 80"},
+		{[]int64{50, 100}, []int64{60}, "1 at 100"},
+	} {
+		p := onePartition(t, TopicConfig{})
+		for _, times := range [][]int64{c.first, c.second} {
+			var recs []Record
+			for _, sec := range times {
+				recs = append(recs, Record{Time: at(sec)})
+			}
+			mustWrite(t, p, recs...)
+		}
+		if _, err := p.Trim(ctx, 1); err != nil {
+			t.Fatal(err)
+		}
+		off, when, ok, err := p.Latest(ctx)
+		if got := fmt.Sprintf("%d at %d", off, when.Unix()); got != c.want || !ok || err != nil {
+			t.Errorf("%v, %v: got %s %v %v, want %s", c.first, c.second, got, ok, err, c.want)
+		}
+	}
+}
+
 func TestTimesOfAnEmptyPartition(t *testing.T) {
 	p := onePartition(t, TopicConfig{})
 	if _, _, ok, err := p.OffsetAt(at(0)); ok || err != nil {
