@@ -229,11 +229,11 @@ func (s *Streams) Read(ctx context.Context, stream string, fromVersion int64) it
 				fromVersion))
 			return
 		}
-		if err := s.alive(); err != nil {
-			yield(StreamRecord{}, s.failed("read stream", err))
+		head, err := s.head(stream)
+		if gone := s.alive(); gone != nil { // asked last: the head may have been deleted
+			yield(StreamRecord{}, s.failed("read stream", gone))
 			return
 		}
-		head, err := s.head(stream)
 		if err != nil {
 			yield(StreamRecord{}, s.corrupt(0, err))
 			return
@@ -260,7 +260,7 @@ func (r *streamReader) read(ctx context.Context, version int64,
 	for version <= r.head.version {
 		positions, err := r.s.positions(r.stream, r.head, version)
 		if err != nil {
-			yield(StreamRecord{}, r.s.corrupt(0, err))
+			yield(StreamRecord{}, r.s.indexFailed(err))
 			return
 		}
 		for len(positions) > 0 {
@@ -284,6 +284,15 @@ func (r *streamReader) read(ctx context.Context, version int64,
 			version += int64(n)
 		}
 	}
+}
+
+// indexFailed is why a part of the index could not be read: it is damaged, or is
+// being deleted with the event store.
+func (s *Streams) indexFailed(err error) error {
+	if gone := s.alive(); gone != nil {
+		return s.failed("read stream", gone)
+	}
+	return s.corrupt(0, err)
 }
 
 // inEntry counts the leading positions that lie in an entry.

@@ -426,3 +426,30 @@ func TestDamagedIndexIsReported(t *testing.T) {
 	_, err := s.Append(ctx, "a", Any, rec("z"))
 	wantKind(t, "append", err, Corrupt)
 }
+
+// The index of a deleted event store goes piece by piece. Who reads meanwhile must not take
+// that for damage.
+func TestReadingADeletedEventStoreIsNotDamage(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	s, err := b.CreateStreams(ctx, "", "s")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.Append(ctx, "a", Any, make([]Record, 3*blockEvents)...)
+	if err == nil {
+		err = a.Confirm.Wait(ctx)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	for _, err = range s.Read(ctx, "a", 1) {
+		if n++; n == 1 {
+			if err := b.DeleteStreams(ctx, "", "s"); err != nil {
+				t.Fatal(err)
+			}
+			mustTopic(t, b, TopicSpec{Name: "later"}) // the end of the index is on disk before it
+		}
+	}
+	wantKind(t, "read", err, NotFound)
+}
