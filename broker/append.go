@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tidings-io/tidings/storage"
@@ -135,9 +136,7 @@ func (p *Partition) append(ctx context.Context, s staged) (Appended, error) {
 	}
 	w := b.takeWork()
 	defer b.putWork(w)
-	p.mu.Lock()
-	seq, err := p.appendLocked(w, &s)
-	p.mu.Unlock()
+	seq, err := p.appendAlone(w, &s)
 	if err != nil {
 		return Appended{}, p.refused(err)
 	}
@@ -156,6 +155,13 @@ func (b *Broker) admit(ctx context.Context, bytes int) error {
 		}
 	}
 	return b.store.Admit(ctx, bytes)
+}
+
+// appendAlone gives the lock back also in a panic, which may end a connection only.
+func (p *Partition) appendAlone(w *work, s *staged) (storage.Seq, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.appendLocked(w, s)
 }
 
 func (p *Partition) appendLocked(w *work, s *staged) (storage.Seq, error) {
@@ -178,8 +184,11 @@ func (p *Partition) appendLocked(w *work, s *staged) (storage.Seq, error) {
 // Nothing else changes. earlier are the appends to the same partition that are
 // staged in the same storage batch.
 func (p *Partition) stageLocked(w *work, s *staged, earlier []staged) error {
-	if p.dead {
+	switch {
+	case p.dead:
 		return storage.ErrDropped
+	case p.doubt != nil:
+		return p.doubt
 	}
 	s.base = p.next
 	for i := range earlier {
@@ -280,8 +289,10 @@ var errProducers = errors.New("the partition knows as many active producers as i
 // applyLocked makes an append that the store has accepted part of the state.
 func (p *Partition) applyLocked(w *work, s *staged, seq storage.Seq) {
 	if base := w.batch.Base(s.index); base != s.base {
-		// Someone else appended to this log: every offset given out is in doubt.
-		panic("broker: " + p.String() + ": the store assigned another offset than expected")
+		// Someone else appended to this log: every offset given out is in doubt. Who
+		// recovers from the panic must not go on with them.
+		p.doubt = fmt.Errorf("%s: the store assigned offset %d, want %d", p, base, s.base)
+		panic("broker: " + p.doubt.Error())
 	}
 	p.next = s.base + Offset(s.info.Count)
 	if s.info.Producer >= 0 {

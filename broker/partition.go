@@ -35,6 +35,9 @@ type Partition struct {
 	// one step.
 	mu   sync.Mutex
 	dead bool // the topic was deleted
+	// doubt is why nothing can be appended until the broker is opened again: its
+	// offsets were not those of the store.
+	doubt error
 	// next is the offset of the next record. Only appends under mu move the end of
 	// the log, so it is known before Submit says so.
 	next      Offset

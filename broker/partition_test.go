@@ -330,6 +330,31 @@ func TestTimeSearchNamesADamagedBatch(t *testing.T) {
 	}
 }
 
+// A panic over a broken invariant may be recovered by a protocol face, which ends one connection.
+func TestPartitionInDoubtRefusesAndBlocksNobody(t *testing.T) {
+	p := onePartition(t, TopicConfig{})
+	mustWrite(t, p, rec("a"))
+	var batch storage.Batch // what nobody may do: append beside the partition
+	batch.Append(p.log, storage.Entry{Count: 1, Patch: storage.At(0), Bytes: mustEncode(t, None, rec("x"))})
+	if _, err := p.b.store.Submit(&batch); err != nil {
+		t.Fatal(err)
+	}
+	func() {
+		defer func() {
+			if recover() == nil {
+				t.Error("got no panic, want one: the offset is not the one expected")
+			}
+		}()
+		p.Write(ctx, rec("b"))
+	}()
+	if !p.mu.TryLock() {
+		t.Fatal("the partition is locked for ever")
+	}
+	p.mu.Unlock()
+	_, err := p.Write(ctx, rec("b"))
+	wantKind(t, "the next append", err, Storage)
+}
+
 func TestWatchHearsOfATopicThatIsGoneAlready(t *testing.T) {
 	p := onePartition(t, TopicConfig{})
 	if err := p.b.DeleteTopic(ctx, "", "t"); err != nil {

@@ -132,6 +132,9 @@ func (c *commit) stageStream(a *txStream) error {
 	if a.s.dead {
 		return a.s.failed(op, storage.ErrDropped)
 	}
+	if a.s.doubt != nil {
+		return a.s.failed(op, a.s.doubt)
+	}
 	head, err := c.headOf(streamAt{a.s, a.stream})
 	if err != nil {
 		return a.s.failed(op, err)
@@ -198,7 +201,8 @@ func (c *commit) stageHeads() {
 // applyStream makes an accepted append to a stream part of the state.
 func (c *commit) applyStream(a *txStream, confirm Confirm) {
 	if base := c.work.batch.Base(a.index); base != a.base {
-		panic("broker: " + a.s.name.String() + ": the store assigned another offset than expected")
+		a.s.doubt = fmt.Errorf("%s: the store assigned offset %d, want %d", a.s.name, base, a.base)
+		panic("broker: " + a.s.doubt.Error())
 	}
 	a.s.next = a.base + Offset(a.info.Count)
 	a.s.last = confirm.seq

@@ -27,10 +27,11 @@ type Streams struct {
 
 	// mu makes the check of a version, the append and the change of the index one
 	// step: appends are linearizable.
-	mu   sync.Mutex
-	dead bool
-	next Offset      // as in Partition
-	last storage.Seq // frame of the last append
+	mu    sync.Mutex
+	dead  bool
+	doubt error       // as in Partition
+	next  Offset      // as in Partition
+	last  storage.Seq // frame of the last append
 	// pending are the ends of streams that may not be durable yet, which appends
 	// go on from: keys of the store show what is durable. waiting has them in the
 	// order of their appends; it is as long as what waits for the disk.
