@@ -178,17 +178,12 @@ func (p *Partition) failed(op string, err error) error {
 	return storeError(op, p.String(), err)
 }
 
-// OffsetAt is OffsetAtContext without an end to how long it may take.
-func (p *Partition) OffsetAt(t time.Time) (off Offset, at time.Time, ok bool, err error) {
-	return p.OffsetAtContext(context.Background(), t)
-}
-
-// OffsetAtContext returns the first record whose time is t or later, with its
+// OffsetAt returns the first record whose time is t or later, with its
 // time; ok is false if there is none. Times are compared in milliseconds. Batches
 // are found by the index of the store, the record by decoding its batch. Where
 // headers promise times that no record has, that may be all batches.
 // Kinds: Corrupt, NotFound, Closed, Storage; or the context's error.
-func (p *Partition) OffsetAtContext(ctx context.Context, t time.Time) (
+func (p *Partition) OffsetAt(ctx context.Context, t time.Time) (
 	off Offset, at time.Time, ok bool, err error) {
 	ms := ceilMillis(t)
 	from, ok, err := p.log.Find(ms)

@@ -181,7 +181,7 @@ func TestOffsetAtFindsTheFirstRecordInsideItsBatch(t *testing.T) {
 			{0, "0 at 100"}, {100, "0 at 100"}, {101, "1 at 200"}, {200, "1 at 200"},
 			{201, "4 at 300"}, {301, "5 at 400"}, {400, "5 at 400"}, {401, "none"},
 		} {
-			off, when, ok, err := p.OffsetAt(at(q.sec))
+			off, when, ok, err := p.OffsetAt(ctx, at(q.sec))
 			got := fmt.Sprintf("%d at %d", off, when.Unix())
 			if !ok {
 				got = "none"
@@ -197,7 +197,7 @@ func TestOffsetAtFindsTheFirstRecordInsideItsBatch(t *testing.T) {
 		if _, err := p.Trim(ctx, a.Base); err != nil {
 			t.Fatal(err)
 		}
-		if off, _, ok, err := p.OffsetAt(at(0)); off != a.Base || !ok || err != nil {
+		if off, _, ok, err := p.OffsetAt(ctx, at(0)); off != a.Base || !ok || err != nil {
 			t.Errorf("%v, after a trim: %d %v %v, want %d", c, off, ok, err, a.Base)
 		}
 	}
@@ -206,7 +206,7 @@ func TestOffsetAtFindsTheFirstRecordInsideItsBatch(t *testing.T) {
 func TestOffsetAtRoundsUp(t *testing.T) {
 	p := onePartition(t, TopicConfig{})
 	mustWrite(t, p, Record{Time: at(1)}, Record{Time: at(2)})
-	if off, _, ok, err := p.OffsetAt(at(1).Add(time.Microsecond)); off != 1 || !ok || err != nil {
+	if off, _, ok, err := p.OffsetAt(ctx, at(1).Add(time.Microsecond)); off != 1 || !ok || err != nil {
 		t.Errorf("got %d %v %v, want 1", off, ok, err)
 	}
 }
@@ -220,10 +220,10 @@ func TestOffsetAtLooksBehindAHeaderThatLies(t *testing.T) {
 		t.Fatal(err)
 	}
 	mustWrite(t, p, Record{Time: at(800)})
-	if off, _, ok, err := p.OffsetAt(at(500)); off != 1 || !ok || err != nil {
+	if off, _, ok, err := p.OffsetAt(ctx, at(500)); off != 1 || !ok || err != nil {
 		t.Errorf("got %d %v %v, want 1", off, ok, err)
 	}
-	if _, _, ok, err := p.OffsetAt(at(850)); ok || err != nil {
+	if _, _, ok, err := p.OffsetAt(ctx, at(850)); ok || err != nil {
 		t.Errorf("found a record that is not there: %v", err)
 	}
 }
@@ -265,8 +265,8 @@ func TestTimeSearchEndsWithItsContext(t *testing.T) {
 	}
 	short, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
 	defer cancel()
-	if _, _, _, err := p.OffsetAtContext(short, at(500)); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("OffsetAtContext: got %v, want the context's error", err)
+	if _, _, _, err := p.OffsetAt(short, at(500)); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("OffsetAt: got %v, want the context's error", err)
 	}
 	if _, _, _, err := p.Latest(short); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("Latest: got %v, want the context's error", err)
@@ -303,7 +303,7 @@ func TestLatestIsFoundBehindATrimInsideABatch(t *testing.T) {
 
 func TestTimesOfAnEmptyPartition(t *testing.T) {
 	p := onePartition(t, TopicConfig{})
-	if _, _, ok, err := p.OffsetAt(at(0)); ok || err != nil {
+	if _, _, ok, err := p.OffsetAt(ctx, at(0)); ok || err != nil {
 		t.Errorf("OffsetAt: %v %v, want none", ok, err)
 	}
 	if _, _, ok, err := p.Latest(ctx); ok || err != nil {
@@ -323,7 +323,7 @@ func TestTimeSearchNamesADamagedBatch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _, _, err = p.OffsetAt(at(0))
+	_, _, _, err = p.OffsetAt(ctx, at(0))
 	wantKind(t, "search", err, Corrupt)
 	if want := "find time t/0@0: "; err == nil || err.Error()[:len(want)] != want {
 		t.Errorf("got %v, want it to begin with %q", err, want)

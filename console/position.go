@@ -1,6 +1,7 @@
 package console
 
 import (
+	"context"
 	"fmt"
 	"strconv"
 	"strings"
@@ -77,7 +78,7 @@ func ParseAge(text string) (time.Duration, error) {
 
 // resolve finds the position's offset in one partition. An offset outside the
 // bounds is an error (OutOfRange).
-func (p Position) resolve(part *broker.Partition) (broker.Offset, error) {
+func (p Position) resolve(ctx context.Context, part *broker.Partition) (broker.Offset, error) {
 	start, end := part.Bounds()
 	switch p.Kind {
 	case FromEnd:
@@ -85,7 +86,7 @@ func (p Position) resolve(part *broker.Partition) (broker.Offset, error) {
 	case BeforeEnd:
 		return max(start, end-broker.Offset(p.Offset)), nil
 	case FromTime:
-		off, _, ok, err := part.OffsetAt(p.Time)
+		off, _, ok, err := part.OffsetAt(ctx, p.Time)
 		if err != nil || !ok {
 			return end, err
 		}

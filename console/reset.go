@@ -2,6 +2,7 @@ package console
 
 import (
 	"cmp"
+	"context"
 	"net/http"
 	"slices"
 
@@ -22,7 +23,7 @@ func (s *Server) resetGroup(r *http.Request) (any, error) {
 		return nil, err
 	}
 	plan := ResetPlan{Group: name, Applied: doc.Apply}
-	if plan.Changes, err = s.planReset(g, doc); err != nil || !doc.Apply {
+	if plan.Changes, err = s.planReset(r.Context(), g, doc); err != nil || !doc.Apply {
 		return plan, err
 	}
 	tx := s.b.Begin()
@@ -47,7 +48,7 @@ func (s *Server) resettable(name string, doc Reset) (*group, error) {
 	return s.idleGroup(name)
 }
 
-func (s *Server) planReset(g *group, doc Reset) ([]Change, error) {
+func (s *Server) planReset(ctx context.Context, g *group, doc Reset) ([]Change, error) {
 	to, err := ParsePosition(doc.To, s.c.Now())
 	if err != nil {
 		return nil, invalid("to: %s", err)
@@ -58,7 +59,7 @@ func (s *Server) planReset(g *group, doc Reset) ([]Change, error) {
 	}
 	changes := []Change{}
 	for _, p := range parts {
-		off, err := to.resolve(p)
+		off, err := to.resolve(ctx, p)
 		if err != nil {
 			return nil, err
 		}

@@ -75,7 +75,7 @@ func (s *Server) openStream(r *http.Request) (*merge, streamQuery, error) {
 			return nil, q, invalid("topic %s has no partition %d (it has %d, from 0)",
 				m.topic, i, t.Partitions())
 		}
-		from, err := q.from.resolve(p)
+		from, err := q.from.resolve(r.Context(), p)
 		if err != nil {
 			return nil, q, err
 		}

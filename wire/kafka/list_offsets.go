@@ -101,7 +101,7 @@ func (s *seek) run(ctx context.Context) {
 	if s.in.Timestamp == timeGreatest {
 		off, at, err = found(s.part.Latest(ctx))
 	} else {
-		off, at, err = found(s.part.OffsetAtContext(ctx, time.UnixMilli(s.in.Timestamp)))
+		off, at, err = found(s.part.OffsetAt(ctx, time.UnixMilli(s.in.Timestamp)))
 	}
 	if err != nil {
 		*s.out = noOffset(s.in.Partition, codeOf(err))

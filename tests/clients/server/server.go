@@ -77,8 +77,7 @@ func (s *Server) commandLine() []string {
 	if s.Kafka == "" {
 		args = append(args, "--ports", "auto")
 	} else {
-		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP),
-			"--management", hostOf(s.Management))
+		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP))
 	}
 	return append(args, s.args...)
 }
