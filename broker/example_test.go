@@ -145,7 +145,7 @@ func ExamplePartition_OffsetAt() {
 	if err := a.Confirm.Wait(ctx); err != nil {
 		log.Fatal(err)
 	}
-	off, at, ok, err := p.OffsetAt(ctx, noon.Add(90 * time.Second))
+	off, at, ok, err := p.OffsetAt(ctx, noon.Add(90*time.Second))
 	fmt.Println(off, at.Format("15:04"), ok, err)
 	// Output: 2 12:02 true <nil>
 }

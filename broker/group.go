@@ -5,11 +5,13 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/tidings-io/tidings/storage"
 )
 
 // Group is durable state kept under a name: an opaque blob of the face's protocol
-// and cursors. Changes go through a Tx. What it shows has been submitted, and the
-// confirm of its Tx says when it is durable.
+// and cursors. Changes go through a Tx. What it shows has been submitted; Confirm
+// says when it is durable.
 type Group struct {
 	b    *Broker
 	name Name
@@ -17,6 +19,16 @@ type Group struct {
 	mu      sync.RWMutex
 	state   []byte // replaced as a whole, never changed
 	cursors map[ID]map[int32]Cursor
+	changed storage.Seq // the frame of the newest change
+}
+
+// Confirm is the promise that all the group has shown until now is on disk. Wait
+// for it before telling anyone: who was told a cursor that a crash takes back
+// would later see it move backwards.
+func (g *Group) Confirm() Confirm {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return Confirm{g.b.store, g.changed}
 }
 
 // Cursor is a position that a group saved, durable with the confirm of its Tx.

@@ -166,6 +166,7 @@ func (e *groupEdit) apply(b *Broker, seq storage.Seq) {
 		g = &Group{b: b, name: e.name}
 		b.cat.groups[e.name] = g
 	}
+	g.changed = seq
 	if e.newState {
 		g.state = e.state
 	}

@@ -7,6 +7,7 @@ package kafka
 // Behaviour: the committed offset, leader epoch and metadata of each partition. A partition
 // without one, or of a group that does not exist, is offset -1 without an error. Null topics
 // (version 2) ask for all of the group. Topics are named, or identified from version 10 on.
+// The answer waits until what it says is on disk: an offset never moves back because of a crash.
 //
 // Differences from Apache Kafka: require_stable (version 7) changes nothing, since there are
 // no transactions that could leave an offset open. A group that is named twice is answered once.
@@ -23,13 +24,7 @@ import (
 func (c *conn) offsetFetch(r *request, q *kmsg.OffsetFetchRequest) reply {
 	resp := q.ResponseKind().(*kmsg.OffsetFetchResponse)
 	if q.Version >= 8 {
-		once := once[string]{}
-		for i := range q.Groups {
-			if in := &q.Groups[i]; once.first(in.Group) {
-				resp.Groups = append(resp.Groups, c.groupOffsets(in, q.Version))
-			}
-		}
-		return r.answer(resp)
+		return c.offsetFetchMany(r, q, resp)
 	}
 	in := kmsg.NewOffsetFetchRequestGroup()
 	in.Group = q.Group
@@ -41,12 +36,32 @@ func (c *conn) offsetFetch(r *request, q *kmsg.OffsetFetchRequest) reply {
 		one.Topic, one.Partitions = q.Topics[i].Topic, q.Topics[i].Partitions
 		in.Topics = append(in.Topics, one)
 	}
-	out := c.groupOffsets(&in, q.Version)
+	out, confirm := c.groupOffsets(&in, q.Version)
 	resp.ErrorCode = out.ErrorCode
 	for i := range out.Topics {
 		resp.Topics = append(resp.Topics, oldOffsets(&out.Topics[i], out.ErrorCode))
 	}
-	return r.answer(resp)
+	return r.promise(resp, []pledge{{confirm, func(bad code) { resp.ErrorCode, resp.Topics = bad, nil }}})
+}
+
+func (c *conn) offsetFetchMany(
+	r *request, q *kmsg.OffsetFetchRequest, resp *kmsg.OffsetFetchResponse,
+) reply {
+	var open []pledge
+	once := once[string]{}
+	for i := range q.Groups {
+		in := &q.Groups[i]
+		if !once.first(in.Group) {
+			continue
+		}
+		out, confirm := c.groupOffsets(in, q.Version)
+		resp.Groups = append(resp.Groups, out)
+		at := len(resp.Groups) - 1
+		open = append(open, pledge{confirm, func(bad code) {
+			resp.Groups[at].ErrorCode, resp.Groups[at].Topics = bad, nil
+		}})
+	}
+	return r.promise(resp, open)
 }
 
 // oldOffsets turns a topic of a group into one of a response before version 8. In version 1 an
@@ -66,18 +81,30 @@ func oldOffsets(in *kmsg.OffsetFetchResponseGroupTopic, bad code) kmsg.OffsetFet
 	return out
 }
 
-// groupOffsets answers for one group.
+// groupOffsets answers for one group. What it says is on disk with the confirm.
 func (c *conn) groupOffsets(
 	in *kmsg.OffsetFetchRequestGroup, version int16,
-) kmsg.OffsetFetchResponseGroup {
+) (kmsg.OffsetFetchResponseGroup, broker.Confirm) {
 	out := kmsg.NewOffsetFetchResponseGroup()
 	out.Group = in.Group
 	out.ErrorCode = checkName(in.Group)
-	stored, _ := c.srv.broker.Group(c.srv.config.Namespace, in.Group) // none: no offsets
-	if in.Topics == nil && stored != nil {
+	stored, err := c.srv.broker.Group(c.srv.config.Namespace, in.Group)
+	switch {
+	case err != nil: // no group, no offsets
+		out.Topics = c.someOffsets(nil, in, version)
+		return out, broker.Confirm{}
+	case in.Topics == nil:
 		out.Topics = allOffsets(stored)
-		return out
+	default:
+		out.Topics = c.someOffsets(stored, in, version)
 	}
+	return out, stored.Confirm()
+}
+
+// someOffsets returns those that a request names. g is nil where there is no group.
+func (c *conn) someOffsets(
+	g *broker.Group, in *kmsg.OffsetFetchRequestGroup, version int16,
+) (all []kmsg.OffsetFetchResponseGroupTopic) {
 	for i := range in.Topics {
 		one := kmsg.NewOffsetFetchResponseGroupTopic()
 		one.Topic, one.TopicID = in.Topics[i].Topic, in.Topics[i].TopicID
@@ -86,13 +113,13 @@ func (c *conn) groupOffsets(
 			name, missing = c.topicName(one.TopicID)
 		}
 		for _, index := range in.Topics[i].Partitions {
-			p := offsetOf(stored, name, index)
+			p := offsetOf(g, name, index)
 			p.ErrorCode = missing
 			one.Partitions = append(one.Partitions, p)
 		}
-		out.Topics = append(out.Topics, one)
+		all = append(all, one)
 	}
-	return out
+	return all
 }
 
 func (c *conn) topicName(id [16]byte) (string, code) {
