@@ -32,6 +32,7 @@ SEEDS ?= 1000000
 soak:
 	GOGC=800 $(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
 	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
+	cd tests/clients && $(GO) test ./amqp -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./soak -count=1 -timeout 0 -v -records=10000000 -strict
 
 ci:

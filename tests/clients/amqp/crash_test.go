@@ -16,8 +16,9 @@ import (
 
 const (
 	queue   = "jobs"
-	window  = 200 // publishes that wait for their confirm
-	credit  = 100 // deliveries that wait for their ack
+	window  = 200    // publishes that wait for their confirm
+	credit  = 100    // deliveries that wait for their ack
+	backlog = 20_000 // messages published and not acknowledged: the publisher is the faster one
 	patient = 60 * time.Second
 	// lately is how long before a kill an ack may have been sent that was not on disk.
 	lately = time.Second
@@ -34,6 +35,7 @@ type story struct {
 	kill      time.Time // the last
 	session   int       // of the consumer
 	progress  chan struct{}
+	consumed  *sync.Cond // with mu: another message was acknowledged
 }
 
 func (s *story) tell(f func()) {
@@ -54,6 +56,7 @@ func TestConfirmedMessagesSurviveSIGKILL(t *testing.T) {
 	s := server.Start(t)
 	st := &story{confirmed: map[int]bool{}, delivered: map[int]int{}, acked: map[int]time.Time{},
 		progress: make(chan struct{}, 1)}
+	st.consumed = sync.NewCond(&st.mu)
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	publishing, stop := context.WithCancel(ctx)
@@ -170,7 +173,12 @@ func (s *story) publish(ctx context.Context, url string) error {
 	for ctx.Err() == nil && !ch.IsClosed() {
 		room <- struct{}{}
 		n := 0
-		s.tell(func() { n, s.next = s.next, s.next+1 })
+		s.tell(func() {
+			for s.next-len(s.acked) > backlog {
+				s.consumed.Wait()
+			}
+			n, s.next = s.next, s.next+1
+		})
 		confirm, err := ch.PublishWithDeferredConfirmWithContext(ctx, "", queue, true, false,
 			amqp091.Publishing{DeliveryMode: amqp091.Persistent, Body: []byte(strconv.Itoa(n))})
 		if err != nil {
@@ -222,6 +230,7 @@ func (s *story) consume(ctx context.Context, url string) error {
 			s.see(n, d.Redelivered, &last)
 			if _, ok := s.acked[n]; !ok {
 				s.acked[n] = time.Now()
+				s.consumed.Signal()
 			}
 		})
 		if err := d.Ack(false); err != nil {

@@ -18,7 +18,9 @@ import (
 const within = 5 * time.Minute
 
 // beyond091 are tests of amqp091-go that cannot pass, with the reason.
-var beyond091 = map[string]string{}
+var beyond091 = map[string]string{
+	"TestConnectionRecovery.*": "they close connections by the management API, which is not served",
+}
 
 // TestAmqp091GosOwnTestsPass runs the whole suite of the Go client.
 func TestAmqp091GosOwnTestsPass(t *testing.T) {
@@ -26,7 +28,7 @@ func TestAmqp091GosOwnTestsPass(t *testing.T) {
 	var skip []string
 	for name, reason := range beyond091 {
 		t.Logf("not run: %s: %s", name, reason)
-		skip = append(skip, "^"+name+"$")
+		skip = append(skip, name)
 	}
 	args := []string{"test", "-tags", "integration", "github.com/rabbitmq/amqp091-go", "-count=1", "-v",
 		"-timeout", within.String()}
@@ -62,8 +64,8 @@ func TestAmqplibsOwnTestsPass(t *testing.T) {
 		}
 		t.Skip("amqplib is not installed: npm ci in tests/clients/amqplib")
 	}
-	s := server.Start(t)
-	out, _ := run(t, dir, []string{"URL=" + s.AMQP}, "node", "--test", "--test-timeout=20000")
+	server.Start(t, "--amqp", "localhost:5672") // the suite knows no other place
+	out, _ := run(t, dir, []string{"URL=amqp://localhost"}, "node", "--test", "--test-timeout=20000")
 	t.Logf("amqplib: %s", countOf.FindAll(out, -1))
 	failed := notOk.FindAllSubmatch(out, -1)
 	unexpected := slices.DeleteFunc(names(failed), func(name string) bool {
