@@ -41,6 +41,9 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 			return d, false, err
 		}
 		if len(got) > 0 {
+			q.mu.Lock()
+			q.deliveredLocked(got)
+			q.mu.Unlock()
 			got[0].Ready = ready
 			return got[0], true, nil
 		}
@@ -72,7 +75,6 @@ func (q *Queue) lease() (a assignment, ready int64, err error) {
 	}
 	r := l.take()
 	q.leased++
-	q.counts.Delivered++
 	return assignment{lane: l, off: r.off, deliveries: r.deliveries, at: q.b.nowMillis()}, q.readyLocked(), nil
 }
 

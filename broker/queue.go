@@ -145,19 +145,25 @@ func (q *Queue) String() string { return q.name.String() }
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := QueueStats{Ready: q.readyLocked(), Leased: int64(q.leased), Subscriptions: len(q.subs),
-		Counts: q.counts}
+	s := QueueStats{Ready: q.readyLocked(), Leased: int64(q.leased) - q.assignedLocked(),
+		Subscriptions: len(q.subs), Counts: q.counts}
 	for _, l := range q.lanes {
 		s.Bytes += l.log.SizeBytes()
 	}
 	return s
 }
 
-// readyLocked is how many records wait.
-func (q *Queue) readyLocked() (n int64) {
+// readyLocked is how many records wait, those that nobody has taken yet included.
+func (q *Queue) readyLocked() int64 {
+	n := q.assignedLocked()
 	for _, l := range q.lanes {
 		n += int64(l.end-l.next) + int64(len(l.back))
 	}
+	return n
+}
+
+// assignedLocked is how many records subscriptions have and did not take.
+func (q *Queue) assignedLocked() (n int64) {
 	for _, s := range q.subs {
 		n += int64(s.assigned.len())
 	}

@@ -75,13 +75,17 @@ func (s *Subscription) took(got []Delivery, left []assignment, gone []lost) {
 	for range gone {
 		s.releaseCredit()
 	}
+	q.deliveredLocked(got)
+	q.dispatchLocked()
+}
+
+func (q *Queue) deliveredLocked(got []Delivery) {
 	q.counts.Delivered += uint64(len(got))
 	for i := range got {
 		if got[i].Deliveries > 0 {
 			q.counts.Redelivered++
 		}
 	}
-	q.dispatchLocked()
 }
 
 func (s *Subscription) autoAccept(got []Delivery) error {

@@ -182,7 +182,6 @@ func (c *commit) stageSettle(s *txSettle) {
 	case l == nil:
 		return
 	case s.outcome == Requeue:
-		q.counts.Redelivered++
 		if q.countsDeliveries() {
 			c.work.batch.Put(deliveriesKey(l.log.ID(), s.id.Offset), deliveriesValue(s.id.Receive))
 		}
