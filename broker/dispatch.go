@@ -13,14 +13,23 @@ import (
 
 // dispatchLocked assigns what is ready to subscriptions with credit, in turn.
 func (q *Queue) dispatchLocked() {
-	if q.dead || len(q.subs) == 0 {
+	if q.dead {
 		return
 	}
+	if len(q.subs) > 0 {
+		q.assignLocked()
+	}
+	for _, l := range q.lanes {
+		_, l.waited, _ = l.log.Bounds()
+	}
+}
+
+func (q *Queue) assignLocked() {
 	now := q.b.nowMillis()
 	for l := q.headLocked(); l != nil; l = q.headLocked() {
 		s := q.nextTakerLocked()
 		if s == nil {
-			break
+			return
 		}
 		r := l.take()
 		a := assignment{lane: l, off: r.off, deliveries: r.deliveries, at: now}
@@ -32,9 +41,22 @@ func (q *Queue) dispatchLocked() {
 		if s.assigned.len() == 1 {
 			ring(s.opts.Wake)
 		}
+		q.headMovedLocked()
 	}
-	for _, l := range q.lanes {
-		_, l.waited, _ = l.log.Bounds()
+}
+
+// headMovedLocked has the deliver loop look at the new head, where that may expire
+// before the old one would have.
+func (q *Queue) headMovedLocked() {
+	if q.expiring {
+		q.lookLocked()
+	}
+}
+
+// lookLocked has the deliver loop see whether records must leave by themselves.
+func (q *Queue) lookLocked() {
+	if q.bounded() {
+		q.announceLocked(0)
 	}
 }
 

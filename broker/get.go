@@ -75,6 +75,7 @@ func (q *Queue) lease() (a assignment, ready int64, err error) {
 	}
 	r := l.take()
 	q.leased++
+	q.headMovedLocked()
 	return assignment{lane: l, off: r.off, deliveries: r.deliveries, at: q.b.nowMillis()}, q.readyLocked(), nil
 }
 

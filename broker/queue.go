@@ -334,7 +334,7 @@ func (b *Broker) decodeLane(d *decoder) (*lane, error) {
 func (l *lane) recover(store *storage.Store) error {
 	start, end, _ := l.log.Bounds()
 	l.trimmed, l.end = start, end
-	l.next = min(max(l.marked, start), end)
+	l.next, l.waited = min(max(l.marked, start), end), end
 	for o := l.settled.Next(start); o < l.next; o = l.settled.Next(o + 1) {
 		r := returnedRecord{off: o, deliveries: 1}
 		if v, ok := store.Get(deliveriesKey(l.log.ID(), o)); ok {

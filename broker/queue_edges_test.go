@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 )
 
 // inBubble runs a test of queues where time is faked and nothing goes on beside it
@@ -16,6 +18,62 @@ func inBubble(t *testing.T, spec QueueSpec, do func(t *testing.T, p *pool)) {
 			t.Error(err)
 		}
 	})
+}
+
+// put publishes one record to the queue and waits until it is there.
+func (p *pool) put(rec QueueRecord) {
+	p.t.Helper()
+	x, err := p.b.Exchange("", "")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	rec.Key = p.q.name.Name
+	tx := p.b.Begin()
+	tx.Publish(x, rec)
+	mustCommit(p.t, tx)
+	synctest.Wait()
+}
+
+// again goes on with what a kill leaves, and waits until nothing happens any more.
+func (p *pool) again() {
+	p.t.Helper()
+	fs := p.fs.Kill()
+	if err := p.b.Close(); err != nil {
+		p.t.Fatal(err)
+	}
+	p.fs, p.b = fs, openIn(p.t, fs)
+	synctest.Wait()
+	q, err := p.b.Queue(p.q.name.Namespace, p.q.name.Name)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.q = q
+}
+
+func (p *pool) wantReady(what string, n int64) {
+	p.t.Helper()
+	if got := p.q.Stats().Ready; got != n {
+		p.t.Errorf("%s: %d ready, want %d", what, got, n)
+	}
+}
+
+// drain takes all that a new subscription gets at once.
+func (p *pool) drain() string {
+	p.t.Helper()
+	c := p.subscribe(SubscribeOptions{})
+	var all []string
+	for {
+		ds, err := c.s.Take(nil, 10)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if len(ds) == 0 {
+			return strings.Join(all, " ")
+		}
+		for _, d := range ds {
+			all = append(all, string(d.Record.Body))
+		}
+	}
 }
 
 // TestRecordCountsAsReadyUntilItIsTaken, and as leased from then on, never as both.
@@ -48,4 +106,61 @@ func TestRedeliveriesAreCountedOnce(t *testing.T) {
 	if n := p.q.Stats().Counts; n.Delivered != 3 || n.Redelivered != 2 {
 		t.Errorf("got %+v, want 3 deliveries, 2 of them again", n)
 	}
+}
+
+// TestRecordThatExpiredBehindTheHeadIsNotDelivered to the first subscription that
+// comes: it has waited although nobody was there.
+func TestRecordThatExpiredBehindTheHeadIsNotDelivered(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		inBubble(t, QueueSpec{Durable: true}, func(t *testing.T, p *pool) {
+			p.put(QueueRecord{Body: []byte("head")})
+			p.put(QueueRecord{Body: []byte("old"), Expires: time.Now().Add(time.Second)})
+			time.Sleep(time.Minute)
+			if restart {
+				p.again()
+			}
+			p.put(QueueRecord{Body: []byte("new")})
+			if got := p.drain(); got != "head new" {
+				t.Errorf("restart %v: got %q", restart, got)
+			}
+		})
+	}
+}
+
+// TestExpiredRecordsLeaveOnceTheyAreAtTheHead, however they got there.
+func TestExpiredRecordsLeaveOnceTheyAreAtTheHead(t *testing.T) {
+	inBubble(t, QueueSpec{}, func(t *testing.T, p *pool) {
+		soon := func() time.Time { return time.Now().Add(time.Second) }
+		p.put(QueueRecord{Body: []byte("head")})
+		p.put(QueueRecord{Body: []byte("next"), Expires: soon()})
+		time.Sleep(time.Minute)
+		d, _, _ := p.q.Get(ctx, nil)
+		synctest.Wait()
+		p.wantReady("after a get", 0)
+		settle(t, p.q, nil, Accept, d)
+
+		var credit Credit
+		credit.SetLimit(1)
+		c := p.subscribe(SubscribeOptions{Credits: []*Credit{&credit}})
+		p.put(QueueRecord{Body: []byte("taken")})
+		p.put(QueueRecord{Body: []byte("kept"), Expires: soon()})
+		time.Sleep(time.Minute)
+		p.wantReady("after a subscription took the head", 1) // which it has not fetched
+		c.settle(Accept, c.take(1)...)
+		c.s.Close()
+		synctest.Wait()
+
+		p.put(QueueRecord{Body: []byte("given back"), Expires: soon()})
+		d, _, _ = p.q.Get(ctx, nil)
+		time.Sleep(time.Minute)
+		settle(t, p.q, nil, Requeue, d)
+		synctest.Wait()
+		p.wantReady("after a requeue", 0)
+
+		p.put(QueueRecord{Body: []byte("in time"), Expires: soon()})
+		d, _, _ = p.q.Get(ctx, nil)
+		settle(t, p.q, nil, Requeue, d)
+		time.Sleep(time.Minute)
+		p.wantReady("some time after a requeue", 0)
+	})
 }

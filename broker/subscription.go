@@ -183,6 +183,7 @@ func (s *Subscription) Close() (last bool) {
 		s.giveBackLocked(a)
 	}
 	q.dispatchLocked()
+	q.lookLocked()
 	q.usedLocked()
 	return q.spec.AutoDelete && len(q.subs) == 0
 }

@@ -69,6 +69,7 @@ func (s *Subscription) took(got []Delivery, left []assignment, gone []lost) {
 		for _, a := range left {
 			s.giveBackLocked(a)
 		}
+		q.lookLocked()
 	} else {
 		s.assigned.untake(left)
 	}

@@ -94,6 +94,7 @@ func (q *Queue) buryExpired() (more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.nextExpiry = next
+	q.expiring = q.expiring && (q.leased > 0 || q.readyLocked() > 0)
 	q.setTimerLocked()
 	return more
 }
@@ -129,7 +130,9 @@ func (q *Queue) timeout(ctx context.Context) {
 	unused := !q.unusedUntil.IsZero() && !q.b.config.Now().Before(q.unusedUntil)
 	q.mu.Unlock()
 	if !unused {
-		q.tidy()
+		q.mu.Lock()
+		q.announceLocked(0) // one goroutine tidies: two would overwrite each other's timer
+		q.mu.Unlock()
 		return
 	}
 	if _, err := q.b.DeleteQueue(ctx, q, DeleteOptions{IfUnused: true}); err != nil {

@@ -281,6 +281,7 @@ func (c *commit) applyQueues(confirm Confirm) {
 		s.q.leased--
 		if l := s.q.laneOf(s.id.Log); s.outcome == Requeue && l != nil {
 			l.back.push(returnedRecord{s.id.Offset, s.id.Receive})
+			s.q.lookLocked() // it may be too much, or too old
 		}
 	}
 	for i := range c.tx.settles {
