@@ -24,9 +24,12 @@ func (q *Queue) deadLetter(s *txSettle, now int64) (rec QueueRecord, ok bool, er
 	if len(buf.Entries) == 0 || buf.Entries[0].Base != s.id.Offset {
 		return rec, false, nil
 	}
-	rec, _, err = decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
+	rec, gone, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
 	if err != nil {
 		return rec, false, storeError("dead-letter", q.String(), err)
+	}
+	if gone {
+		return rec, false, nil // it was transient, and of an earlier start
 	}
 	rec.die(q, s.reason, now)
 	return rec, true, nil

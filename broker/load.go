@@ -27,6 +27,9 @@ func (b *Broker) load() error {
 		}
 	}
 	_, err := orphans.submit()
+	if err == nil {
+		b.loadTimes()
+	}
 	return err
 }
 
@@ -198,6 +201,19 @@ func (b *Broker) loadHandOuts(orphans *removal) error {
 	}
 	orphans.deleteAll(gone)
 	return nil
+}
+
+// loadTimes lets time go on for queues: unused ones expire, and the deliver loop looks
+// for records that did, or were transient.
+func (b *Broker) loadTimes() {
+	for _, q := range b.cat.queues {
+		q.mu.Lock()
+		q.usedLocked()
+		if q.readyLocked() > 0 {
+			q.lookLocked()
+		}
+		q.mu.Unlock()
+	}
 }
 
 func (r *removal) deleteAll(keys [][]byte) {

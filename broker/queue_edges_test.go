@@ -164,3 +164,42 @@ func TestExpiredRecordsLeaveOnceTheyAreAtTheHead(t *testing.T) {
 		p.wantReady("some time after a requeue", 0)
 	})
 }
+
+// TestARestartForgetsNoTime: what expires does so after it, also where nobody looks.
+func TestARestartForgetsNoTime(t *testing.T) {
+	settings := QueueSettings{TTL: ptr(time.Second), Expires: time.Hour}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		p.put(QueueRecord{})
+		p.again()
+		p.wantReady("after a restart", 1)
+		time.Sleep(2 * time.Second)
+		p.wantReady("after its time", 0)
+		time.Sleep(2 * time.Hour)
+		if q, err := p.b.Queue("", "jobs"); err == nil {
+			t.Errorf("%s is still there", q)
+		}
+	})
+}
+
+// TestTransientRecordsAreGoneAfterARestart: they do not count, and are no dead letters.
+func TestTransientRecordsAreGoneAfterARestart(t *testing.T) {
+	settings := QueueSettings{MaxLength: ptr[int64](2), DeadLetters: true, DeadLetterTo: "dlx"}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		p.deadEnd()
+		p.put(QueueRecord{Transient: true})
+		p.again()
+		p.wantReady("transient at the head", 0)
+		p.put(QueueRecord{Body: []byte("a")})
+		p.put(QueueRecord{Transient: true})
+		p.again()
+		p.wantReady("transient behind the head", 2)
+		for range 3 {
+			p.put(QueueRecord{Body: []byte("b")})
+		}
+		q, _ := p.b.Queue("", "dead")
+		dead := pool{t: t, q: q, b: p.b}
+		if got := dead.drain(); got != "a b" {
+			t.Errorf("dead: got %q", got)
+		}
+	})
+}

@@ -186,6 +186,7 @@ func (c *commit) stageSettle(s *txSettle) {
 			c.work.batch.Put(deliveriesKey(l.log.ID(), s.id.Offset), deliveriesValue(s.id.Receive))
 		}
 		return
+	case s.reason == 0: // it was gone before
 	case s.outcome == Accept:
 		q.counts.Accepted++
 	case s.reason == Expired:
