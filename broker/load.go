@@ -27,10 +27,11 @@ func (b *Broker) load() error {
 		}
 	}
 	_, err := orphans.submit()
-	if err == nil {
-		b.loadTimes()
+	if err != nil {
+		return err
 	}
-	return err
+	b.loadTimes()
+	return b.trimQueues()
 }
 
 // loadID reads the broker's identity or, in a new directory, makes one. It is

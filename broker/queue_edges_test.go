@@ -203,3 +203,23 @@ func TestTransientRecordsAreGoneAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestWhatAllHaveSettledLeavesTheLog, the last of it as well, soon or at a restart.
+func TestWhatAllHaveSettledLeavesTheLog(t *testing.T) {
+	for _, restart := range []bool{false, true} {
+		inBubble(t, QueueSpec{Durable: true}, func(t *testing.T, p *pool) {
+			p.publish("a", "b")
+			c := p.subscribe(SubscribeOptions{})
+			c.settle(Accept, c.take(2)...)
+			if restart {
+				p.again()
+			} else {
+				time.Sleep(2 * p.b.config.RetentionInterval)
+			}
+			synctest.Wait()
+			if start, _, end := p.q.lanes[0].log.Bounds(); start != end {
+				t.Errorf("restart %v: the log is %d to %d", restart, start, end)
+			}
+		})
+	}
+}

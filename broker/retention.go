@@ -43,6 +43,9 @@ func (b *Broker) retain(ctx context.Context) error {
 			}
 		}
 	}
+	if err := b.trimQueues(); err != nil {
+		errs = append(errs, storeError("trim queues", "", err))
+	}
 	for _, log := range b.trash() {
 		if err := b.emptyTrash(ctx, log); err != nil {
 			errs = append(errs, storeError("empty trash", "", err))

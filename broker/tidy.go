@@ -3,6 +3,8 @@ package broker
 import (
 	"container/heap"
 	"context"
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -186,6 +188,37 @@ func (q *Queue) peekLocked(l *lane) (off Offset, ok bool) {
 		return l.back.top().off, true
 	}
 	return l.next, l.next < q.readable(l)
+}
+
+// trimQueues lets go of what the last settles left in the logs: a settle trims only
+// what was settled on disk before it.
+func (b *Broker) trimQueues() error {
+	b.cat.mu.RLock()
+	queues := slices.Collect(maps.Values(b.cat.queues))
+	b.cat.mu.RUnlock()
+	for _, q := range queues {
+		if err := q.trim(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (q *Queue) trim() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return nil
+	}
+	var batch storage.Batch
+	for _, l := range q.lanes {
+		l.trim(&batch)
+	}
+	if batch.Empty() {
+		return nil
+	}
+	_, err := q.b.store.Submit(&batch)
+	return err
 }
 
 // timers wakes queues at a time: when their first record expires, or they do. One
