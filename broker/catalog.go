@@ -248,8 +248,8 @@ func (b *Broker) removeTopic(op, name string, find func() *Topic) (storage.Seq, 
 // removalBytes is the size at which a removal goes on in another batch. The first
 // one drops the logs and the name; keys that a crash leaves behind belong to
 // nothing and are deleted by the next Open. A store takes batches by the size of
-// its frames: this is below what one with a tail of 256 KiB takes.
-const removalBytes = 16 << 10
+// its frames: this fits the smallest one's.
+const removalBytes = 3 << 10
 
 // submitRemoval drops the topic's logs and deletes all its keys. The partitions
 // are marked first, so that no append can be submitted after the drop.
@@ -283,6 +283,11 @@ type removal struct {
 
 func (r *removal) delete(key []byte) {
 	r.batch.Delete(key)
+	r.submitFull()
+}
+
+// submitFull hands over what has been gathered once it is enough for a batch.
+func (r *removal) submitFull() {
 	if r.batch.Len() >= removalBytes {
 		r.submit()
 	}

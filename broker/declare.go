@@ -160,7 +160,9 @@ func (b *Broker) removeQueue(op string, q *Queue, o DeleteOptions) (int64, stora
 // of records that are leased now are deleted by the next Open.
 func (q *Queue) dropLanes(r *removal) {
 	for _, l := range q.lanes {
-		r.batch.DropSet(l.settled)
+		r.batch.DropSet(l.settled) // with the logs: nothing else would find them
+	}
+	for _, l := range q.lanes {
 		r.delete(handedKey(l.log.ID()))
 		if q.countsDeliveries() {
 			for _, x := range l.back {
@@ -203,38 +205,44 @@ func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
 	if q.dead {
 		return 0, 0, storage.ErrDropped
 	}
-	var batch storage.Batch
 	records = q.readyLocked()
 	for _, s := range q.subs {
 		for _, a := range s.assigned.all() {
 			s.giveBackLocked(a)
 		}
 	}
+	r := removal{store: q.b.store, seq: q.b.store.Durable()}
 	for _, l := range q.lanes {
-		l.purge(&batch)
+		l.purgeBack(&r, q.countsDeliveries())
+		l.purge(&r.batch)
 	}
-	if batch.Empty() {
-		return records, q.b.store.Durable(), nil
-	}
-	seq, err = q.b.store.Submit(&batch)
+	seq, err = r.submit()
 	return records, seq, err
 }
 
-// purge settles everything that is not leased.
-func (l *lane) purge(batch *storage.Batch) {
+// purgeBack settles what was given back, however far it lies apart.
+func (l *lane) purgeBack(r *removal, counted bool) {
 	for len(l.back) > 0 {
-		l.settleLocked(batch, l.back.pop().off)
+		x := l.back.pop()
+		l.settleLocked(&r.batch, x.off)
+		if counted && x.deliveries > 0 {
+			r.batch.Delete(deliveriesKey(l.log.ID(), x.off))
+		}
+		r.submitFull()
 	}
-	l.markLocked(batch)
-	if l.next == l.end {
-		return
+	l.markLocked(&r.batch)
+}
+
+// purge settles what was never handed out.
+func (l *lane) purge(batch *storage.Batch) {
+	if l.next < l.end {
+		if l.durable && l.end > l.marking {
+			l.marked, l.marking = l.end, l.end
+			batch.Put(handedKey(l.log.ID()), handedValue(l.end))
+		}
+		l.settling = offsets{l.next, l.end}
+		l.markLocked(batch)
+		l.next = l.end
 	}
-	if l.durable && l.end > l.marking {
-		l.marked, l.marking = l.end, l.end
-		batch.Put(handedKey(l.log.ID()), handedValue(l.end))
-	}
-	l.settling = offsets{l.next, l.end}
-	l.markLocked(batch)
-	l.next = l.end
 	l.trim(batch)
 }

@@ -5,6 +5,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // inBubble runs a test of queues where time is faked and nothing goes on beside it
@@ -222,4 +224,32 @@ func TestWhatAllHaveSettledLeavesTheLog(t *testing.T) {
 			}
 		})
 	}
+}
+
+// TestPurgeTakesAnyNumberOfRecords, also in pieces, and how often they were delivered.
+func TestPurgeTakesAnyNumberOfRecords(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	p := &pool{t: t, b: b, fs: fs}
+	p.declare(QueueSpec{Durable: true, Settings: QueueSettings{DeliveryLimit: ptr[int64](9)}})
+	p.publish(numbered(6000)...)
+	c := p.subscribe(SubscribeOptions{})
+	ds := c.take(6000)
+	c.s.Close()
+	var back []Delivery
+	for i := 0; i < len(ds); i += 2 {
+		back = append(back, ds[i])
+	}
+	for len(back) > 0 {
+		n := min(500, len(back))
+		settle(t, p.q, nil, Requeue, back[:n]...)
+		back = back[n:]
+	}
+	if n, err := p.q.Purge(ctx, nil); n != 3000 || err != nil {
+		t.Errorf("purged %d, %v", n, err)
+	}
+	for key := range b.store.Scan([]byte{familyDeliveries}) {
+		t.Fatalf("key %x is left", key)
+	}
+	p.wantReady("after a purge", 0)
 }
