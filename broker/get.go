@@ -23,8 +23,12 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 		a, ready, err := q.lease()
 		if err == nil && a.lane == nil {
 			if seq, coming := q.coming(); coming {
-				if err := q.b.settle(ctx, op, q.String(), seq); err != nil {
-					return d, false, err
+				err := q.b.usable() // else nothing comes any more
+				if err == nil {
+					err = q.b.store.Await(ctx, seq)
+				}
+				if err != nil {
+					return d, false, storeError(op, q.String(), err)
 				}
 				continue
 			}

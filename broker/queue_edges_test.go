@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -252,4 +253,25 @@ func TestPurgeTakesAnyNumberOfRecords(t *testing.T) {
 		t.Fatalf("key %x is left", key)
 	}
 	p.wantReady("after a purge", 0)
+}
+
+// TestGetEndsWithTheDisk: it does not wait for what can never come.
+func TestGetEndsWithTheDisk(t *testing.T) {
+	fs := vfs.NewFaulty(vfs.NewMem())
+	p := &pool{t: t, b: openOn(t, fs)}
+	p.declare(QueueSpec{Durable: true})
+	p.publish(numbered(2 * stride)...)
+	fs.FailIf(func(c vfs.Call) error {
+		if c.Op == vfs.OpWrite || c.Op == vfs.OpSync {
+			return errors.New("no more")
+		}
+		return nil
+	})
+	for range 3 * stride {
+		if _, ok, err := p.q.Get(ctx, nil); err != nil || !ok {
+			wantKind(t, "get", err, Storage)
+			return
+		}
+	}
+	t.Error("everything was handed out")
 }
