@@ -275,3 +275,16 @@ func TestGetEndsWithTheDisk(t *testing.T) {
 	}
 	t.Error("everything was handed out")
 }
+
+// TestTooLargeTransactionLeavesNoTrace in the queues that it would have reached.
+func TestTooLargeTransactionLeavesNoTrace(t *testing.T) {
+	p := newPool(t, QueueSpec{Durable: true})
+	x, _ := p.b.Exchange("", "")
+	tx, body := p.b.Begin(), make([]byte, 64<<20)
+	for range 5 {
+		tx.Publish(x, QueueRecord{Key: "jobs", Body: body})
+	}
+	_, err := tx.Commit(ctx)
+	wantKind(t, "commit", err, TooLarge)
+	p.wantReady("after it", 0)
+}

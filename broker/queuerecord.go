@@ -130,6 +130,22 @@ func (r *QueueRecord) appendTo(dst []byte, start uint64) []byte {
 	return append(dst, r.Body...)
 }
 
+// sizeBound is at least the length of the encoded record.
+func (r *QueueRecord) sizeBound() int {
+	n := 64 + len(r.Exchange) + len(r.Key) + len(r.Props) + len(r.Body)
+	for _, k := range r.CC {
+		n += len(k) + binary.MaxVarintLen64
+	}
+	for i := range r.Deaths {
+		d := &r.Deaths[i]
+		n += 64 + len(d.Queue) + len(d.Exchange)
+		for _, k := range d.Keys {
+			n += len(k) + binary.MaxVarintLen64
+		}
+	}
+	return n
+}
+
 func appendDeaths(dst []byte, deaths []Death) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(deaths)))
 	for i := range deaths {

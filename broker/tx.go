@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
+
+	"github.com/tidings-io/tidings/storage"
 )
 
 // Tx gathers changes and makes them one: Commit does all of them or none, in
@@ -173,7 +175,7 @@ func (t *Tx) prepare() error {
 	return t.prepareQueues(now)
 }
 
-// admit waits for room. Disk pressure pushes producers back, which have bytes to
+// admit refuses what is too large, and waits for room. Disk pressure pushes producers back, which have bytes to
 // add; cursors and groups, which ask for 0, are what lets consumers go on.
 func (t *Tx) admit(ctx context.Context) error {
 	size := 0
@@ -185,10 +187,16 @@ func (t *Tx) admit(ctx context.Context) error {
 	}
 	for i := range t.publishes {
 		p := &t.publishes[i]
-		size += len(p.to) * (len(p.rec.Body) + len(p.rec.Props) + appendOverhead)
+		size += len(p.to) * (p.rec.sizeBound() + appendOverhead)
+	}
+	if size > storage.MaxBatchBytes || len(t.settles) > maxSettles {
+		return storage.ErrTooLarge // before anything changes: queues cannot take it back
 	}
 	return t.b.admit(ctx, size)
 }
+
+// maxSettles is how many settles fit into one batch, also where none lie side by side.
+const maxSettles = 8192
 
 func (c *txChange) prepare(b *Broker, now int64) error {
 	const op = "commit"

@@ -50,7 +50,8 @@ func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
 }
 
 // Settle ends a delivery of a queue, taken by a subscription or, if that is nil, by
-// Get. Each may be settled once: it is for the caller to know what is in its hands.
+// Get. Each may be settled once: it is for the caller to know what is in its hands. A
+// Tx takes 8192 of them.
 func (t *Tx) Settle(q *Queue, s *Subscription, id DeliveryID, o Outcome) {
 	t.settles = append(t.settles, txSettle{q: q, sub: s, id: id, outcome: o, reason: Rejected})
 }
