@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"slices"
 	"time"
 
@@ -80,7 +81,9 @@ func (r *QueueRecord) cycles(queue string) bool {
 	return false
 }
 
-// bury dead-letters records that were handed out and must not be delivered.
+// bury dead-letters records that were handed out and must not be delivered. Where that
+// cannot be now they go back to their places, except for a damaged one: it is passed
+// over as Take does.
 func (q *Queue) bury(gone []lost) error {
 	if len(gone) == 0 {
 		return nil
@@ -90,5 +93,25 @@ func (q *Queue) bury(gone []lost) error {
 		tx.bury(q, l)
 	}
 	_, err := tx.Commit(q.b.life)
+	switch {
+	case KindOf(err) != Corrupt:
+		if err != nil {
+			q.unlose(gone)
+		}
+	case len(gone) > 1: // one of them is damaged
+		err = nil
+		for i := range gone {
+			err = cmp.Or(err, q.bury(gone[i:i+1]))
+		}
+	}
 	return err
+}
+
+func (q *Queue) unlose(gone []lost) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, x := range gone {
+		q.leased--
+		q.laneOf(x.id.Log).back.push(returnedRecord{x.id.Offset, x.id.Receive - 1})
+	}
 }

@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -148,6 +149,7 @@ func TestExpiredRecordsLeaveOnceTheyAreAtTheHead(t *testing.T) {
 		p.put(QueueRecord{Body: []byte("taken")})
 		p.put(QueueRecord{Body: []byte("kept"), Expires: soon()})
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		p.wantReady("after a subscription took the head", 1) // which it has not fetched
 		c.settle(Accept, c.take(1)...)
 		c.s.Close()
@@ -164,6 +166,7 @@ func TestExpiredRecordsLeaveOnceTheyAreAtTheHead(t *testing.T) {
 		d, _, _ = p.q.Get(ctx, nil)
 		settle(t, p.q, nil, Requeue, d)
 		time.Sleep(time.Minute)
+		synctest.Wait()
 		p.wantReady("some time after a requeue", 0)
 	})
 }
@@ -287,4 +290,66 @@ func TestTooLargeTransactionLeavesNoTrace(t *testing.T) {
 	_, err := tx.Commit(ctx)
 	wantKind(t, "commit", err, TooLarge)
 	p.wantReady("after it", 0)
+}
+
+// TestFullDiskKeepsWhatShouldBeADeadLetter: it waits where it is until there is room.
+func TestFullDiskKeepsWhatShouldBeADeadLetter(t *testing.T) {
+	settings := QueueSettings{TTL: ptr(10 * time.Second), DeadLetters: true, DeadLetterTo: "dlx"}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		dead := p.deadEnd()
+		p.publish("a")
+		p.fs.SetCapacity(16 << 20)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		if s := p.q.Stats(); s.Ready != 1 || s.Leased != 0 {
+			t.Errorf("on a full disk: %+v", s)
+		}
+		p.fs.SetCapacity(1 << 40)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.wantReady("with room again", 0)
+		dead.wantReady("the dead letters", 1)
+	})
+}
+
+// TestDamagedRecordIsPassedOver: it takes no credit, and nobody's dead letter with it.
+func TestDamagedRecordIsPassedOver(t *testing.T) {
+	settings := QueueSettings{MaxLength: ptr[int64](2), DeadLetters: true, DeadLetterTo: "dlx"}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		dead := p.deadEnd()
+		damage := func() {
+			var batch storage.Batch
+			p.q.mu.Lock()
+			defer p.q.mu.Unlock()
+			l := p.q.lanes[0]
+			batch.Append(l.log, storage.Entry{Count: 1, Bytes: []byte{valueVersion, recordCC}})
+			if _, err := p.b.store.Submit(&batch); err != nil {
+				t.Fatal(err)
+			}
+			l.end++
+		}
+		damage()
+		p.publish("a")
+		var credit Credit
+		credit.SetLimit(1)
+		c := p.subscribe(SubscribeOptions{Credits: []*Credit{&credit}})
+		_, err := c.s.Take(nil, 1)
+		wantKind(t, "take", err, Corrupt)
+		if got := bodies(c.take(1)); got != "a" {
+			t.Errorf("after the damaged one: got %q", got)
+		}
+		c.s.Close()
+		p.publish("b")
+		damage()
+		p.publish("c", "d", "e")
+		synctest.Wait()
+		p.publish("f")
+		synctest.Wait()
+		if got := dead.drain(); got != "b c d" {
+			t.Errorf("dropped %q", got)
+		}
+		if got := p.drain(); got != "e f" {
+			t.Errorf("kept %q", got)
+		}
+	})
 }

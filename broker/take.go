@@ -50,7 +50,7 @@ func (s *Subscription) Take(dst []Delivery, max int) ([]Delivery, error) {
 	}
 	n := len(dst)
 	dst, left, gone, err := q.read(dst, &s.buf, taken)
-	s.took(dst[n:], left, gone)
+	s.took(dst[n:], left, len(taken)-len(dst)+n-len(left))
 	if late := q.bury(gone); err == nil {
 		err = late
 	}
@@ -60,8 +60,9 @@ func (s *Subscription) Take(dst []Delivery, max int) ([]Delivery, error) {
 	return dst, err
 }
 
-// took does the accounts of a take: what was not read stays assigned.
-func (s *Subscription) took(got []Delivery, left []assignment, gone []lost) {
+// took does the accounts of a take: what was not read stays assigned, and what was
+// passed over, because it is gone or damaged, takes no credit.
+func (s *Subscription) took(got []Delivery, left []assignment, passed int) {
 	q := s.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +74,7 @@ func (s *Subscription) took(got []Delivery, left []assignment, gone []lost) {
 	} else {
 		s.assigned.untake(left)
 	}
-	for range gone {
+	for range passed {
 		s.releaseCredit()
 	}
 	q.deliveredLocked(got)

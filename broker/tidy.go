@@ -30,8 +30,9 @@ func (q *Queue) tidy() {
 		if len(gone) == 0 {
 			break
 		}
-		if q.bury(gone) != nil {
-			return // the store has failed or closed: everyone hears of that from it
+		if err := q.bury(gone); err != nil && KindOf(err) != Corrupt {
+			q.retryTidy() // no room, or the end: everyone hears of that from the store
+			return
 		}
 	}
 	for q.buryExpired() {
@@ -84,9 +85,10 @@ func (q *Queue) buryExpired() (more bool) {
 	defer buf.Release()
 	next := time.Time{}
 	for _, l := range lanes {
-		at, gone, err := q.expiredIn(l, &buf)
-		if err != nil || q.bury(gone) != nil {
-			return false // a damaged record is told to whoever takes it
+		at, gone := q.expiredIn(l, &buf)
+		if err := q.bury(gone); err != nil && KindOf(err) != Corrupt {
+			q.retryTidy()
+			return false
 		}
 		more = more || len(gone) == tidyBatch
 		if !at.IsZero() && (next.IsZero() || at.Before(next)) {
@@ -99,6 +101,16 @@ func (q *Queue) buryExpired() (more bool) {
 	q.expiring = q.expiring && (q.leased > 0 || q.readyLocked() > 0)
 	q.setTimerLocked()
 	return more
+}
+
+// retryAfter is when to try again what a full disk did not allow.
+const retryAfter = time.Second
+
+func (q *Queue) retryTidy() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.nextExpiry = q.b.config.Now().Add(retryAfter)
+	q.setTimerLocked()
 }
 
 // setTimerLocked asks for a look when the first record expires, or the queue does.
@@ -144,46 +156,63 @@ func (q *Queue) timeout(ctx context.Context) {
 	}
 }
 
-// expiredIn takes the expired records at the head of a lane; at is when the one
-// behind them expires.
-func (q *Queue) expiredIn(l *lane, buf *storage.Buffer) (at time.Time, gone []lost, err error) {
-	now := q.b.nowMillis()
+// expiredIn takes the expired records at the head of a lane; next is when the one
+// behind them expires. A damaged one ends the look: whoever takes it is told.
+func (q *Queue) expiredIn(l *lane, buf *storage.Buffer) (next time.Time, gone []lost) {
 	for len(gone) < tidyBatch {
 		q.mu.Lock()
 		off, ok := q.peekLocked(l)
 		q.mu.Unlock()
 		if !ok {
-			return at, gone, nil
+			return next, gone
 		}
-		if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 {
-			return at, gone, err
-		}
-		rec, old, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
-		if err != nil {
-			return at, gone, err
-		}
-		ms, expires := q.expiry(&rec)
-		if !old && (!expires || ms > now) {
-			if expires {
-				at = timeOf(ms)
-			}
-			return at, gone, nil
-		}
+		f := q.fate(l, off, buf)
 		q.mu.Lock()
-		if again, ok := q.peekLocked(l); ok && again == off && !q.dead {
-			why := Expired
-			if old {
-				why = 0
-			}
-			gone = append(gone, q.loseLocked(l, why))
+		again, ok := q.peekLocked(l)
+		same := ok && again == off // else somebody took it meanwhile
+		if same && f.leaves {
+			gone = append(gone, q.loseLocked(l, f.why))
 		}
 		q.mu.Unlock()
+		if same && !f.leaves {
+			return f.at, gone
+		}
 	}
-	return at, gone, nil
+	return next, gone
+}
+
+// fate is what time does to a record: it leaves now, or at a time, zero for never.
+type fate struct {
+	leaves bool
+	why    DeathReason
+	at     time.Time
+}
+
+func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
+	if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 {
+		return f
+	}
+	rec, old, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
+	if err != nil {
+		return f
+	}
+	ms, expires := q.expiry(&rec)
+	switch {
+	case old:
+		f.leaves = true
+	case expires && ms <= q.b.nowMillis():
+		f.leaves, f.why = true, Expired
+	case expires:
+		f.at = timeOf(ms)
+	}
+	return f
 }
 
 // peekLocked is the next record of a lane, if it is on disk.
 func (q *Queue) peekLocked(l *lane) (off Offset, ok bool) {
+	if q.dead {
+		return 0, false
+	}
 	if len(l.back) > 0 && l.back.top().off < l.next {
 		return l.back.top().off, true
 	}
