@@ -18,7 +18,7 @@ const (
 	queue   = "jobs"
 	window  = 200    // publishes that wait for their confirm
 	credit  = 100    // deliveries that wait for their ack
-	backlog = 20_000 // messages published and not acknowledged: the publisher is the faster one
+	backlog = 20_000 // messages confirmed and not acknowledged: the publisher is the faster one
 	patient = 60 * time.Second
 	// lately is how long before a kill an ack may have been sent that was not on disk.
 	lately = time.Second
@@ -174,7 +174,7 @@ func (s *story) publish(ctx context.Context, url string) error {
 		room <- struct{}{}
 		n := 0
 		s.tell(func() {
-			for s.next-len(s.acked) > backlog {
+			for len(s.confirmed)-len(s.acked) > backlog {
 				s.consumed.Wait()
 			}
 			n, s.next = s.next, s.next+1
