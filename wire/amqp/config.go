@@ -22,8 +22,8 @@ type Config struct {
 	// Authenticate says whether a user may connect; default: guest with the password guest, from
 	// this machine.
 	Authenticate func(user, password string, from net.Addr) bool
-	// Version is what clients see as the server's version, next to the product's name; some
-	// compare it with RabbitMQ's. Default 4.0.0.
+	// Version is the version of RabbitMQ whose behaviour clients can expect; some compare it.
+	// Default 4.0.0.
 	Version string
 	Logger  *slog.Logger // default: nothing is logged
 	Limits  Limits

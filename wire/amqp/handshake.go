@@ -80,7 +80,8 @@ func expect[M method](c *conn, r *frameReader) (want M, err error) {
 	}
 }
 
-// properties are what the server says of itself. Clients look for capabilities and version.
+// properties are what the server says of itself. Clients look for capabilities and version, and
+// some use what RabbitMQ has beyond the specification only where the product is called so.
 func (s *Server) properties() Table {
 	capabilities := Table{}
 	for _, name := range []string{"publisher_confirms", "exchange_exchange_bindings", "basic.nack",
@@ -92,9 +93,9 @@ func (s *Server) properties() Table {
 		{"capabilities", capabilities},
 		{"cluster_name", "tidings@" + s.broker.ID().String()},
 		{"copyright", "Apache-2.0"},
-		{"information", "one durable node; what is confirmed is on disk"},
-		{"platform", "Go"},
-		{"product", "Tidings"},
+		{"information", "Tidings, one durable node: what is confirmed is on disk"},
+		{"platform", "Tidings"},
+		{"product", "RabbitMQ"},
 		{"version", s.config.Version},
 	}
 }
