@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 
@@ -40,7 +41,7 @@ func (q *Queue) deadLetter(s *txSettle, now int64) (rec QueueRecord, ok bool, er
 // RabbitMQ's rules its own time to live ends, and a dead letter key replaces all
 // keys it had.
 func (r *QueueRecord) die(q *Queue, reason DeathReason, now int64) {
-	death := Death{Reason: reason, Queue: q.name.Name, Count: 1, Time: timeOf(now).Truncate(time.Second),
+	death := Death{Reason: reason, Queue: q.name.Name, Count: 1, Time: r.deathTime(now),
 		Exchange: r.Exchange, Keys: append([]string{r.Key}, r.CC...), Expiration: -1}
 	if !r.Expires.IsZero() {
 		death.Expiration = r.Expires.Sub(r.Time)
@@ -64,6 +65,18 @@ func (r *QueueRecord) die(q *Queue, reason DeathReason, now int64) {
 	}
 }
 
+// deathTime is now, in milliseconds, but later than all deaths before: so their order
+// is told.
+func (r *QueueRecord) deathTime(now int64) time.Time {
+	at := timeOf(now)
+	for i := range r.Deaths {
+		if t := r.Deaths[i].Time; !t.Before(at) {
+			at = t.Add(time.Millisecond)
+		}
+	}
+	return at
+}
+
 // maxDeaths bounds what a record remembers: the oldest is forgotten.
 const maxDeaths = 256
 
@@ -79,6 +92,34 @@ func (r *QueueRecord) cycles(queue string) bool {
 		}
 	}
 	return false
+}
+
+// refusedRecord is one that a full queue refuses, and asks to be dead-lettered.
+type refusedRecord struct {
+	q   *Queue
+	rec QueueRecord
+}
+
+// buryRefused dead-letters what full queues have refused, in a commit of its own: where
+// it goes was not known, and so not locked, when the queue was found full. Where that
+// fails the publisher has heard of the refusal all the same.
+func (t *Tx) buryRefused(ctx context.Context) {
+	if len(t.refused) == 0 {
+		return
+	}
+	tx := t.b.Begin()
+	for _, r := range t.refused {
+		s := &r.q.spec.Settings
+		x, err := t.b.Exchange(r.q.name.Namespace, s.DeadLetterTo)
+		if err != nil {
+			continue // an exchange that is not there takes no dead letters
+		}
+		r.rec.die(r.q, MaxLength, t.b.nowMillis())
+		tx.publishes = append(tx.publishes, txPublish{x: x, rec: r.rec, result: -1})
+	}
+	if _, err := tx.Commit(ctx); err != nil {
+		t.b.config.Logger.Warn("what a full queue refused is no dead letter", "error", err)
+	}
 }
 
 // bury dead-letters records that were handed out and must not be delivered. Where that

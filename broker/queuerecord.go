@@ -51,7 +51,7 @@ type Death struct {
 	Reason   DeathReason
 	Queue    string
 	Count    int64
-	Time     time.Time // of the first, in seconds
+	Time     time.Time // of the first; no two of a record are equal
 	Exchange string    // that it had been published to
 	Keys     []string  // that it had been published with
 	// Expiration is the time to live that the publisher had given it; negative: none.

@@ -19,6 +19,7 @@ type Tx struct {
 	publishes []txPublish
 	routed    []Routed
 	settles   []txSettle
+	refused   []refusedRecord
 
 	done bool
 }
@@ -145,6 +146,7 @@ func (t *Tx) Commit(ctx context.Context) (Confirm, error) {
 	if err != nil {
 		return Confirm{}, err
 	}
+	t.buryRefused(ctx)
 	return confirm, nil
 }
 

@@ -150,6 +150,9 @@ func (c *commit) stagePublish(p *txPublish) {
 	for _, q := range p.to {
 		if q.refusesLocked() {
 			r.Refused = true
+			if s := &q.spec.Settings; s.Overflow == RejectDeadLetter && s.DeadLetters {
+				c.tx.refused = append(c.tx.refused, refusedRecord{q, p.rec})
+			}
 			continue
 		}
 		if len(w.scratch) == 0 {
