@@ -13,13 +13,14 @@ import (
 // Closed, Storage.
 func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err error) {
 	const op = "get"
-	if q.b.closed.Load() {
-		return d, false, storeError(op, q.String(), storage.ErrClosed)
-	}
 	if err := q.checkOwner(op, owner); err != nil {
 		return d, false, err
 	}
+	q.trim() // a queue that is too long loses its oldest before anyone gets them
 	for {
+		if q.b.closed.Load() {
+			return d, false, storeError(op, q.String(), storage.ErrClosed)
+		}
 		a, ready, err := q.lease()
 		if err == nil && a.lane == nil {
 			if seq, coming := q.coming(); coming {

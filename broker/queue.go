@@ -141,16 +141,26 @@ func (q *Queue) Spec() QueueSpec { return q.spec }
 // String returns the queue's name, with its namespace in front where there is one.
 func (q *Queue) String() string { return q.name.String() }
 
-// Stats returns counts. Ready includes what is not on disk yet.
+// Stats returns counts. Ready includes what is not on disk yet, and leaves out what
+// is beyond the length of a queue that drops its head and is about to go.
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := QueueStats{Ready: q.readyLocked(), Leased: int64(q.leased) - q.assignedLocked(),
+	s := QueueStats{Ready: q.shownLocked(), Leased: int64(q.leased) - q.assignedLocked(),
 		Subscriptions: len(q.subs), Counts: q.counts}
 	for _, l := range q.lanes {
 		s.Bytes += l.log.SizeBytes()
 	}
 	return s
+}
+
+// shownLocked is how many records wait, once what is too much has gone.
+func (q *Queue) shownLocked() int64 {
+	n := q.readyLocked()
+	if s := &q.spec.Settings; s.MaxLength != nil && s.Overflow == DropHead {
+		n -= max(n-q.assignedLocked()-*s.MaxLength, 0)
+	}
+	return n
 }
 
 // readyLocked is how many records wait, those that nobody has taken yet included.

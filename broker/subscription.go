@@ -59,8 +59,10 @@ type Subscription struct {
 	assigned assignments
 	ended    bool
 
-	// buf belongs to the one goroutine that takes.
-	buf storage.Buffer
+	// buf belongs to the one goroutine that takes, and so does buried: some of what it
+	// was to take had expired.
+	buf    storage.Buffer
+	buried bool
 }
 
 // assignWindow bounds what is assigned to a subscription and not taken.
@@ -220,6 +222,15 @@ func (s *Subscription) acquire() bool {
 		}
 	}
 	return true
+}
+
+// Buried reports whether Take, since the last call, has left out records whose time
+// had run out. Their credit is free again: where it is shared, Kick the others. For
+// the goroutine that takes.
+func (s *Subscription) Buried() bool {
+	was := s.buried
+	s.buried = false
+	return was
 }
 
 // Kick hands out again: call it when a shared Credit has room that this

@@ -50,6 +50,7 @@ func (s *Subscription) Take(dst []Delivery, max int) ([]Delivery, error) {
 	}
 	n := len(dst)
 	dst, left, gone, err := q.read(dst, &s.buf, taken)
+	s.buried = s.buried || len(gone) > 0
 	s.took(dst[n:], left, len(taken)-len(dst)+n-len(left))
 	if late := q.bury(gone); err == nil {
 		err = late

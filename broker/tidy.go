@@ -23,19 +23,27 @@ func (q *Queue) bounded() bool {
 // tidy lets go of what is too much, or too old and at the head of the queue.
 // Subscriptions come first: it is called after records were handed out.
 func (q *Queue) tidy() {
+	if !q.trim() {
+		return
+	}
+	for q.buryExpired() {
+	}
+}
+
+// trim lets go of what is beyond the queue's length. It is false where that cannot be
+// now.
+func (q *Queue) trim() bool {
 	for {
 		q.mu.Lock()
 		gone := q.tooManyLocked()
 		q.mu.Unlock()
 		if len(gone) == 0 {
-			break
+			return true
 		}
 		if err := q.bury(gone); err != nil && KindOf(err) != Corrupt {
 			q.retryTidy() // no room, or the end: everyone hears of that from the store
-			return
+			return false
 		}
-	}
-	for q.buryExpired() {
 	}
 }
 
