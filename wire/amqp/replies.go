@@ -74,9 +74,10 @@ func (r *replies) address(ch *channel, props []byte) ([]byte, error) {
 	return p.append(nil)
 }
 
-// declareReply answers whether an address of direct replies is still good, as for a queue.
-func (ch *channel) declareReply(m *queueDeclare, token string) error {
-	if ch.c.s.replies.find("", m.queue) == nil {
+// declareReply answers whether an address of direct replies is still good, as for a queue that has
+// one consumer. Nothing is declared.
+func (ch *channel) declareReply(m *queueDeclare) error {
+	if m.queue != directReplyTo && ch.c.s.replies.find("", m.queue) == nil {
 		return noQueue(m.queue)
 	}
 	return ch.answerUnless(m.noWait, &queueDeclareOk{queue: m.queue, consumerCount: 1})
@@ -85,17 +86,15 @@ func (ch *channel) declareReply(m *queueDeclare, token string) error {
 // reply delivers a direct reply; false if the client is gone, or does not read what it gets.
 func (x *consumer) reply(p *published) bool {
 	ch := x.ch
-	ch.mu.Lock()
-	gone := ch.ended
-	ch.lastTag++
-	tag := ch.lastTag
-	ch.mu.Unlock()
 	taken := false
 	ch.c.out.put(func(dst []byte) []byte {
-		if gone || len(dst) > ch.c.s.config.Limits.QueuedBytes {
+		ch.mu.Lock()
+		defer ch.mu.Unlock()
+		if ch.ended || len(dst) > ch.c.s.config.Limits.QueuedBytes {
 			return dst
 		}
-		out, err := appendMethod(dst, ch.id, &basicDeliver{consumerTag: x.tag, deliveryTag: tag,
+		ch.lastTag++
+		out, err := appendMethod(dst, ch.id, &basicDeliver{consumerTag: x.tag, deliveryTag: ch.lastTag,
 			exchange: p.rec.Exchange, routingKey: p.rec.Key})
 		if err != nil {
 			return dst

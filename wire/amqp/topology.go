@@ -29,16 +29,13 @@ func (ch *channel) topology(m method) (handled bool, err error) {
 	case *queuePurge:
 		return true, ch.purgeQueue(m)
 	case *queueBind:
-		if m.queue, err = ch.queueName(m.queue); err != nil {
+		if err := ch.expand(&m.queue, &m.routingKey); err != nil {
 			return true, err
-		}
-		if m.routingKey == "" && m.queue == ch.lastQueue && m.exchange == "" {
-			m.routingKey = m.queue
 		}
 		return true, ch.bind(m.noWait, &queueBindOk{}, ch.binding(broker.KindQueue, m.queue, m.exchange,
 			m.routingKey, m.arguments))
 	case *queueUnbind:
-		if m.queue, err = ch.queueName(m.queue); err != nil {
+		if err := ch.expand(&m.queue, &m.routingKey); err != nil {
 			return true, err
 		}
 		return true, ch.unbind(false, &queueUnbindOk{}, ch.binding(broker.KindQueue, m.queue, m.exchange,
@@ -64,6 +61,16 @@ func (ch *channel) queueName(name string) (string, error) {
 	return name, nil
 }
 
+// expand completes a binding that names no queue: it is the one declared last, and where there is
+// no routing key either, its name is the key.
+func (ch *channel) expand(queue, key *string) (err error) {
+	if *queue == "" && *key == "" {
+		*key = ch.lastQueue
+	}
+	*queue, err = ch.queueName(*queue)
+	return err
+}
+
 // queue finds the queue that a method names.
 func (ch *channel) queue(name string) (*broker.Queue, error) {
 	name, err := ch.queueName(name)
@@ -74,10 +81,16 @@ func (ch *channel) queue(name string) (*broker.Queue, error) {
 	if err != nil {
 		return nil, noQueue(name)
 	}
-	if owner := q.Spec().Owner; owner != nil && owner != any(ch.c) {
+	if ch.isLocked(q) {
 		return nil, locked(q)
 	}
 	return q, nil
+}
+
+// isLocked says that a queue belongs to another connection.
+func (ch *channel) isLocked(q *broker.Queue) bool {
+	owner := q.Spec().Owner
+	return owner != nil && owner != any(ch.c)
 }
 
 func locked(q *broker.Queue) error {
@@ -98,6 +111,9 @@ func queueFailed(q *broker.Queue, err error) error {
 }
 
 func (ch *channel) declareExchange(m *exchangeDeclare) error {
+	if m.exchange == "" {
+		return errDefaultExchange
+	}
 	if m.passive {
 		if _, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err != nil {
 			return noExchange(m.exchange)
@@ -113,12 +129,12 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 		}
 		return ch.answerUnless(m.noWait, &exchangeDeclareOk{})
 	}
-	if m.exchange == "" || strings.HasPrefix(m.exchange, "amq.") {
+	if strings.HasPrefix(m.exchange, reservedPrefix) {
 		return reserved("exchange", m.exchange)
 	}
 	_, _, err := ch.c.s.broker.DeclareExchange(ch.c.ctx, spec)
 	if errors.Is(err, broker.Unsupported) {
-		return errorf(replyPreconditionFailed, "invalid exchange type '%s'", m.kind)
+		return errorf(replyPreconditionFailed, "unknown exchange type '%s'", m.kind)
 	}
 	if err != nil {
 		return failed(err)
@@ -126,19 +142,23 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 	return ch.answerUnless(m.noWait, &exchangeDeclareOk{})
 }
 
+// errDefaultExchange: it is there, and leads to each queue by name; no more can be done with it.
+var errDefaultExchange = errorf(replyAccessRefused, "operation not permitted on the default exchange")
+
+// reservedPrefix begins the names that only the server gives.
+const reservedPrefix = "amq."
+
 func reserved(what, name string) error {
-	if name == "" {
-		return errorf(replyAccessRefused, "operation not permitted on the default exchange")
-	}
 	return errorf(replyAccessRefused, "%s name '%s' contains reserved prefix 'amq.*'", what, name)
 }
 
 func (ch *channel) deleteExchange(m *exchangeDelete) error {
 	if m.exchange == "" {
-		return reserved("exchange", "")
+		return errDefaultExchange
 	}
-	if strings.HasPrefix(m.exchange, "amq.") {
-		return reserved("exchange", m.exchange)
+	if strings.HasPrefix(m.exchange, reservedPrefix) {
+		return errorf(replyAccessRefused, "deletion of system exchange '%s' in vhost '/' not allowed",
+			m.exchange)
 	}
 	if x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err == nil {
 		err := ch.c.s.broker.DeleteExchange(ch.c.ctx, x, m.ifUnused)
@@ -158,9 +178,12 @@ func (ch *channel) binding(kind broker.Kind, to, from, key string, args Table) b
 		Destination: broker.Name{Kind: kind, Namespace: ns, Name: to}}
 }
 
-// bindable looks for both ends of a binding, as RabbitMQ does, in its order.
+// bindable looks at both ends of a binding, as RabbitMQ does, in its order.
 func (ch *channel) bindable(bd *broker.Binding) error {
 	b, to := ch.c.s.broker, bd.Destination
+	if ofDefaultExchange(bd) {
+		return errDefaultExchange
+	}
 	if to.Kind == broker.KindQueue {
 		if _, err := ch.queue(to.Name); err != nil {
 			return err
@@ -171,10 +194,11 @@ func (ch *channel) bindable(bd *broker.Binding) error {
 	if _, err := b.Exchange(bd.Namespace, bd.Source); err != nil {
 		return noExchange(bd.Source)
 	}
-	if bd.Source == "" || to.Kind == broker.KindExchange && to.Name == "" {
-		return reserved("exchange", "")
-	}
 	return nil
+}
+
+func ofDefaultExchange(bd *broker.Binding) bool {
+	return bd.Source == "" || bd.Destination.Kind == broker.KindExchange && bd.Destination.Name == ""
 }
 
 func (ch *channel) bind(noWait bool, ok method, bd broker.Binding) error {
@@ -192,8 +216,13 @@ func (ch *channel) bind(noWait bool, ok method, bd broker.Binding) error {
 
 // unbind ends a binding. One that is not there, or one of its ends, is no error.
 func (ch *channel) unbind(noWait bool, ok method, bd broker.Binding) error {
-	if bd.Source == "" {
-		return reserved("exchange", "")
+	if ofDefaultExchange(&bd) {
+		return errDefaultExchange
+	}
+	if to := bd.Destination; to.Kind == broker.KindQueue {
+		if q, err := ch.c.s.broker.Queue(to.Namespace, to.Name); err == nil && ch.isLocked(q) {
+			return locked(q)
+		}
 	}
 	if err := ch.c.s.broker.Unbind(ch.c.ctx, bd); err != nil {
 		return failed(err)
@@ -202,11 +231,13 @@ func (ch *channel) unbind(noWait bool, ok method, bd broker.Binding) error {
 }
 
 func (ch *channel) declareQueue(m *queueDeclare) error {
-	if token, ok := strings.CutPrefix(m.queue, directReplyTo+"."); ok {
-		return ch.declareReply(m, token)
-	}
-	if m.passive {
+	switch {
+	case m.queue == directReplyTo || strings.HasPrefix(m.queue, directReplyTo+"."):
+		return ch.declareReply(m)
+	case m.passive:
 		return ch.declarePassive(m)
+	case strings.HasPrefix(m.queue, reservedPrefix): // also one that is there
+		return reserved("queue", m.queue)
 	}
 	spec := broker.QueueSpec{Namespace: ch.c.namespace, Name: m.queue, AutoDelete: m.autoDelete,
 		Durable: m.durable && !m.exclusive, Args: toArgs(m.arguments)}
@@ -219,9 +250,6 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	old, err := ch.c.s.broker.Queue(ch.c.namespace, spec.Name)
 	if err == nil {
 		return ch.redeclare(m, old, &spec)
-	}
-	if strings.HasPrefix(m.queue, "amq.") {
-		return reserved("queue", m.queue)
 	}
 	if spec.Settings, err = settingsOf(spec.Name, spec.Args); err != nil {
 		return err
