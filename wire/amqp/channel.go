@@ -16,7 +16,7 @@ type channel struct {
 	lastQueue string // what an empty queue name stands for
 	prefetch  int    // of consumers started from now on
 	credit    broker.Credit
-	limited   bool // credit has a bound
+	limited   atomic.Bool // credit has a bound
 
 	confirming bool
 	published  uint64 // in confirm mode
@@ -192,6 +192,9 @@ func (ch *channel) end() {
 	ch.ended = true
 	left := ch.unacked
 	ch.unacked = nil
+	if ch.txn != nil { // what was settled and not committed is not settled
+		left = append(left, ch.txn.unsettled()...)
+	}
 	var ending []*consumer
 	for _, x := range ch.consumers {
 		ending = append(ending, x)

@@ -3,10 +3,10 @@ package amqp
 import (
 	"context"
 	"errors"
-	"io"
 	"net"
 	"os"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -22,11 +22,14 @@ type conn struct {
 	cancel context.CancelFunc
 
 	written   chan struct{} // closed when the write loop has ended
+	ending    atomic.Bool   // until is set
+	until     time.Time     // by which all is written and read that still is
 	tuned     chan struct{} // closed when the heartbeat is known
 	heartbeat time.Duration // 0: none
 	frameMax  uint32
 	channels  uint16 // most of them
 
+	isOpen     bool // connection.open-ok was sent
 	user       string
 	namespace  string // of the virtual host
 	properties Table  // of the client
@@ -42,13 +45,15 @@ type conn struct {
 
 	owned map[*broker.Queue]bool // exclusive queues
 
-	delivering basicDeliver // the write loop's
+	// The write loop's: the method it uses again and again, and whose turn it is.
+	delivering basicDeliver
+	turn       int
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc, tuned: make(chan struct{}), written: make(chan struct{}), frameMax: minFrameMax,
+	c := &conn{s: s, nc: nc, tuned: make(chan struct{}), written: make(chan struct{}), frameMax: helloBytes,
 		open: map[uint16]*channel{}, owned: map[*broker.Queue]bool{}}
-	c.out.wake = make(chan struct{}, 1)
+	c.out.wake, c.out.taken = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(s.life)
 	c.tx.c = c
 	return c
@@ -59,24 +64,29 @@ func (c *conn) run() {
 	defer c.nc.Close()
 	defer c.cancel()
 	c.s.loops.Go(c.write)
-	err := c.serve()
+	r := &frameReader{c: c}
+	err := c.serve(r)
+	c.settleUp()
 	c.leave()
-	c.sayWhy(err)
+	c.hurry()
+	c.sayWhy(err, r)
 	c.out.end()
 	<-c.written
 	c.readOut()
 }
 
-// readOut reads what the client sends until it has heard of the end: a socket closed with bytes
-// unread would be reset, and take our last words with it.
-func (c *conn) readOut() {
-	if c.ctx.Err() == nil && c.nc.SetReadDeadline(time.Now().Add(closeTime)) == nil {
-		_, _ = io.Copy(io.Discard, c.nc)
+// draining says that the server is being closed.
+func (c *conn) draining() bool {
+	select {
+	case <-c.s.drain:
+		return true
+	default:
+		return false
 	}
 }
 
 // serve is the read loop. A panic is a bug of ours: it ends this connection and no other.
-func (c *conn) serve() (err error) {
+func (c *conn) serve(r *frameReader) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			c.s.panics.Add(1)
@@ -84,11 +94,10 @@ func (c *conn) serve() (err error) {
 			err = errorf(replyInternalError, "an internal error, which the server's log names")
 		}
 	}()
-	if err := c.nc.SetReadDeadline(time.Now().Add(c.s.config.Limits.Handshake)); err != nil {
+	if err := c.readBy(time.Now().Add(c.s.config.Limits.Handshake)); err != nil {
 		return err
 	}
-	r := &frameReader{c: c}
-	if err := c.greet(r); err != nil {
+	if err := c.greet(); err != nil {
 		return err
 	}
 	if err := c.handshake(r); err != nil {
@@ -101,86 +110,6 @@ func (c *conn) serve() (err error) {
 		}
 		if err := c.frame(f); err != nil {
 			return err
-		}
-	}
-}
-
-// errClosed ends a connection that both sides have closed in order.
-var errClosed = errors.New("closed")
-
-// sayWhy tells the client why the connection ends, if it can still hear it.
-func (c *conn) sayWhy(err error) {
-	var e *Error
-	select {
-	case <-c.s.drain:
-		if !errors.As(err, &e) && !errors.Is(err, errClosed) {
-			err = errorf(replyConnectionForced, "broker forced connection closure with reason 'shutdown'")
-		}
-	default:
-	}
-	if !errors.As(err, &e) {
-		return // the client went, or ended it in order
-	}
-	c.s.config.Logger.Info("amqp connection closed", "client", c.nc.RemoteAddr(), "why", e.replyText())
-	c.out.method(0, &connectionClose{replyCode: e.Code, replyText: e.replyText(),
-		cause: methodID{e.Class, e.Method}})
-	c.awaitCloseOk()
-}
-
-// closeTime is how long a client may take to answer connection.close.
-const closeTime = 2 * time.Second
-
-// awaitCloseOk reads what the client still sends until it has answered, so that the close is not
-// lost in a reset.
-func (c *conn) awaitCloseOk() {
-	if c.nc.SetReadDeadline(time.Now().Add(closeTime)) != nil {
-		return
-	}
-	_, _ = io.Copy(io.Discard, &untilCloseOk{c: c})
-}
-
-// untilCloseOk ends where connection.close-ok is found in what is read.
-type untilCloseOk struct {
-	c    *conn
-	held []byte
-}
-
-var closeOkFrame = []byte{frameMethod, 0, 0, 0, 0, 0, 4, 0, 10, 0, 51, frameEnd}
-
-func (u *untilCloseOk) Read(p []byte) (int, error) {
-	n, err := u.c.nc.Read(p)
-	u.held = append(u.held, p[:n]...)
-	if len(u.held) >= len(closeOkFrame) {
-		tail := u.held[len(u.held)-len(closeOkFrame):]
-		if string(tail) == string(closeOkFrame) {
-			return n, io.EOF
-		}
-		u.held = append(u.held[:0], tail...)
-	}
-	return n, err
-}
-
-// hangUp ends the connection from the write loop.
-func (c *conn) hangUp() {
-	c.out.mu.Lock()
-	c.out.ended = true
-	c.out.mu.Unlock()
-	c.cancel()
-	c.nc.Close()
-}
-
-// leave gives back all that the connection holds.
-func (c *conn) leave() {
-	if err := c.tx.commit(); err != nil {
-		c.s.config.Logger.Warn("amqp: the last of a connection was not taken", "error", err)
-	}
-	for _, ch := range c.open {
-		ch.end()
-	}
-	for q := range c.owned {
-		_, err := c.s.broker.DeleteQueue(c.s.life, q, broker.DeleteOptions{Owner: c})
-		if err != nil && !errors.Is(err, broker.NotFound) {
-			c.s.config.Logger.Warn("amqp: an exclusive queue stays", "queue", q.String(), "error", err)
 		}
 	}
 }
@@ -220,7 +149,7 @@ func (c *conn) control(payload []byte) error {
 		c.out.method(0, &connectionUpdateSecretOk{})
 		return nil
 	default:
-		return causedBy(m.id(), errorf(replyCommandInvalid, "%v on channel 0", m.id()))
+		return causedBy(m.id(), errorf(replyChannelError, "unexpected method in connection state running"))
 	}
 }
 
@@ -276,6 +205,26 @@ func (r *frameReader) next() (frame, error) {
 			return frame{}, err
 		}
 		r.c.keepPartial()
+		if err := r.c.awaitFrame(); err != nil {
+			return frame{}, err
+		}
+		if err := r.fill(n); err != nil {
+			return frame{}, err
+		}
+	}
+}
+
+// rest returns the next frame of a connection that is being closed.
+func (r *frameReader) rest() (frame, error) {
+	for {
+		f, n, err := parseFrame(r.buf[r.from:], r.c.frameMax)
+		if err == nil {
+			r.from += n
+			return f, nil
+		}
+		if !errors.Is(err, errMore) {
+			return frame{}, err
+		}
 		if err := r.fill(n); err != nil {
 			return frame{}, err
 		}
@@ -293,9 +242,6 @@ func (r *frameReader) fill(want int) error {
 		r.buf = append(r.buf[:0], rest...)
 	}
 	r.from = 0
-	if err := r.c.awaitFrame(); err != nil {
-		return err
-	}
 	n, err := r.c.nc.Read(r.buf[len(r.buf):cap(r.buf)])
 	r.buf = r.buf[:len(r.buf)+n]
 	if n == cap(r.buf)-len(rest) && cap(r.buf) < readBytes { // a busy connection: read more at once
@@ -309,20 +255,39 @@ func (r *frameReader) fill(want int) error {
 	return r.c.readFailed(err)
 }
 
-// awaitFrame sets the deadline of a read: two heartbeats.
+// awaitFrame readies the connection for a read: there is room for answers, and two heartbeats are
+// the time for it.
 func (c *conn) awaitFrame() error {
-	if c.heartbeat == 0 {
-		return nil
-	}
-	if err := c.nc.SetReadDeadline(time.Now().Add(2 * c.heartbeat)); err != nil {
+	if err := c.awaitRoom(); err != nil {
 		return err
 	}
-	select {
-	case <-c.s.drain: // Close may have set its deadline before us
-		return c.nc.SetReadDeadline(time.Now())
-	default:
+	if !c.isOpen || c.heartbeat == 0 {
 		return nil
 	}
+	return c.readBy(time.Now().Add(2 * c.heartbeat))
+}
+
+// awaitRoom waits while too much waits to be written: a client that does not read is not read.
+func (c *conn) awaitRoom() error {
+	for c.out.full(c.s.config.Limits.QueuedBytes) {
+		select {
+		case <-c.out.taken:
+		case <-c.ctx.Done():
+			return c.ctx.Err()
+		case <-c.s.drain:
+			return nil // the read will end at once
+		}
+	}
+	return nil
+}
+
+// readBy sets the time by which a read must end; zero is never. Close's own stays above it.
+func (c *conn) readBy(at time.Time) error {
+	err := c.nc.SetReadDeadline(at)
+	if err == nil && c.draining() { // Close may have set its deadline before us
+		err = c.nc.SetReadDeadline(time.Now())
+	}
+	return err
 }
 
 func (c *conn) readFailed(err error) error {

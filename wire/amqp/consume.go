@@ -53,7 +53,7 @@ func (ch *channel) qos(m *basicQos) error {
 	}
 	if m.global {
 		ch.credit.SetLimit(int(m.prefetchCount))
-		ch.limited = m.prefetchCount > 0
+		ch.limited.Store(m.prefetchCount > 0)
 		ch.kick()
 	} else {
 		ch.prefetch = int(m.prefetchCount)
@@ -73,6 +73,13 @@ func (ch *channel) kick() {
 	ch.mu.Unlock()
 	for _, s := range subs {
 		s.Kick()
+	}
+}
+
+// shareCredit lets consumers of other queues have what one has left of the channel's credit.
+func (ch *channel) shareCredit() {
+	if ch.limited.Load() {
+		ch.kick()
 	}
 }
 
@@ -144,7 +151,9 @@ func (c *conn) drop(x *consumer) {
 		return
 	}
 	c.out.remove(x)
-	if !x.sub.Close() {
+	last := x.sub.Close()
+	x.ch.shareCredit()
+	if !last {
 		return
 	}
 	q := x.sub.Queue()
@@ -155,12 +164,16 @@ func (c *conn) drop(x *consumer) {
 }
 
 // deliver appends what consumers may have, each in turn, while not too much waits to be written.
+// The next call begins where this one ended.
 func (c *conn) deliver(dst []byte, consumers []*consumer) []byte {
-	for _, x := range consumers {
+	begin := c.turn
+	for i := range consumers {
 		if len(dst) >= c.s.config.Limits.QueuedBytes {
 			break
 		}
-		dst = x.deliver(dst)
+		c.turn = (begin + i) % len(consumers)
+		dst = consumers[c.turn].deliver(dst)
+		c.turn++
 	}
 	return dst
 }
@@ -175,6 +188,12 @@ func (x *consumer) deliver(dst []byte) []byte {
 		}
 		if err != nil {
 			c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
+		}
+		if x.sub.Buried() {
+			x.ch.shareCredit()
+		}
+		if len(got) == 0 && errors.Is(err, broker.Corrupt) {
+			continue // behind what is damaged
 		}
 		if len(got) == 0 {
 			return dst
@@ -226,7 +245,7 @@ func (x *consumer) append(dst []byte, tag uint64, d *broker.Delivery) []byte {
 		x.ch.c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
 		return dst
 	}
-	return appendContent(out, x.ch.id, propsOf(d), d.Record.Body, x.ch.c.frameMax)
+	return appendContent(out, x.ch.id, propsOf(x.sub.Queue(), d), d.Record.Body, x.ch.c.frameMax)
 }
 
 // cancelled tells the client that a queue is gone, if it understands that.
@@ -238,6 +257,7 @@ func (c *conn) cancelled(dst []byte, x *consumer) []byte {
 	}
 	x.ch.mu.Unlock()
 	c.out.remove(x)
+	x.ch.shareCredit()
 	if !here || !c.canCancel {
 		return dst
 	}
@@ -273,7 +293,7 @@ func (ch *channel) get(m *basicGet) error {
 		if err != nil {
 			return dst
 		}
-		return appendContent(out, ch.id, propsOf(&d), d.Record.Body, ch.c.frameMax)
+		return appendContent(out, ch.id, propsOf(q, &d), d.Record.Body, ch.c.frameMax)
 	})
 	if m.noAck {
 		return ch.c.tx.settle(ch, []unacked{{tag, q, nil, d.ID}}, broker.Accept)

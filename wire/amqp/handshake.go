@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
+// helloBytes bounds frames until both sides have agreed on a size: what RabbitMQ 4.1 takes, since
+// some clients send a token for a password.
+const helloBytes = 8192
+
 // greet reads the protocol header. Whoever sends another one is told which is spoken here.
-func (c *conn) greet(r *frameReader) error {
+func (c *conn) greet() error {
 	var header [len(protocolHeader)]byte
 	if _, err := io.ReadFull(c.nc, header[:]); err != nil {
 		return err
@@ -49,7 +53,8 @@ func (c *conn) handshake(r *frameReader) error {
 		return causedBy(open.id(), errorf(replyNotAllowed, "vhost %s not found", open.virtualHost))
 	}
 	c.out.method(0, &connectionOpenOk{})
-	return c.nc.SetReadDeadline(time.Time{})
+	c.isOpen = true
+	return c.readBy(time.Time{})
 }
 
 // expect reads the one method that may come now.
@@ -76,7 +81,7 @@ func expect[M method](c *conn, r *frameReader) (want M, err error) {
 			c.out.method(0, &connectionCloseOk{})
 			return want, errClosed
 		}
-		return want, causedBy(m.id(), errorf(replyCommandInvalid, "unexpected method %v", m.id()))
+		return want, causedBy(m.id(), errorf(replyChannelError, "unexpected method %v", m.id()))
 	}
 }
 

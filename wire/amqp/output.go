@@ -12,7 +12,8 @@ import (
 // write loop takes them, adds the confirms that have become due and the deliveries that
 // consumers may have, and writes all of it at once.
 type output struct {
-	wake chan struct{} // capacity 1: there is something to look at
+	wake  chan struct{} // capacity 1: there is something to look at
+	taken chan struct{} // capacity 1: something of it was taken
 
 	mu       sync.Mutex
 	buf      []byte // whole frames
@@ -75,21 +76,58 @@ func (o *output) end() {
 func (o *output) take(spare []byte) (frames []byte, consumers []*consumer, ended bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	frames, o.buf = o.buf, spare
-	n := 0
-	for n < len(o.confirms) && o.confirms[n].done.Done() {
-		n++
-	}
-	if n > 0 {
-		frames = appendConfirms(frames, o.confirms[:n])
-		o.confirms = append(o.confirms[:0], o.confirms[n:]...)
-		o.asked = false
+	frames, o.buf = o.dueLocked(o.buf), spare
+	if len(frames) > 0 {
+		ring(o.taken)
 	}
 	if len(o.confirms) > 0 && !o.asked {
 		o.asked = true
 		o.confirms[0].done.Notify(o.wake)
 	}
 	return frames, o.consumers, o.ended
+}
+
+// dueLocked appends acks for the publishes that are on disk.
+func (o *output) dueLocked(dst []byte) []byte {
+	n := 0
+	for n < len(o.confirms) && o.confirms[n].done.Done() {
+		n++
+	}
+	if n == 0 {
+		return dst
+	}
+	dst = appendConfirms(dst, o.confirms[:n])
+	o.confirms = append(o.confirms[:0], o.confirms[n:]...)
+	o.asked = false
+	return dst
+}
+
+// flush puts the acks that are due before what is put next.
+func (o *output) flush() {
+	o.mu.Lock()
+	o.buf = o.dueLocked(o.buf)
+	o.mu.Unlock()
+	ring(o.wake)
+}
+
+// newest is the last confirm that waits for the disk.
+func (o *output) newest() (last broker.Confirm, ok bool) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.confirms) == 0 {
+		return last, false
+	}
+	return o.confirms[len(o.confirms)-1].done, true
+}
+
+// mostConfirms bounds the publishes of a connection that wait for their confirm.
+const mostConfirms = 1 << 16
+
+// full says that no more should be asked for before some of it is written.
+func (o *output) full(limit int) bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return len(o.buf) > limit || len(o.confirms) > mostConfirms
 }
 
 // addLocked and remove change who gets deliveries.
@@ -160,6 +198,8 @@ func ring(ch chan<- struct{}) {
 // keptOutput is the largest buffer that an idle connection keeps.
 const keptOutput = 16 << 10
 
+var heartbeatFrame = appendFrame(nil, frame{kind: frameHeartbeat})
+
 // write is the write loop.
 func (c *conn) write() {
 	defer close(c.written)
@@ -178,10 +218,9 @@ func (c *conn) write() {
 			}
 			continue
 		case <-beat:
-			if idle {
-				c.out.put(func(dst []byte) []byte {
-					return appendFrame(dst, frame{kind: frameHeartbeat})
-				})
+			if idle && c.send(heartbeatFrame) != nil {
+				c.hangUp()
+				return
 			}
 			idle = true
 			continue
@@ -222,10 +261,14 @@ func (c *conn) closeWrite() {
 
 // send writes with a deadline: a client that does not read for so long is gone.
 func (c *conn) send(p []byte) error {
-	if err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+	err := c.nc.SetWriteDeadline(time.Now().Add(writeTimeout))
+	if c.ending.Load() { // hurry may have set its deadline before us
+		err = c.nc.SetWriteDeadline(c.until)
+	}
+	if err != nil {
 		return err
 	}
-	_, err := c.nc.Write(p)
+	_, err = c.nc.Write(p)
 	return err
 }
 

@@ -46,16 +46,45 @@ func (Props) Property(props []byte, name string) string {
 
 // propsOf is the properties of a delivery. Those of a record that has never died, and needs no
 // count of deliveries, are as the publisher sent them.
-func propsOf(d *broker.Delivery) []byte {
-	if len(d.Record.Deaths) == 0 {
+func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
+	counted := d.Deliveries > 0 && countsDeliveries(q)
+	if len(d.Record.Deaths) == 0 && !counted {
 		return withFlags(d.Record.Props)
 	}
 	p, err := parseProperties(d.Record.Props)
 	if err != nil {
 		return withFlags(d.Record.Props)
 	}
-	first, last := &d.Record.Deaths[len(d.Record.Deaths)-1], &d.Record.Deaths[0]
-	p.Headers = p.Headers.with("x-death", deaths(d.Record.Deaths)).
+	if len(d.Record.Deaths) > 0 {
+		p.addDeaths(&d.Record)
+	}
+	if counted {
+		p.Headers = p.Headers.with("x-delivery-count", int64(d.Deliveries))
+		p.present |= hasHeaders
+	}
+	out, err := p.append(nil)
+	if err != nil {
+		return withFlags(d.Record.Props)
+	}
+	return out
+}
+
+// countsDeliveries says whether consumers of a queue are told how often a record came back: those
+// of type quorum are, as in RabbitMQ, and those with a limit.
+func countsDeliveries(q *broker.Queue) bool {
+	spec := q.Spec()
+	kind, _, _ := spec.Args.Text("x-queue-type")
+	return kind == "quorum" || spec.Settings.DeliveryLimit != nil
+}
+
+// addDeaths tells how the record left queues before. A dead letter key replaced all that it had been
+// published with, and so the header CC.
+func (p *Properties) addDeaths(rec *broker.QueueRecord) {
+	first, last := firstDeath(rec.Deaths), &rec.Deaths[0]
+	if rec.CC == nil {
+		p.Headers = p.Headers.without("CC")
+	}
+	p.Headers = p.Headers.with("x-death", deaths(rec.Deaths)).
 		withNew("x-first-death-exchange", first.Exchange).
 		withNew("x-first-death-queue", first.Queue).
 		withNew("x-first-death-reason", first.Reason.String()).
@@ -63,11 +92,17 @@ func propsOf(d *broker.Delivery) []byte {
 		with("x-last-death-queue", last.Queue).
 		with("x-last-death-reason", last.Reason.String())
 	p.present = p.present&^hasExpiration | hasHeaders
-	out, err := p.append(nil)
-	if err != nil {
-		return withFlags(d.Record.Props)
+}
+
+// firstDeath is the one that began before all others.
+func firstDeath(all []broker.Death) *broker.Death {
+	first := &all[0]
+	for i := range all {
+		if all[i].Time.Before(first.Time) {
+			first = &all[i]
+		}
 	}
-	return out
+	return first
 }
 
 // withFlags makes properties of none: a word of flags with nothing in it.

@@ -109,7 +109,7 @@ func (ch *channel) complete() error {
 	}
 	item := published{ch: ch, tag: tag, mandatory: p.mandatory, x: p.x, rec: rec, direct: p.direct}
 	if ch.txn != nil {
-		return ch.txn.publish(item, ch.c.s.config.Limits.TxBytes)
+		return causedBy(p.id(), ch.txn.publish(item, ch.c.s.config.Limits.TxBytes))
 	}
 	return ch.c.tx.publish(item)
 }

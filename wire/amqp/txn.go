@@ -42,6 +42,14 @@ func (t *txn) settle(done []unacked, o broker.Outcome) {
 	}
 }
 
+// unsettled is the deliveries that were settled, as if they were not.
+func (t *txn) unsettled() (all []unacked) {
+	for i := range t.settles {
+		all = append(all, t.settles[i].unacked)
+	}
+	return all
+}
+
 // commitTx does everything at once, and answers when it is on disk.
 func (ch *channel) commitTx() error {
 	if ch.txn == nil {
@@ -68,9 +76,7 @@ func (ch *channel) rollbackTx() error {
 		return errNoTx
 	}
 	ch.mu.Lock()
-	for i := range ch.txn.settles {
-		ch.unacked = append(ch.unacked, ch.txn.settles[i].unacked)
-	}
+	ch.unacked = append(ch.unacked, ch.txn.unsettled()...)
 	slices.SortFunc(ch.unacked, func(a, b unacked) int { return int(int64(a.tag) - int64(b.tag)) })
 	ch.mu.Unlock()
 	ch.txn = &txn{}

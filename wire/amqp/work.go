@@ -81,6 +81,7 @@ func (w *work) commit() error {
 		err = confirmed.Wait(w.c.ctx)
 	}
 	if err == nil {
+		w.c.unblocked()
 		w.committed(tx)
 	}
 	clear(w.publishes)
@@ -114,7 +115,7 @@ func (w *work) committed(tx *broker.Tx) {
 	}
 	var last *channel
 	for i := range w.settles {
-		if ch := w.settles[i].ch; ch != last && ch.limited {
+		if ch := w.settles[i].ch; ch != last && ch.limited.Load() {
 			ch.kick()
 			last = ch
 		}
@@ -161,11 +162,13 @@ const blockedFor = 250 * time.Millisecond
 // blocked holds the connection back for a while because the disk is full; the client hears of it
 // the first time.
 func (c *conn) blocked(why error) error {
-	if c.canBlock && !c.isBlocked {
+	if !c.isBlocked {
 		c.isBlocked = true
-		c.out.method(0, &connectionBlocked{reason: "low on disk"})
+		c.s.config.Logger.Warn("amqp publisher waits for a full disk", "client", c.nc.RemoteAddr(), "error", why)
+		if c.canBlock {
+			c.out.method(0, &connectionBlocked{reason: "low on disk"})
+		}
 	}
-	c.s.config.Logger.Warn("amqp publisher waits for a full disk", "client", c.nc.RemoteAddr(), "error", why)
 	t := time.NewTimer(blockedFor)
 	defer t.Stop()
 	select {
@@ -174,6 +177,17 @@ func (c *conn) blocked(why error) error {
 	case <-c.ctx.Done():
 		return c.ctx.Err()
 	case <-c.s.drain:
-		return errorf(replyConnectionForced, "broker forced connection closure with reason 'shutdown'")
+		return errShutdown
+	}
+}
+
+// unblocked tells a client that was held back that it may go on.
+func (c *conn) unblocked() {
+	if !c.isBlocked {
+		return
+	}
+	c.isBlocked = false
+	if c.canBlock {
+		c.out.method(0, &connectionUnblocked{})
 	}
 }
