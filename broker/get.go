@@ -16,7 +16,7 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 	if err := q.checkOwner(op, owner); err != nil {
 		return d, false, err
 	}
-	q.trim() // a queue that is too long loses its oldest before anyone gets them
+	q.shorten() // a queue that is too long loses its oldest before anyone gets them
 	for {
 		if q.b.closed.Load() {
 			return d, false, storeError(op, q.String(), storage.ErrClosed)

@@ -23,16 +23,16 @@ func (q *Queue) bounded() bool {
 // tidy lets go of what is too much, or too old and at the head of the queue.
 // Subscriptions come first: it is called after records were handed out.
 func (q *Queue) tidy() {
-	if !q.trim() {
+	if !q.shorten() {
 		return
 	}
 	for q.buryExpired() {
 	}
 }
 
-// trim lets go of what is beyond the queue's length. It is false where that cannot be
+// shorten lets go of what is beyond the queue's length. It is false where that cannot be
 // now.
-func (q *Queue) trim() bool {
+func (q *Queue) shorten() bool {
 	for {
 		q.mu.Lock()
 		gone := q.tooManyLocked()
