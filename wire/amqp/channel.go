@@ -27,6 +27,7 @@ type channel struct {
 	// closing: we have sent channel.close and wait for close-ok; all else is ignored.
 	closing bool
 	mute    atomic.Bool // no more confirms for it
+	shown   shownChannel
 
 	mu        sync.Mutex
 	ended     bool
@@ -92,7 +93,7 @@ func (ch *channel) takeClosing(f frame) error {
 	}
 	switch m.(type) {
 	case *channelCloseOk:
-		delete(ch.c.open, ch.id)
+		ch.c.forget(ch)
 	case *channelClose: // both sides at once
 		ch.c.out.method(ch.id, &channelCloseOk{})
 	}
@@ -130,7 +131,7 @@ func (ch *channel) method(m method) error {
 		return errorf(replyChannelError, "second 'channel.open' seen")
 	case *channelClose:
 		ch.end()
-		delete(ch.c.open, ch.id)
+		ch.c.forget(ch)
 		return ch.answer(&channelCloseOk{})
 	case *channelCloseOk:
 		return nil
@@ -178,6 +179,7 @@ func (ch *channel) selectConfirms(m *confirmSelect) error {
 		return errorf(replyPreconditionFailed, "cannot switch from tx to confirm mode")
 	}
 	ch.confirming = true
+	ch.shown.confirms.Store(true)
 	return ch.answerUnless(m.noWait, &confirmSelectOk{})
 }
 

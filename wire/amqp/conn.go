@@ -45,6 +45,9 @@ type conn struct {
 
 	owned map[*broker.Queue]bool // exclusive queues
 
+	forced chan struct{} // closed when CloseConnection ends it
+	shown  shown
+
 	// The write loop's: the method it uses again and again, and whose turn it is.
 	delivering basicDeliver
 	turn       int
@@ -52,7 +55,7 @@ type conn struct {
 
 func newConn(s *Server, nc net.Conn) *conn {
 	c := &conn{s: s, nc: nc, tuned: make(chan struct{}), written: make(chan struct{}), frameMax: helloBytes,
-		open: map[uint16]*channel{}, owned: map[*broker.Queue]bool{}}
+		open: map[uint16]*channel{}, owned: map[*broker.Queue]bool{}, forced: make(chan struct{})}
 	c.out.wake, c.out.taken = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(s.life)
 	c.tx.c = c
@@ -71,14 +74,17 @@ func (c *conn) run() {
 	c.hurry()
 	c.sayWhy(err, r)
 	c.out.end()
-	<-c.written
+	c.awaitWritten()
 	c.readOut()
 }
 
-// draining says that the server is being closed.
+// draining says that the connection is to end: the server is being closed, or CloseConnection was
+// called.
 func (c *conn) draining() bool {
 	select {
 	case <-c.s.drain:
+		return true
+	case <-c.forced:
 		return true
 	default:
 		return false
@@ -140,7 +146,7 @@ func (c *conn) control(payload []byte) error {
 	switch m := m.(type) {
 	case *connectionClose:
 		c.leave()
-		c.open, c.owned = nil, nil
+		c.forgetAll()
 		c.out.method(0, &connectionCloseOk{})
 		return errClosed
 	case *connectionCloseOk:
@@ -172,7 +178,7 @@ func (c *conn) openChannel(f frame) error {
 		return causedBy(m.id(), errorf(replyNotAllowed, "number of channels opened (%d) has reached the "+
 			"negotiated channel_max (%d)", f.channel, c.channels))
 	}
-	c.open[f.channel] = newChannel(c, f.channel)
+	c.keep(newChannel(c, f.channel))
 	c.out.method(f.channel, &channelOpenOk{})
 	return nil
 }
@@ -276,6 +282,8 @@ func (c *conn) awaitRoom() error {
 			return c.ctx.Err()
 		case <-c.s.drain:
 			return nil // the read will end at once
+		case <-c.forced:
+			return nil
 		}
 	}
 	return nil
@@ -291,7 +299,7 @@ func (c *conn) readBy(at time.Time) error {
 }
 
 func (c *conn) readFailed(err error) error {
-	if errors.Is(err, os.ErrDeadlineExceeded) {
+	if errors.Is(err, os.ErrDeadlineExceeded) && !c.isForced() {
 		c.s.config.Logger.Info("amqp client was silent for two heartbeats", "client", c.nc.RemoteAddr())
 	}
 	return err

@@ -14,6 +14,7 @@ type consumer struct {
 	sub    *broker.Subscription // nil: of direct replies
 	credit broker.Credit
 	room   []broker.Delivery // the write loop's
+	info   ConsumerInfo
 }
 
 // consuming acts on the methods of class basic that are answered.
@@ -54,9 +55,11 @@ func (ch *channel) qos(m *basicQos) error {
 	if m.global {
 		ch.credit.SetLimit(int(m.prefetchCount))
 		ch.limited.Store(m.prefetchCount > 0)
+		ch.shown.sharedPrefetch.Store(int64(m.prefetchCount))
 		ch.kick()
 	} else {
 		ch.prefetch = int(m.prefetchCount)
+		ch.shown.prefetch.Store(int64(m.prefetchCount))
 	}
 	return ch.answer(&basicQosOk{})
 }
@@ -102,7 +105,7 @@ func (ch *channel) consume(m *basicConsume) error {
 	if err != nil {
 		return err
 	}
-	x := &consumer{ch: ch, tag: m.consumerTag, noAck: m.noAck}
+	x := &consumer{ch: ch, tag: m.consumerTag, noAck: m.noAck, info: ch.infoOf(m, q.Name().Name)}
 	x.credit.SetLimit(ch.prefetch)
 	priority, _, err := toArgs(m.arguments).Int("x-priority")
 	if err != nil {

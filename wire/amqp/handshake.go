@@ -52,9 +52,13 @@ func (c *conn) handshake(r *frameReader) error {
 	if open.virtualHost != "/" {
 		return causedBy(open.id(), errorf(replyNotAllowed, "vhost %s not found", open.virtualHost))
 	}
+	if err := c.readBy(time.Time{}); err != nil {
+		return err
+	}
+	c.show(start.mechanism)
 	c.out.method(0, &connectionOpenOk{})
 	c.isOpen = true
-	return c.readBy(time.Time{})
+	return nil
 }
 
 // expect reads the one method that may come now.
@@ -96,7 +100,7 @@ func (s *Server) properties() Table {
 	}
 	return Table{
 		{"capabilities", capabilities},
-		{"cluster_name", "tidings@" + s.broker.ID().String()},
+		{"cluster_name", s.clusterName()},
 		{"copyright", "Apache-2.0"},
 		{"information", "Tidings, one durable node: what is confirmed is on disk"},
 		{"platform", "Tidings"},
@@ -104,6 +108,8 @@ func (s *Server) properties() Table {
 		{"version", s.config.Version},
 	}
 }
+
+func (s *Server) clusterName() string { return "tidings@" + s.broker.ID().String() }
 
 var errCredentials = errors.New("credentials cannot be read")
 

@@ -39,7 +39,7 @@ var errClosed = errors.New("closed")
 func (c *conn) sayWhy(err error, r *frameReader) {
 	var e *Error
 	if c.draining() && !errors.As(err, &e) && !errors.Is(err, errClosed) {
-		err = errShutdown
+		err = c.whyForced()
 	}
 	if !errors.As(err, &e) {
 		return // the client went, or ended it in order
@@ -48,6 +48,16 @@ func (c *conn) sayWhy(err error, r *frameReader) {
 	c.out.method(0, &connectionClose{replyCode: e.Code, replyText: e.replyText(),
 		cause: methodID{e.Class, e.Method}})
 	c.awaitCloseOk(r)
+}
+
+// whyForced is the reason of CloseConnection, or that the server is being closed.
+func (c *conn) whyForced() error {
+	select {
+	case <-c.forced:
+		return errorf(replyConnectionForced, "%s", c.shown.reason)
+	default:
+		return errShutdown
+	}
 }
 
 var errShutdown = errorf(replyConnectionForced, "broker forced connection closure with reason 'shutdown'")
@@ -111,6 +121,7 @@ func (c *conn) hangUp() {
 
 // leave gives back all that the connection holds.
 func (c *conn) leave() {
+	c.conceal()
 	if err := c.tx.commit(); err != nil {
 		c.s.config.Logger.Warn("amqp: the last of a connection was not taken", "error", err)
 	}

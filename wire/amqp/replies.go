@@ -24,7 +24,7 @@ func (ch *channel) consumeReplies(m *basicConsume) error {
 	if ch.replyToken != "" {
 		return errorf(replyPreconditionFailed, "reply consumer already set")
 	}
-	x := &consumer{ch: ch, tag: m.consumerTag, noAck: true}
+	x := &consumer{ch: ch, tag: m.consumerTag, noAck: true, info: ch.infoOf(m, directReplyTo)}
 	ch.mu.Lock()
 	ch.consumers[x.tag] = x
 	ch.mu.Unlock()

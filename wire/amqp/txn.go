@@ -20,6 +20,7 @@ func (ch *channel) selectTx() error {
 	}
 	if ch.txn == nil {
 		ch.txn = &txn{}
+		ch.shown.transactional.Store(true)
 	}
 	return ch.answer(&txSelectOk{})
 }

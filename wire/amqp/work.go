@@ -176,6 +176,8 @@ func (c *conn) blocked(why error) error {
 		return nil
 	case <-c.ctx.Done():
 		return c.ctx.Err()
+	case <-c.forced:
+		return errorf(replyConnectionForced, "%s", c.shown.reason)
 	case <-c.s.drain:
 		return errShutdown
 	}
