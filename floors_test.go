@@ -33,7 +33,8 @@ var floors = map[string]struct {
 		house:  []string{"broker"},
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
-	"wire/amqp": {house: []string{"broker"}},
+	"wire/amqp":            {house: []string{"broker"}},
+	"wire/amqp/management": {house: []string{"broker", "wire/amqp"}},
 	"console": {
 		house:  []string{"broker"},
 		others: []string{"github.com/prometheus/client_golang"},

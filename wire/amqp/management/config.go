@@ -1,0 +1,85 @@
+package management
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"strings"
+	"time"
+)
+
+// Config says how to listen. The zero value listens on localhost:15672, as RabbitMQ does.
+type Config struct {
+	Addr string // host:port; default localhost:15672, which is both loopback addresses
+	// AllowRemote lets Addr be one that other machines can reach.
+	AllowRemote bool
+	// Hosts are Host header names to answer to, beside loopback and addresses.
+	Hosts  []string
+	Logger *slog.Logger // default: nothing is logged
+	Limits Limits
+}
+
+// Limits bound what clients can ask for. A zero field is its default.
+type Limits struct {
+	Connections int   // default 256; a further one is closed
+	BodyBytes   int64 // of a request; default 24 MiB, a message of 16 MiB in base64; beyond it 413
+	Bodies      int   // requests above 256 KiB in memory at once; default 4; more wait
+	GetMessages int   // that one request may take out of a queue; default 1000
+	GetBytes    int   // of bodies, after which it takes no more; default 16 MiB
+
+	BodyTime   time.Duration // to receive a body; default 30 s
+	AnswerTime time.Duration // for a client to read an answer; default 60 s
+}
+
+var defaultLimits = Limits{Connections: 256, BodyBytes: 24 << 20, Bodies: 4, GetMessages: 1000,
+	GetBytes: 16 << 20, BodyTime: 30 * time.Second, AnswerTime: time.Minute}
+
+func (c Config) checked() (Config, error) {
+	or(&c.Addr, "localhost:15672")
+	l, d := &c.Limits, defaultLimits
+	or(&l.Connections, d.Connections)
+	or(&l.BodyBytes, d.BodyBytes)
+	or(&l.Bodies, d.Bodies)
+	or(&l.GetMessages, d.GetMessages)
+	or(&l.GetBytes, d.GetBytes)
+	or(&l.BodyTime, d.BodyTime)
+	or(&l.AnswerTime, d.AnswerTime)
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if l.Connections < 0 || l.BodyBytes < 0 || l.Bodies < 0 || l.GetMessages < 0 || l.GetBytes < 0 ||
+		l.BodyTime < 0 || l.AnswerTime < 0 {
+		return c, errors.New("management: a limit is negative")
+	}
+	return c, c.checkAddr()
+}
+
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// checkAddr refuses an address that other machines can reach, unless that is meant.
+func (c *Config) checkAddr() error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("management: %w", err)
+	}
+	if c.AllowRemote || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("management: other machines can reach %s: that must be allowed explicitly",
+		c.Addr)
+}
+
+// isLoopback says whether a host can only be this machine.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

@@ -1,0 +1,73 @@
+package management
+
+import "github.com/tidings-io/tidings/broker"
+
+// exchangeName is how an exchange is called that a path names: paths cannot name the default one.
+func exchangeName(path string) string {
+	if path == "amq.default" {
+		return ""
+	}
+	return path
+}
+
+func (s *Server) exchanges(*request) (any, error) {
+	list := []object{}
+	for _, x := range s.b.Exchanges(namespace) {
+		list = append(list, showExchange(x))
+	}
+	return list, nil
+}
+
+// exchangeNamed is the exchange in the path.
+func (s *Server) exchangeNamed(r *request) (*broker.Exchange, error) {
+	x, err := s.b.Exchange(namespace, exchangeName(r.PathValue("x")))
+	if err != nil {
+		return nil, errNotFound
+	}
+	return x, nil
+}
+
+func (s *Server) exchange(r *request) (any, error) {
+	x, err := s.exchangeNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	return showExchange(x), nil
+}
+
+func showExchange(x *broker.Exchange) object {
+	spec := x.Spec()
+	doc := object{"name": spec.Name, "vhost": vhostName, "type": spec.Type, "durable": spec.Durable,
+		"auto_delete": spec.AutoDelete, "internal": spec.Internal, "arguments": showArgs(spec.Args)}
+	if x.BuiltIn() {
+		doc["user_who_performed_action"] = "rmq-internal"
+	}
+	return doc
+}
+
+// putExchange answers with 201 if the exchange is new, and 204 if it was there.
+func (s *Server) putExchange(r *request) (any, error) {
+	want := struct {
+		Type       string    `json:"type"`
+		Durable    truth     `json:"durable"`
+		AutoDelete truth     `json:"auto_delete"`
+		Internal   truth     `json:"internal"`
+		Arguments  arguments `json:"arguments"`
+	}{Type: "direct"}
+	if err := r.decode(&want); err != nil {
+		return nil, err
+	}
+	_, missing := s.exchangeNamed(r)
+	err := s.direct(r).DeclareExchange(broker.ExchangeSpec{Name: exchangeName(r.PathValue("x")),
+		Type: want.Type, Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete),
+		Internal: bool(want.Internal), Args: broker.Args(want.Arguments)})
+	return createdUnless(missing == nil, err)
+}
+
+func (s *Server) deleteExchange(r *request) (any, error) {
+	x, err := s.exchangeNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.direct(r).DeleteExchange(x.Name().Name, r.URL.Query().Get("if-unused") == "true")
+}

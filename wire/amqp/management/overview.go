@@ -1,0 +1,163 @@
+package management
+
+import (
+	"net"
+	"os"
+	"runtime"
+	"strconv"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// What there is one of.
+const (
+	vhostName   = "/"
+	namespace   = "" // of the broker, which is the virtual host
+	productName = "Tidings"
+)
+
+// exchangeTypes are those that broker.ExchangeSpec.Type may be.
+var exchangeTypes = []string{"direct", "fanout", "headers", "topic", "x-consistent-hash",
+	"x-local-random", "x-modulus-hash", "x-random"}
+
+// nodeName is how the one node is called wherever RabbitMQ names a node.
+func (s *Server) nodeName() string { return "tidings@localhost" }
+
+func (s *Server) overview(*request) (any, error) {
+	info := s.amqp.Info()
+	totals, channels, consumers := s.queueTotals(), 0, 0
+	conns := s.amqp.Connections()
+	for i := range conns {
+		channels += len(conns[i].Channels)
+		for _, ch := range conns[i].Channels {
+			consumers += len(ch.Consumers)
+		}
+	}
+	return object{
+		"product_name": productName, "product_version": info.Version,
+		"management_version": info.Version, "rabbitmq_version": info.Version,
+		"cluster_name": info.Cluster, "node": s.nodeName(),
+		"rates_mode": "none", "statistics_level": "coarse", "statistics_db_event_queue": 0,
+		"exchange_types": showNames(exchangeTypes...),
+		"object_totals": object{"connections": len(conns), "channels": channels, "consumers": consumers,
+			"exchanges": len(s.b.Exchanges(namespace)), "queues": len(s.b.Queues(namespace))},
+		"queue_totals":  totals.lengths(),
+		"message_stats": totals.stats(),
+		"listeners":     s.showListeners(), "contexts": s.contexts(),
+	}, nil
+}
+
+func showNames(names ...string) []object {
+	list := make([]object, len(names))
+	for i, name := range names {
+		list[i] = object{"name": name, "description": "", "enabled": true}
+	}
+	return list
+}
+
+// totals add up all queues.
+type totals broker.QueueStats
+
+func (s *Server) queueTotals() (t totals) {
+	for _, q := range s.b.Queues(namespace) {
+		t.add(q.Stats())
+	}
+	return t
+}
+
+func (t *totals) add(q broker.QueueStats) {
+	t.Ready += q.Ready
+	t.Leased += q.Leased
+	t.Bytes += q.Bytes
+	c, d := &t.Counts, &q.Counts
+	c.Published += d.Published
+	c.Delivered += d.Delivered
+	c.Redelivered += d.Redelivered
+	c.Accepted += d.Accepted
+}
+
+func (t *totals) lengths() object {
+	return object{"messages": t.Ready + t.Leased, "messages_ready": t.Ready,
+		"messages_unacknowledged": t.Leased}
+}
+
+// stats are counts since the broker was opened.
+func (t *totals) stats() object {
+	c := &t.Counts
+	return object{"publish": c.Published, "deliver_get": c.Delivered, "redeliver": c.Redelivered,
+		"ack": c.Accepted}
+}
+
+// listener is one address that something is served on.
+type listener struct {
+	protocol string
+	addr     *net.TCPAddr
+	tls      bool
+}
+
+// listening lists the AMQP listener's addresses and our own.
+func (s *Server) listening() (all []listener) {
+	info := s.amqp.Info()
+	add := func(protocol string, tls bool, addrs ...net.Addr) {
+		for _, a := range addrs {
+			if tcp, ok := a.(*net.TCPAddr); ok {
+				all = append(all, listener{protocol, tcp, tls})
+			}
+		}
+	}
+	if info.TLS {
+		add("amqp/ssl", true, info.Addrs...)
+	} else {
+		add("amqp", false, info.Addrs...)
+	}
+	for _, l := range s.listeners {
+		add("http", false, l.Addr())
+	}
+	return all
+}
+
+func (s *Server) showListeners() []object {
+	var list []object
+	for _, l := range s.listening() {
+		list = append(list, object{"node": s.nodeName(), "protocol": l.protocol, "tls": l.tls,
+			"ip_address": l.addr.IP.String(), "port": l.addr.Port, "socket_opts": object{}})
+	}
+	return list
+}
+
+func (s *Server) contexts() []object {
+	port := strconv.Itoa(s.Addr().(*net.TCPAddr).Port)
+	return []object{{"node": s.nodeName(), "description": "RabbitMQ Management", "path": "/",
+		"port": port, "ssl": "false"}}
+}
+
+func (s *Server) clusterName(*request) (any, error) {
+	return object{"name": s.amqp.Info().Cluster}, nil
+}
+
+func (s *Server) nodes(*request) (any, error) { return []object{s.showNode()}, nil }
+
+func (s *Server) node(r *request) (any, error) {
+	if r.PathValue("n") != s.nodeName() {
+		return nil, errNotFound
+	}
+	return s.showNode(), nil
+}
+
+func (s *Server) showNode() object {
+	disk := s.b.Storage()
+	var mem runtime.MemStats
+	runtime.ReadMemStats(&mem)
+	return object{
+		"name": s.nodeName(), "type": "disc", "running": s.b.Err() == nil, "being_drained": false,
+		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(s.started).Milliseconds(),
+		"processors": runtime.GOMAXPROCS(0), "rates_mode": "none",
+		"mem_used": mem.Sys - mem.HeapReleased, "mem_alarm": false,
+		"disk_free": disk.DiskFree, "disk_free_alarm": disk.Full,
+		"proc_used": runtime.NumGoroutine(), "fd_used": disk.OpenFiles,
+		"partitions": []string{}, "applications": []object{}, "enabled_plugins": []string{},
+		"auth_mechanisms": showNames("PLAIN", "AMQPLAIN"),
+		"exchange_types":  showNames(exchangeTypes...), "contexts": s.contexts(),
+	}
+}

@@ -1,0 +1,114 @@
+package management
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/wire/amqp"
+)
+
+// direct acts for the sender of a request.
+func (s *Server) direct(r *request) *amqp.Direct { return s.amqp.Direct(r.Context(), r.user) }
+
+func (s *Server) queues(*request) (any, error) {
+	list := []object{}
+	for _, q := range s.b.Queues(namespace) {
+		list = append(list, s.showQueue(q))
+	}
+	return list, nil
+}
+
+// queueNamed is the queue in the path.
+func (s *Server) queueNamed(r *request) (*broker.Queue, error) {
+	q, err := s.b.Queue(namespace, r.PathValue("q"))
+	if err != nil {
+		return nil, errNotFound
+	}
+	return q, nil
+}
+
+func (s *Server) queue(r *request) (any, error) {
+	q, err := s.queueNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	doc := s.showQueue(q)
+	consumers := slices.DeleteFunc(s.eachChannel(s.showConsumers), func(x object) bool {
+		return x["queue"].(object)["name"] != q.Name().Name
+	})
+	doc["consumer_details"] = consumers
+	return doc, nil
+}
+
+func (s *Server) showQueue(q *broker.Queue) object {
+	spec, stats := q.Spec(), totals(q.Stats())
+	kind, _, _ := spec.Args.Text("x-queue-type")
+	doc := stats.lengths()
+	for name, v := range (object{
+		"name": spec.Name, "vhost": vhostName, "type": cmp.Or(kind, "classic"), "node": s.nodeName(),
+		"state": "running", "durable": spec.Durable, "auto_delete": spec.AutoDelete,
+		"exclusive": spec.Owner != nil, "arguments": showArgs(spec.Args), "message_bytes": stats.Bytes,
+		"consumers": stats.Subscriptions, "message_stats": stats.stats(),
+	}) {
+		doc[name] = v
+	}
+	if owner := amqp.ConnectionOf(spec.Owner); owner != "" {
+		doc["owner_pid_details"] = ownerOf(owner)
+	}
+	return doc
+}
+
+// ownerOf takes the client's address out of a connection's name.
+func ownerOf(connection string) object {
+	doc := object{"name": connection}
+	client, _, _ := strings.Cut(connection, " -> ")
+	if a, err := netip.ParseAddrPort(client); err == nil {
+		doc["peer_host"], doc["peer_port"] = a.Addr().String(), int(a.Port())
+	}
+	return doc
+}
+
+// putQueue answers with 201 if the queue is new, and 204 if it was there.
+func (s *Server) putQueue(r *request) (any, error) {
+	var want struct {
+		Durable    truth     `json:"durable"`
+		AutoDelete truth     `json:"auto_delete"`
+		Arguments  arguments `json:"arguments"`
+	}
+	if err := r.decode(&want); err != nil {
+		return nil, err
+	}
+	_, missing := s.queueNamed(r)
+	err := s.direct(r).DeclareQueue(broker.QueueSpec{Name: r.PathValue("q"),
+		Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete), Args: broker.Args(want.Arguments)})
+	return createdUnless(missing == nil, err)
+}
+
+// createdUnless is the answer to a declaration of what was there before, or was not.
+func createdUnless(there bool, err error) (any, error) {
+	if err != nil || there {
+		return nil, err
+	}
+	return created(""), nil
+}
+
+func (s *Server) deleteQueue(r *request) (any, error) {
+	q, err := s.queueNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	query := r.URL.Query()
+	return nil, s.direct(r).DeleteQueue(q.Name().Name, broker.DeleteOptions{
+		IfEmpty: query.Get("if-empty") == "true", IfUnused: query.Get("if-unused") == "true"})
+}
+
+func (s *Server) purge(r *request) (any, error) {
+	q, err := s.queueNamed(r)
+	if err != nil {
+		return nil, err
+	}
+	return nil, s.direct(r).Purge(q.Name().Name)
+}
