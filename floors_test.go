@@ -40,7 +40,7 @@ var floors = map[string]struct {
 		others: []string{"github.com/prometheus/client_golang"},
 	},
 	"cmd/tidings": {
-		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "wire/amqp", "console"},
+		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "wire/amqp", "wire/amqp/management", "console"},
 		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
 			"github.com/prometheus/client_golang"},
 	},

@@ -102,6 +102,9 @@ func (a *app) greet(n *node, stops string) {
 	if n.amqp != nil {
 		fmt.Fprintf(a.out, "  AMQP   amqp://guest:guest@%s/\n", reachable(n.amqp.Addr().String()))
 	}
+	if n.manage != nil {
+		fmt.Fprintf(a.out, "  management  http://guest:guest@%s/api\n", reachable(n.manage.Addr().String()))
+	}
 	fmt.Fprintf(a.out, "  admin  http://%s/api/v1  %s  metrics  /metrics  %s  health  /healthz\n",
 		admin, a.term.glyph("·", "|"), a.term.glyph("·", "|"))
 	server := ""

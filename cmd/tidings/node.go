@@ -17,6 +17,7 @@ import (
 	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 	"github.com/tidings-io/tidings/wire/amqp"
+	"github.com/tidings-io/tidings/wire/amqp/management"
 	"github.com/tidings-io/tidings/wire/kafka"
 )
 
@@ -25,7 +26,8 @@ type node struct {
 	s       settings
 	b       *broker.Broker
 	kafka   *kafka.Server
-	amqp    *amqp.Server // nil: off
+	amqp    *amqp.Server       // nil: off
+	manage  *management.Server // nil: off
 	admin   *console.Server
 	metrics *console.Metrics
 	log     *slog.Logger
@@ -36,7 +38,8 @@ type node struct {
 func startNode(ctx context.Context, s settings, log *slog.Logger) (*node, error) {
 	n := &node{s: s, log: log, metrics: &console.Metrics{}}
 	for _, step := range []func(context.Context) error{
-		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAMQP, n.listenAdmin,
+		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAMQP, n.listenManagement,
+		n.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close())
@@ -150,6 +153,16 @@ func (n *node) listenAMQP(context.Context) (err error) {
 	return n.s.listenFailure(err, "amqp")
 }
 
+func (n *node) listenManagement(context.Context) (err error) {
+	if !n.s.manages() {
+		return nil
+	}
+	n.manage, err = management.Listen(n.b, n.amqp, management.Config{
+		Addr: n.s.AMQP.Management, AllowRemote: n.s.AllowRemote, Hosts: n.s.AMQP.Hosts, Logger: n.log,
+	})
+	return n.s.listenFailure(err, "management")
+}
+
 func (n *node) listenAdmin(context.Context) (err error) {
 	n.admin, err = console.Listen(n.b, console.Config{
 		Addr: n.s.Admin.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.Admin.Hosts,
@@ -245,6 +258,9 @@ func (n *node) close() error {
 	var errs []error
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close(ctx))
+	}
+	if n.manage != nil {
+		errs = append(errs, n.manage.Close(ctx))
 	}
 	if n.amqp != nil {
 		errs = append(errs, n.amqp.Close(ctx))

@@ -24,8 +24,14 @@ func (s *settings) faces() []face {
 	if s.AMQP.Listen != off {
 		faces = append(faces, face{"amqp", s.AMQP.Listen})
 	}
+	if s.manages() {
+		faces = append(faces, face{"management", s.AMQP.Management})
+	}
 	return append(faces, face{"admin", s.Admin.Listen})
 }
+
+// manages says whether RabbitMQ's management API is served.
+func (s *settings) manages() bool { return s.AMQP.Listen != off && s.AMQP.Management != off }
 
 // checkPorts finds out whether all addresses can be listened on, and lets go
 // of them again.

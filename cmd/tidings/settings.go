@@ -29,7 +29,7 @@ type settings struct {
 	fs      vfs.FS   // nil: the file system at Data
 	given   []string // flags to repeat in hints, but for addresses
 
-	portGiven map[string]bool // kafka, amqp, admin: named by a flag
+	portGiven map[string]bool // by face: named by a flag
 
 	Data         string        `yaml:"data"`
 	Sync         string        `yaml:"sync"`
@@ -51,9 +51,11 @@ type kafkaSettings struct {
 	RebalanceDelay time.Duration `yaml:"rebalance-delay"`
 }
 
-// amqpSettings: Listen may be off.
+// amqpSettings: both addresses may be off. Without AMQP there is nothing to manage.
 type amqpSettings struct {
-	Listen string `yaml:"listen"`
+	Listen     string   `yaml:"listen"`
+	Management string   `yaml:"management"`
+	Hosts      []string `yaml:"hosts"`
 }
 
 // off stands for an address where nothing is to listen.
@@ -118,7 +120,7 @@ func serveDefaults() settings {
 		Data:    "./data", Sync: "always", SyncInterval: 100 * time.Millisecond,
 		Kafka: kafkaSettings{
 			Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
-		AMQP:  amqpSettings{Listen: "localhost:5672"},
+		AMQP:  amqpSettings{Listen: "localhost:5672", Management: "localhost:15672"},
 		Admin: adminSettings{Listen: "127.0.0.1:7070"},
 		Log:   "info", Drain: 10 * time.Second,
 	}
@@ -258,6 +260,12 @@ var settingTable = []setting{
 	{"amqp", "TIDINGS_AMQP_LISTEN",
 		"address for AMQP 0-9-1 clients (RabbitMQ's), host:port or :port; off: none",
 		text(func(s *settings) *string { return &s.AMQP.Listen })},
+	{"management", "TIDINGS_AMQP_MANAGEMENT",
+		"address of RabbitMQ's management HTTP API, host:port or :port; off: none",
+		text(func(s *settings) *string { return &s.AMQP.Management })},
+	{"management-hosts", "TIDINGS_AMQP_HOSTS",
+		"host names the management API answers to, beside loopback",
+		list(func(s *settings) *[]string { return &s.AMQP.Hosts })},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
 		text(func(s *settings) *string { return &s.Admin.Listen })},
 	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
@@ -275,7 +283,8 @@ var settingTable = []setting{
 func addSettings(cmd *cobra.Command, defaults settings) {
 	shown := map[string]string{
 		"data": defaults.Data, "sync": defaults.Sync, "kafka": defaults.Kafka.Listen,
-		"amqp": defaults.AMQP.Listen, "admin": defaults.Admin.Listen, "log": defaults.Log,
+		"amqp": defaults.AMQP.Listen, "management": defaults.AMQP.Management,
+		"admin": defaults.Admin.Listen, "log": defaults.Log,
 	}
 	for _, s := range settingTable {
 		help := s.usage
@@ -319,7 +328,7 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 	}
 	s.given = givenFlags(cmd)
 	s.portGiven = map[string]bool{}
-	for _, name := range []string{"kafka", "amqp", "admin"} {
+	for _, name := range []string{"kafka", "amqp", "management", "admin"} {
 		s.portGiven[name] = cmd.Flags().Changed(name)
 	}
 	if err := s.check(); err != nil {
@@ -339,7 +348,7 @@ func givenFlags(cmd *cobra.Command) (given []string) {
 		switch f.Name {
 		case "kafka", "admin", "ports":
 			return
-		case "amqp":
+		case "amqp", "management":
 			if f.Value.String() != off {
 				return
 			}
@@ -370,7 +379,8 @@ func (s *settings) applyPorts(cmd *cobra.Command) error {
 		for _, addr := range []struct {
 			flag  string
 			value *string
-		}{{"kafka", &s.Kafka.Listen}, {"amqp", &s.AMQP.Listen}, {"admin", &s.Admin.Listen}} {
+		}{{"kafka", &s.Kafka.Listen}, {"amqp", &s.AMQP.Listen}, {"management", &s.AMQP.Management},
+			{"admin", &s.Admin.Listen}} {
 			if !cmd.Flags().Lookup(addr.flag).Changed && *addr.value != off {
 				*addr.value = withPort(hostOf(*addr.value), "0")
 			}

@@ -18,6 +18,9 @@ func (s *settings) check() error {
 	if s.AMQP.Listen != off {
 		s.AMQP.Listen = withPort(s.AMQP.Listen, "5672")
 	}
+	if s.manages() {
+		s.AMQP.Management = withPort(s.AMQP.Management, "15672")
+	}
 	s.Admin.Listen = withPort(s.Admin.Listen, "7070")
 	return s.checkRemote()
 }
@@ -41,6 +44,7 @@ func (s *settings) wrongValue() (key string, err error) {
 			return checkTime("rebalance-delay", s.Kafka.RebalanceDelay)
 		}},
 		{"amqp.listen", func() error { return checkPort("amqp", s.AMQP.Listen) }},
+		{"amqp.management", func() error { return checkPort("management", s.AMQP.Management) }},
 		{"admin.listen", func() error { return checkPort("admin", s.Admin.Listen) }},
 	} {
 		if err := c.check(); err != nil {

@@ -195,7 +195,9 @@ func (p *transcript) real(line string) string {
 var discardLog = slog.New(slog.DiscardHandler)
 
 func withFreePorts(s settings) settings {
-	s.Kafka.Listen, s.AMQP.Listen, s.Admin.Listen = "127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0"
+	for _, addr := range []*string{&s.Kafka.Listen, &s.AMQP.Listen, &s.AMQP.Management, &s.Admin.Listen} {
+		*addr = "127.0.0.1:0"
+	}
 	s.Kafka.RebalanceDelay = 0
 	return s
 }

@@ -161,7 +161,7 @@ func (d *Direct) Get(queue string, count, size int, then broker.Outcome) ([]Mess
 			break
 		}
 		tx.Settle(q, nil, got.ID, then)
-		all = append(all, messageOf(&got))
+		all = append(all, messageOf(q, &got))
 		size -= len(got.Record.Body)
 	}
 	settled, serr := tx.Commit(c.s.life) // also when ctx has ended: they must not stay leased
@@ -177,10 +177,10 @@ func (d *Direct) Get(queue string, count, size int, then broker.Outcome) ([]Mess
 	return all, nil
 }
 
-func messageOf(d *broker.Delivery) Message {
+func messageOf(q *broker.Queue, d *broker.Delivery) Message {
 	m := Message{Exchange: d.Record.Exchange, Key: d.Record.Key, Redelivered: d.Deliveries > 0,
 		Remaining: d.Ready, Body: d.Record.Body}
-	if p, err := parseProperties(propsOf(d)); err == nil { // others were let in by an older version
+	if p, err := parseProperties(propsOf(q, d)); err == nil { // others were let in by an older version
 		m.Properties = p.args()
 	}
 	return m

@@ -77,7 +77,8 @@ func (s *Server) commandLine() []string {
 	if s.Kafka == "" {
 		args = append(args, "--ports", "auto")
 	} else {
-		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP))
+		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP),
+			"--management", hostOf(s.Management))
 	}
 	return append(args, s.args...)
 }

@@ -111,7 +111,7 @@ var steps = []struct {
 	// And away with it.
 	{"DELETE", "/api/bindings/%2F/e/x/q/q/a%252Fb.%2523", "", 204, empty},
 	{"DELETE", "/api/bindings/%2F/e/x/q/q/a%252Fb.%2523", "", 404, missingDoc},
-	{"DELETE", "/api/exchanges/%2F/amq.topic", "", 401, `reserved prefix`},
+	{"DELETE", "/api/exchanges/%2F/amq.topic", "", 401, `deletion of system exchange`},
 	{"DELETE", "/api/exchanges/%2F/x?if-unused=true", "", 204, empty},
 	{"DELETE", "/api/exchanges/%2F/x", "", 404, missingDoc},
 	{"DELETE", "/api/queues/%2F/q?if-empty=true", "", 204, empty},
