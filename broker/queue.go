@@ -93,6 +93,7 @@ type Queue struct {
 	expiring bool            // some record has a time to live of its own
 	// When to look for expired records, and when the queue itself expires; zero: never.
 	nextExpiry, unusedUntil time.Time
+	looks                   uint64 // for expired records: the one that began last decides
 	counts                  QueueCounts
 }
 

@@ -82,6 +82,18 @@ func TestExpiredRecordsLeaveTheHeadByThemselves(t *testing.T) {
 	}
 }
 
+// TestEveryRecordExpires, also one that comes while others are just being buried.
+func TestEveryRecordExpires(t *testing.T) {
+	for _, spec := range bothKinds {
+		spec.Settings = QueueSettings{TTL: ptr(time.Millisecond)}
+		p := newPool(t, spec)
+		for range 200 {
+			p.publish("x")
+			p.waitReady(0)
+		}
+	}
+}
+
 // TestRecordWithoutTimeToLiveIsDeliveredToWhoWaits, and to nobody else.
 func TestRecordWithoutTimeToLiveIsDeliveredToWhoWaits(t *testing.T) {
 	p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{TTL: ptr(time.Duration(0))}})

@@ -85,6 +85,8 @@ func (q *Queue) buryExpired() (more bool) {
 	q.mu.Lock()
 	dead, bounded := q.dead, q.spec.Settings.TTL != nil || q.expiring
 	lanes := q.lanes
+	q.looks++
+	look := q.looks
 	q.mu.Unlock()
 	if dead || !bounded {
 		return false
@@ -105,9 +107,11 @@ func (q *Queue) buryExpired() (more bool) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.nextExpiry = next
-	q.expiring = q.expiring && (q.leased > 0 || q.readyLocked() > 0)
-	q.setTimerLocked()
+	if look == q.looks { // else a record may have come that this look has not seen
+		q.nextExpiry = next
+		q.expiring = q.expiring && (q.leased > 0 || q.readyLocked() > 0)
+		q.setTimerLocked()
+	}
 	return more
 }
 
@@ -197,7 +201,7 @@ type fate struct {
 }
 
 func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
-	if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 {
+	if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 || buf.Entries[0].Base != off {
 		return f
 	}
 	rec, old, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
