@@ -3,6 +3,7 @@ package amqp
 import (
 	"strings"
 	"testing"
+	"time"
 )
 
 // Trap 11: exclusive queues go before connection.close is answered, and with a lost connection.
@@ -26,13 +27,10 @@ func TestExclusiveQueuesGoWithTheirConnection(t *testing.T) {
 	c.exchange(exchangeDeclare{exchange: "x", kind: "fanout", autoDelete: true})
 	c.bind("mine", "x", "")
 	c.nc.Close()
-	for range 1000 { // there is no signal for the loss of somebody else's socket
-		other.send(1, declare)
-		if code := want[*channelClose](other, 1).replyCode; code == replyNotFound {
-			other.send(1, &channelCloseOk{})
-			other.open(1)
-			break
-		}
+	code := replyResourceLocked
+	for began := time.Now(); code != replyNotFound && time.Since(began) < patience; {
+		other.send(1, declare) // there is no signal for the loss of somebody else's socket
+		code = want[*channelClose](other, 1).replyCode
 		other.send(1, &channelCloseOk{})
 		other.open(1)
 	}
@@ -137,12 +135,13 @@ func TestWhatIsDurableSurvivesARestart(t *testing.T) {
 
 // Trap 15: a queue expires when nobody has consumed, got or declared for so long.
 func TestUnusedQueuesExpire(t *testing.T) {
+	t.Parallel()
 	c := serve(t).dial()
-	c.queue(queueDeclare{queue: "q", arguments: Table{{"x-expires", int32(30)}}})
+	c.queue(queueDeclare{queue: "q", arguments: Table{{"x-expires", int32(300)}}})
 	c.exchange(exchangeDeclare{exchange: "x", kind: "fanout", autoDelete: true})
 	c.bind("q", "x", "")
 	c.consume(1, basicConsume{queue: "q", consumerTag: "c"})
-	c.queue(queueDeclare{queue: "clock", arguments: Table{{"x-message-ttl", int32(60)},
+	c.queue(queueDeclare{queue: "clock", arguments: Table{{"x-message-ttl", int32(400)},
 		{"x-dead-letter-exchange", ""}, {"x-dead-letter-routing-key", "rings"}}})
 	c.queue(queueDeclare{queue: "rings"})
 	c.put("clock", "now")

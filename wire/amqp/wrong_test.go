@@ -39,19 +39,23 @@ func TestGarbageOnThePortGetsTheProtocolHeader(t *testing.T) {
 
 // A handshake that stops half-way ends by itself, wherever it stops.
 func TestTruncatedHandshakesEnd(t *testing.T) {
-	r := serve(t, func(c *Config) { c.Limits.Handshake = 50 * time.Millisecond })
+	r := serve(t, func(c *Config) { c.Limits.Handshake = 200 * time.Millisecond })
 	startOk, _ := appendMethod(nil, 0, &connectionStartOk{mechanism: "PLAIN", response: "\x00guest\x00guest"})
 	tuneOk, _ := appendMethod(nil, 0, &connectionTuneOk{heartbeat: 60})
 	open, _ := appendMethod(nil, 0, &connectionOpen{virtualHost: "/"})
 	whole := append([]byte(protocolHeader), startOk...)
 	whole = append(append(whole, tuneOk...), open...)
+	var all []*client
 	for _, n := range []int{0, 7, 8, 9, len(startOk), 8 + len(startOk), 12 + len(startOk),
 		8 + len(startOk) + len(tuneOk), len(whole) - 1} {
 		c := r.raw()
 		c.write(whole[:n])
+		all = append(all, c)
+	}
+	for _, c := range all {
 		c.restOf()
 	}
-	c := r.raw() // the whole of it in one piece is fine
+	c := serve(t).raw() // the whole of it in one piece is fine
 	c.write(whole)
 	want[*connectionStart](c, 0)
 	want[*connectionTune](c, 0)
