@@ -128,6 +128,26 @@ func TestFullQueueDropsItsHeadOrRefuses(t *testing.T) {
 	}
 }
 
+// TestFullQueueDeadLettersWhatItRefuses, if it is to, and its publisher hears of both.
+func TestFullQueueDeadLettersWhatItRefuses(t *testing.T) {
+	settings := QueueSettings{MaxLength: ptr[int64](1), Overflow: RejectDeadLetter,
+		DeadLetters: true, DeadLetterTo: "dlx"}
+	p := newPool(t, QueueSpec{Durable: true, Settings: settings})
+	dead := p.deadEnd()
+	p.publish("a", "b")
+	p.publish("c")
+	ds := dead.subscribe(SubscribeOptions{}).take(2)
+	if got := bodies(ds); got != "b c" {
+		t.Errorf("dead are %q", got)
+	}
+	if d := ds[0].Record.Deaths; len(d) != 1 || d[0].Reason != MaxLength || d[0].Queue != "jobs" {
+		t.Errorf("got %+v", d)
+	}
+	if n := p.q.Stats().Ready; n != 1 {
+		t.Errorf("%d ready, want a", n)
+	}
+}
+
 // TestDeliveryLimitHoldsOverARestart: a record that makes its consumer fail each
 // time ends up with the dead letters.
 func TestDeliveryLimitHoldsOverARestart(t *testing.T) {
