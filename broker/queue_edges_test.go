@@ -353,3 +353,21 @@ func TestDamagedRecordIsPassedOver(t *testing.T) {
 		}
 	})
 }
+
+// TestTakeGoesOnBehindExpiredRecords: nothing would wake who is told that there are
+// no more.
+func TestTakeGoesOnBehindExpiredRecords(t *testing.T) {
+	inBubble(t, QueueSpec{}, func(t *testing.T, p *pool) {
+		p.put(QueueRecord{Body: []byte("1")})
+		p.put(QueueRecord{Body: []byte("2"), Expires: time.Now().Add(time.Second)})
+		p.put(QueueRecord{Body: []byte("3")})
+		time.Sleep(time.Minute)
+		c := p.subscribe(SubscribeOptions{})
+		for _, want := range []string{"1", "3", ""} {
+			ds, err := c.s.Take(nil, 1)
+			if got := bodies(ds); got != want || err != nil {
+				t.Errorf("got %q, %v, want %q", got, err, want)
+			}
+		}
+	})
+}

@@ -36,19 +36,32 @@ const takeBytes = 256 << 10
 // AutoAccept everything taken is settled. Kinds: Corrupt (the damaged record is
 // passed over and named), NotFound (the subscription has ended), Closed, Storage.
 func (s *Subscription) Take(dst []Delivery, max int) ([]Delivery, error) {
-	q := s.q
-	q.mu.Lock()
-	if s.ended {
-		q.mu.Unlock()
-		return dst, &Error{Kind: NotFound, Op: "take", Name: q.String()}
-	}
 	var room [assignWindow]assignment
-	taken := room[:s.assigned.takeRun(room[:min(max, assignWindow)])]
-	q.mu.Unlock()
-	if len(taken) == 0 {
-		return dst, nil
-	}
 	n := len(dst)
+	for {
+		taken, err := s.takeRun(room[:min(max, assignWindow)])
+		if err != nil || len(taken) == 0 {
+			return dst, err
+		}
+		// A run of which nothing is left is not the end: who is told so waits.
+		if dst, err = s.takeThese(dst, taken); err != nil || len(dst) > n {
+			return dst, err
+		}
+	}
+}
+
+// takeRun takes what lies side by side from what is assigned.
+func (s *Subscription) takeRun(room []assignment) ([]assignment, error) {
+	s.q.mu.Lock()
+	defer s.q.mu.Unlock()
+	if s.ended {
+		return nil, &Error{Kind: NotFound, Op: "take", Name: s.q.String()}
+	}
+	return room[:s.assigned.takeRun(room)], nil
+}
+
+func (s *Subscription) takeThese(dst []Delivery, taken []assignment) ([]Delivery, error) {
+	q, n := s.q, len(dst)
 	dst, left, gone, err := q.read(dst, &s.buf, taken)
 	s.buried = s.buried || len(gone) > 0
 	s.took(dst[n:], left, len(taken)-len(dst)+n-len(left))
