@@ -1,0 +1,285 @@
+package broker
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// queueSeeds is how many histories TestQueuesAreTheirModel plays;
+// TIDINGS_QUEUE_SEEDS="first count" plays others.
+const queueSeeds = 120
+
+// TestQueuesAreTheirModel plays random histories of queues: publishes, deliveries,
+// settles, time that passes, queues that are deleted and made again, restarts, killed
+// processes and power cuts.
+//
+// While the power stays on, everything must be as in the model: who gets which
+// record, in what order, how often it was delivered, where the dead letters are and
+// why, and how many records wait. After a restart every persistent record of a
+// durable queue that is not settled is there, once and in its place, and says so if
+// it was delivered; no transient one is. After a power cut what was under way may
+// have happened or not, each Tx as a whole: a record is in its queue or among the
+// dead letters, never in both or in neither.
+func TestQueuesAreTheirModel(t *testing.T) {
+	first, count := uint64(0), uint64(queueSeeds)
+	if v := os.Getenv("TIDINGS_QUEUE_SEEDS"); v != "" {
+		if _, err := fmt.Sscan(v, &first, &count); err != nil {
+			t.Fatalf("TIDINGS_QUEUE_SEEDS=%q: %v", v, err)
+		}
+	}
+	for seed := first; seed < first+count; seed++ {
+		synctest.Test(t, func(t *testing.T) {
+			w := newQueueWorld(t, rand.New(rand.NewPCG(seed, 11)))
+			w.play()
+			if t.Failed() {
+				t.Fatalf("seed %d:\n  %s", seed, strings.Join(w.done, "\n  "))
+			}
+		})
+	}
+}
+
+func (w *queueWorld) play() {
+	for range 3 {
+		for range 10 + w.d.IntN(30) {
+			w.roll()
+			w.quiet()
+			w.check()
+			if w.t.Failed() {
+				return
+			}
+			w.pass(time.Duration(1+w.d.IntN(30)) * time.Millisecond)
+		}
+		switch w.d.IntN(4) {
+		case 0:
+			w.restart("close", func() { w.close() })
+		case 1:
+			w.restart("kill", func() { w.fs = w.fs.Kill(); w.close() })
+		default:
+			w.powerCut()
+		}
+		if w.t.Failed() {
+			return
+		}
+	}
+	w.end()
+}
+
+// close ends the broker; where the power was cut it cannot do so in order.
+func (w *queueWorld) close() {
+	if err := w.b.Close(); err != nil && w.storm == nil {
+		w.t.Errorf("close: %v", err)
+	}
+}
+
+// check compares what can be seen of each queue.
+func (w *queueWorld) check() {
+	for _, name := range w.names() {
+		q := w.queues[name]
+		s := q.q.Stats()
+		got := [3]int{int(s.Ready), int(s.Leased), s.Subscriptions}
+		if want := [3]int{q.waiting(), len(q.leased), len(q.subs)}; got != want {
+			w.t.Errorf("%s: got ready, leased, subscriptions %v, want %v", name, got, want)
+		}
+		all, err := q.q.Browse(1000)
+		var want []*modelCopy
+		for _, c := range q.ready {
+			if !c.gone && !q.expired(c) {
+				want = append(want, c)
+			}
+		}
+		if g, x := deliveryList(all), copyList(want); g != x || err != nil {
+			w.t.Errorf("%s: got%s, %v\nwant%s", name, g, err, x)
+		}
+	}
+}
+
+func deliveryList(ds []Delivery) (s string) {
+	for i := range ds {
+		s += fmt.Sprintf(" %v*%d", copyOf(&ds[i].Record, false, 0), ds[i].Deliveries)
+	}
+	return s
+}
+
+func copyList(cs []*modelCopy) (s string) {
+	for _, c := range cs {
+		s += fmt.Sprintf(" %v*%d", c, c.deliveries)
+	}
+	return s
+}
+
+// all is every record of a queue that is not settled, in its order.
+func (q *modelQueue) all() []*modelCopy {
+	all := slices.Concat(q.ready, q.leased)
+	for _, s := range q.subs {
+		all = append(all, s.assigned...)
+	}
+	slices.SortFunc(all, q.compare)
+	return all
+}
+
+// restart goes on with what a broker leaves that had nothing to do.
+func (w *queueWorld) restart(how string, end func()) {
+	w.note("%s and open", how)
+	end()
+	before := w.queues
+	w.open()
+	got := w.queues
+	w.queues = map[string]*modelQueue{}
+	for name, q := range got {
+		old := before[name]
+		w.queues[name] = &modelQueue{name: name, spec: old.spec, q: q.q, ready: old.all(),
+			next: old.next, seen: old.seen}
+		for _, c := range old.all() {
+			c.gone, c.waited = c.gone || c.transient, true
+		}
+	}
+	w.quiet() // what was assigned in time may be too old now, or too much
+	for name, q := range w.queues {
+		w.came(q, got[name].ready)
+	}
+	w.topology()
+	w.quiet()
+	w.check()
+}
+
+// came compares records with those before the restart.
+func (w *queueWorld) came(q *modelQueue, got []*modelCopy) {
+	if g, x := fmt.Sprint(got), fmt.Sprint(q.ready); g != x {
+		w.t.Errorf("%s after a restart: got %s, want %s", q.name, g, x)
+		return
+	}
+	for i, old := range q.ready {
+		least := old.deliveries
+		if !q.q.countsDeliveries() {
+			least = min(least, 1)
+		}
+		if old.handed {
+			least = max(least, 1)
+		}
+		if n := got[i].deliveries; n < least || got[i].gone != old.gone {
+			w.t.Errorf("%s after a restart: got %v gone %v delivered %d times, want gone %v, at least %d",
+				q.name, old, got[i].gone, n, old.gone, least)
+		}
+		old.deliveries = got[i].deliveries
+	}
+}
+
+// open opens what is on the disk, and takes the durable queues as they are there.
+func (w *queueWorld) open() {
+	w.b = openOn(w.t, w.fs)
+	synctest.Wait()
+	before := w.queues
+	w.queues, w.bound, w.held = map[string]*modelQueue{}, map[string]bool{}, nil
+	for _, real := range w.b.Queues("") {
+		name := real.name.Name
+		q := &modelQueue{name: name, spec: before[name].spec, q: real}
+		w.queues[name] = q
+		if !real.spec.Durable {
+			w.t.Errorf("%s came back from memory", name)
+		}
+		w.readAll(q)
+		for _, bd := range real.Bindings() {
+			w.bound[name] = w.bound[name] || bd.Source != ""
+		}
+	}
+	w.checkKeys()
+}
+
+// readAll reads all that is not settled in a queue that nobody uses.
+func (w *queueWorld) readAll(q *modelQueue) {
+	as := q.q.waitingAll()
+	for _, a := range as {
+		d, gone, err := q.q.peekRecord(a)
+		if err != nil {
+			w.t.Errorf("%s@%d: %v", q.name, a.off, err)
+			continue
+		}
+		q.arrive(copyOf(&d, gone, a.deliveries))
+	}
+	_, _, q.seen = q.q.lanes[0].log.Bounds()
+}
+
+// waitingAll lists what is ready, without an end.
+func (q *Queue) waitingAll() []assignment { return q.waiting(1 << 30) }
+
+func (q *Queue) peekRecord(a assignment) (QueueRecord, bool, error) {
+	var buf Buffer
+	if err := a.lane.log.Read(&buf, a.off, 1); err != nil {
+		return QueueRecord{}, false, err
+	}
+	return decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
+}
+
+// checkKeys finds keys that belong to no queue, record or binding.
+func (w *queueWorld) checkKeys() {
+	lanes, bindings := map[uint64]*lane{}, 0
+	for _, q := range w.b.Queues("") {
+		for _, l := range q.lanes {
+			lanes[uint64(l.log.ID())] = l
+		}
+		bindings += len(q.Bindings())
+	}
+	for _, family := range []byte{familyHanded, familyDeliveries} {
+		for key := range w.b.store.Scan([]byte{family}) {
+			l := lanes[binary.BigEndian.Uint64(key[1:])]
+			if l == nil || family == familyDeliveries &&
+				l.settled.Has(Offset(binary.BigEndian.Uint64(key[9:]))) {
+				w.t.Errorf("key %c%x is left over", family, key[1:])
+			}
+		}
+	}
+	for range w.b.store.Scan([]byte{familyBinding}) {
+		bindings--
+	}
+	if bindings != 0 {
+		w.t.Errorf("there are %d more bindings than keys for them", bindings)
+	}
+}
+
+// end settles everything: then nothing is left in any log.
+func (w *queueWorld) end() {
+	w.note("end")
+	for _, q := range w.queues {
+		q.q.mu.Lock()
+		subs := slices.Clone(q.q.subs)
+		q.q.mu.Unlock()
+		for _, s := range subs {
+			s.Close()
+		}
+	}
+	tx := w.b.Begin()
+	for _, h := range w.held {
+		tx.Settle(h.q.q, nil, h.id, Accept)
+	}
+	mustCommit(w.t, tx)
+	for _, q := range w.queues {
+		if _, err := q.q.Purge(ctx, nil); err != nil {
+			w.t.Error(err)
+		}
+	}
+	synctest.Wait()
+	time.Sleep(2 * w.b.config.RetentionInterval)
+	synctest.Wait()
+	if err := w.b.store.Checkpoint(ctx); err != nil {
+		w.t.Error(err)
+	}
+	for name, q := range w.queues {
+		for _, l := range q.q.lanes {
+			if start, _, end := l.log.Bounds(); start != end || l.log.SizeBytes() != 0 {
+				w.t.Errorf("%s: all is settled, and the log is %d to %d, %d bytes",
+					name, start, end, l.log.SizeBytes())
+			}
+		}
+	}
+	for key := range w.b.store.Scan([]byte{familyDeliveries}) {
+		w.t.Errorf("all is settled, and key %x is there", key)
+	}
+	w.close()
+}
