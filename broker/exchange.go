@@ -234,60 +234,86 @@ func (b *Broker) dropExchangeLocked(r *removal, x *Exchange) {
 	delete(b.cat.exchanges, x.name)
 }
 
-// routeLocked appends the queues that a record reaches, each once: through further
-// exchanges, each of which is asked once, and through the alternate of those that
-// lead to nothing. Called with the catalog's mutex held for reading.
-func (b *Broker) routeLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
-	var room [4]*Exchange
-	seen := append(room[:0], x)
-	visit := func(next *Exchange) {
-		if next != nil && !slices.Contains(seen, next) {
-			seen = append(seen, next)
-		}
-	}
-	m := routed{key: rec.Key}
-	if r := b.config.Props[rec.Format]; r != nil {
-		m.attributes = func() Args { return r.Headers(rec.Props) }
-		m.property = func(name string) string { return r.Property(rec.Props, name) }
-	}
-	m.keys = append(append(m.keys, rec.CC...), rec.BCC...)
-	for i := 0; i < len(seen); i++ {
-		x, hits := seen[i], 0
-		hit := func(d destination) {
-			hits++
-			switch d := d.(type) {
-			case *Exchange:
-				visit(d)
-			case *Queue:
-				to = append(to, d)
-			}
-		}
-		b.routeOneLocked(x, &m, hit)
-		if hits == 0 && x.spec.Alternate != "" {
-			visit(b.cat.exchanges[Name{KindExchange, x.name.Namespace, x.spec.Alternate}])
-		}
-	}
-	if len(to) > 1 {
-		slices.SortFunc(to, func(a, b *Queue) int { return cmp.Compare(a.order, b.order) })
-		to = slices.Compact(to)
-	}
-	return to
+// routing finds where records go, one after another. One for many records costs what
+// one for one does.
+type routing struct {
+	b    *Broker
+	rec  *QueueRecord
+	m    routed
+	keys []string
+	seen []*Exchange
+	hits int
+	to   []*Queue
+	hit  func(destination) // reach
+	// How a record's properties are read; nil where its format has no reader.
+	reader     PropsReader
+	attributes func() Args
+	property   func(name string) string
 }
 
-// routeOneLocked asks one exchange. The default one leads to the queue that has the
-// key for a name.
-func (b *Broker) routeOneLocked(x *Exchange, m *routed, hit func(destination)) {
+func (b *Broker) newRouting() *routing {
+	r := &routing{b: b}
+	r.hit = r.reach
+	r.attributes = func() Args { return r.reader.Headers(r.rec.Props) }
+	r.property = func(name string) string { return r.reader.Property(r.rec.Props, name) }
+	return r
+}
+
+// queuesLocked appends the queues that a record reaches, each once: through further
+// exchanges, each of which is asked once, and through the alternate of those that
+// lead to nothing. Called with the catalog's mutex held for reading.
+func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
+	r.rec, r.to, r.seen = rec, to, append(r.seen[:0], x)
+	r.keys = append(append(r.keys[:0], rec.CC...), rec.BCC...)
+	r.m = routed{key: rec.Key, keys: r.keys}
+	if r.reader = r.b.config.Props[rec.Format]; r.reader != nil {
+		r.m.attributes, r.m.property = r.attributes, r.property
+	}
+	for i := 0; i < len(r.seen); i++ {
+		x := r.seen[i]
+		r.hits = 0
+		r.askLocked(x)
+		if r.hits == 0 && x.spec.Alternate != "" {
+			r.visit(r.b.cat.exchanges[Name{KindExchange, x.name.Namespace, x.spec.Alternate}])
+		}
+	}
+	if len(r.to) > 1 {
+		slices.SortFunc(r.to, func(a, b *Queue) int { return cmp.Compare(a.order, b.order) })
+		r.to = slices.Compact(r.to)
+	}
+	return r.to
+}
+
+func (r *routing) reach(d destination) {
+	r.hits++
+	switch d := d.(type) {
+	case *Exchange:
+		r.visit(d)
+	case *Queue:
+		r.to = append(r.to, d)
+	}
+}
+
+func (r *routing) visit(next *Exchange) {
+	if next != nil && !slices.Contains(r.seen, next) {
+		r.seen = append(r.seen, next)
+	}
+}
+
+// askLocked asks one exchange. The default one leads to the queue that has the key for
+// a name.
+func (r *routing) askLocked(x *Exchange) {
 	if x.name.Name != "" {
-		x.router.route(m, hit)
+		x.router.route(&r.m, r.hit)
 		return
 	}
-	for i := -1; i < len(m.keys); i++ {
-		key := m.key
+	for i := -1; i < len(r.m.keys); i++ {
+		key := r.m.key
 		if i >= 0 {
-			key = m.keys[i]
+			key = r.m.keys[i]
 		}
-		if q := b.cat.queues[Name{KindQueue, x.name.Namespace, key}]; q != nil {
-			hit(q)
+		if q := r.b.cat.queues[Name{KindQueue, x.name.Namespace, key}]; q != nil {
+			r.reach(q)
 		}
 	}
 }

@@ -18,7 +18,7 @@ func (p *pool) reach(exchange string, rec QueueRecord) string {
 	p.b.cat.mu.RLock()
 	defer p.b.cat.mu.RUnlock()
 	var names []string
-	for _, q := range p.b.routeLocked(nil, x, &rec) {
+	for _, q := range p.b.newRouting().queuesLocked(nil, x, &rec) {
 		names = append(names, q.name.Name)
 	}
 	slices.Sort(names)

@@ -29,7 +29,8 @@ type txPublish struct {
 	x      *Exchange
 	rec    QueueRecord
 	to     []*Queue
-	result int // -1: nobody asks
+	room   [1]*Queue // of to: most records go to one queue
+	result int       // -1: nobody asks
 }
 
 // txSettle ends one delivery.
@@ -81,12 +82,13 @@ func (t *Tx) prepareQueues(now int64) error {
 	}
 	t.b.cat.mu.RLock()
 	defer t.b.cat.mu.RUnlock()
+	r := t.b.newRouting()
 	for i := range t.publishes {
 		p := &t.publishes[i]
 		if p.rec.Time.IsZero() {
 			p.rec.Time = timeOf(now)
 		}
-		p.to = t.b.routeLocked(p.to[:0], p.x, &p.rec)
+		p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
 		if p.result < 0 {
 			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
 		}
@@ -116,11 +118,13 @@ func (t *Tx) prepareSettle(s *txSettle, now int64) error {
 
 // queueLocks adds the locks of all queues that the Tx touches.
 func (c *commit) queueLocks() {
-	add := func(q *Queue) { c.logs = append(c.logs, logLock{q.order, &q.mu}) }
-	for i := range c.tx.settles {
-		if n := len(c.logs); n == 0 || c.logs[n-1].mu != &c.tx.settles[i].q.mu {
-			add(c.tx.settles[i].q)
+	add := func(q *Queue) {
+		if n := len(c.logs); n == 0 || c.logs[n-1].mu != &q.mu { // mostly it is one queue
+			c.logs = append(c.logs, logLock{q.order, &q.mu})
 		}
+	}
+	for i := range c.tx.settles {
+		add(c.tx.settles[i].q)
 	}
 	for i := range c.tx.publishes {
 		for _, q := range c.tx.publishes[i].to {
