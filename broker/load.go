@@ -9,7 +9,7 @@ import (
 )
 
 // load rebuilds the state from the store's keys. It reads no record: the time it
-// takes grows with topics, groups, cursors and producers.
+// takes grows with topics, groups, cursors, producers and queues.
 func (b *Broker) load() error {
 	b.cat = catalog{
 		topics: make(map[Name]*Topic), byID: make(map[ID]*Topic),

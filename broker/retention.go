@@ -11,8 +11,8 @@ import (
 )
 
 // retentionLoop removes, once per Config.RetentionInterval, what has outlived its
-// topic's retention, producers that are idle too long, and what is left of
-// deleted event stores. It ends with Close, or when the disk has failed.
+// topic's retention, producers that are idle too long, what queues have settled last,
+// and what is left of deleted event stores. It ends with Close, or when the disk has failed.
 func (b *Broker) retentionLoop() {
 	tick := time.NewTicker(b.config.RetentionInterval)
 	defer tick.Stop()
