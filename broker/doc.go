@@ -1,5 +1,5 @@
-// Package broker is the engine of Tidings: topics, partitions, consumer groups
-// and event streams over one durable log store, without any protocol.
+// Package broker is the engine of Tidings: topics, partitions, consumer groups,
+// event streams, exchanges and queues over one durable log store, without any protocol.
 //
 // A Broker lives in one data directory and needs no listener:
 //
@@ -13,7 +13,9 @@
 // Everything is a log, a cursor, and a few bounded structures beside them. A
 // partition is a log of batches in Kafka's RecordBatch v2 layout, kept as they
 // were received. A group's cursor is one number per partition. An event store
-// ([Streams]) is a log with an index by stream.
+// ([Streams]) is a log with an index by stream. A [Queue] is a log with a cursor, a
+// set of what was settled, and what was given back; it hands each record to one
+// [Subscription], and an [Exchange] leads records to queues.
 //
 // A change is one atomic batch, and a confirm is one number. Append, Write and
 // Tx.Commit check everything, hand one batch to the store and return without
@@ -34,17 +36,18 @@
 //
 // # Order of locks
 //
-// Catalog, partitions and event stores (several: ascending log id), groups
+// Catalog, partitions, event stores and queues (several: ascending log id), groups
 // (several: by namespace and name), feed, store. No lock is held while waiting
 // for disk, channel or callback.
 //
 // # Goroutines
 //
-// One retention loop per Broker and, where Config.Observer is set, one feed that
+// One retention loop, one loop that hands out what has become durable and one for
+// timers per Broker and, where Config.Observer is set, one feed that
 // tells the observer. Close ends both and waits for them.
 //
 // # What is not here
 //
-// Transactions of Kafka producers, control batches, compaction and queues are
-// refused with kind [Unsupported] or are not part of the interface.
+// Transactions of Kafka producers, control batches and compaction are refused with
+// kind [Unsupported] or are not part of the interface.
 package broker
