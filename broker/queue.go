@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-io/tidings/storage"
@@ -111,7 +112,8 @@ type lane struct {
 	marked, marking Offset
 	markSeq         storage.Seq // of marking
 	trimmed         Offset
-	settling        offsets // staged, and not yet in a storage batch
+	typical         atomic.Int64 // bytes of a record; owned by nobody, for expect
+	settling        offsets      // staged, and not yet in a storage batch
 	// waited is what was on disk when no subscription took more: a record from there
 	// on that finds one has not waited at all.
 	waited Offset

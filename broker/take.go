@@ -126,10 +126,11 @@ type lost struct {
 // come to. A damaged one is passed over: it stays leased, for an operator to see.
 func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	got []Delivery, left []assignment, gone []lost, err error) {
-	err = as[0].lane.log.Read(buf, as[0].off, takeBytes)
-	if err != nil {
+	l := as[0].lane
+	if err = l.log.Read(buf, as[0].off, l.expect(len(as))); err != nil {
 		return dst, as[1:], nil, storeError("take", fmt.Sprintf("%s@%d", q, as[0].off), err)
 	}
+	l.learn(buf.Entries)
 	n := 0
 	for _, e := range buf.Entries {
 		if n == len(as) || e.Base != as[n].off {
@@ -153,6 +154,30 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	}
 	return dst, as[n:], gone, nil
 }
+
+// leastRead is what a read of one short record costs anyway.
+const leastRead = 1 << 10
+
+// expect is how many bytes n records of the lane take, about: a consumer that settles
+// one record at a time gets one at a time, and reading far beyond it would be most of
+// the work. What was too little is read by the next Take.
+func (l *lane) expect(n int) int {
+	return int(min(max(int64(n)*l.typical.Load()*5/4, leastRead), takeBytes))
+}
+
+// learn follows the size of the lane's records.
+func (l *lane) learn(read []storage.View) {
+	size := int64(0)
+	for i := range read {
+		size += entryOverhead + int64(len(read[i].Bytes))
+	}
+	if n := int64(len(read)); n > 0 {
+		l.typical.Store((3*l.typical.Load() + size/n) / 4)
+	}
+}
+
+// entryOverhead is what the store adds to each record.
+const entryOverhead = 44
 
 // expired says whether a record's time had run out when it was assigned. One that
 // found a taker at once, at 0, has not waited at all.

@@ -30,6 +30,7 @@ type story struct {
 	next      int
 	confirmed map[int]bool
 	delivered map[int]int       // how often
+	missing   int               // confirmed and not delivered
 	acked     map[int]time.Time // when the first ack was sent
 	wrong     []string
 	kill      time.Time // the last
@@ -117,12 +118,7 @@ func (s *story) awaitAll(t *testing.T) {
 	limit := time.After(patient)
 	for {
 		s.mu.Lock()
-		missing := 0
-		for n := range s.confirmed {
-			if s.delivered[n] == 0 {
-				missing++
-			}
-		}
+		missing := s.missing
 		s.mu.Unlock()
 		if missing == 0 {
 			return
@@ -188,7 +184,12 @@ func (s *story) publish(ctx context.Context, url string) error {
 			select {
 			case <-confirm.Done():
 				if confirm.Acked() {
-					s.tell(func() { s.confirmed[n] = true })
+					s.tell(func() {
+						s.confirmed[n] = true
+						if s.delivered[n] == 0 {
+							s.missing++
+						}
+					})
 				}
 			case <-time.After(patient):
 			}
@@ -245,6 +246,9 @@ func (s *story) consume(ctx context.Context, url string) error {
 func (s *story) see(n int, redelivered bool, last *int) {
 	wrong := func(format string, args ...any) {
 		s.wrong = append(s.wrong, fmt.Sprintf("session %d: message %d: ", s.session, n)+fmt.Sprintf(format, args...))
+	}
+	if s.delivered[n] == 0 && s.confirmed[n] {
+		s.missing--
 	}
 	if s.delivered[n]++; s.delivered[n] > 1 && !redelivered {
 		wrong("delivered for the %d. time and not said to be", s.delivered[n])
