@@ -51,7 +51,7 @@ func (w *queueWorld) publish() {
 		w.serial++
 		now := time.Now().UnixMilli()
 		c := modelCopy{id: fmt.Sprint("r", w.serial), priority: uint8(w.d.IntN(6)),
-			transient: w.d.IntN(4) == 0, time: now}
+			transient: w.d.IntN(4) == 0 && !w.dropsHeads(), time: now}
 		if w.d.IntN(5) == 0 && w.storm == nil {
 			c.expires = now + 300 + int64(w.d.IntN(4000))
 		}
@@ -394,4 +394,17 @@ func (w *queueWorld) flood() {
 	c.take(700)
 	c.s.Close()
 	q.seen += 700
+}
+
+// dropsHeads says that a queue on disk drops its head when it is full. Then no record is
+// transient: after a restart those that are gone count until they come up, and whether
+// the head or a dead letter that comes at the same time is too much depends on who is
+// first.
+func (w *queueWorld) dropsHeads() bool {
+	for _, q := range w.queues {
+		if s := &q.spec.Settings; q.spec.Durable && s.MaxLength != nil && s.Overflow == DropHead {
+			return true
+		}
+	}
+	return false
 }
