@@ -300,9 +300,6 @@ func (s *Store) uncut(c *cut, err error) error {
 // deleted now, because a reader has it open on a system where that matters, is
 // swept away by the next Open.
 func (s *Store) deleteSegments(gone []*segment) {
-	if s.dirty.postpone(gone) {
-		return
-	}
 	for _, g := range gone {
 		err := errors.Join(s.files.remove(g.indexName()), s.files.remove(g.name))
 		if err != nil {

@@ -101,15 +101,12 @@ type dirtyState struct {
 	keys map[string]struct{} // guarded by Store.state
 	sets map[SetID]struct{}  // guarded by Store.state
 
-	mu   sync.Mutex
-	logs map[LogID]struct{}    // changed since the manifest
-	segs map[*segment]struct{} // written and not synced
-	dirs map[string]struct{}   // with files created and not synced
-	gone []*segment            // to delete once the manifest has forgotten them
-	// backups is how many copy segment files now: deletions wait for them.
-	backups int
-
-	spilled []*segment // of volatile logs, to delete
+	mu      sync.Mutex
+	logs    map[LogID]struct{}    // changed since the manifest
+	segs    map[*segment]struct{} // written and not synced
+	dirs    map[string]struct{}   // with files created and not synced
+	gone    []*segment            // to delete once the manifest has forgotten them
+	spilled []*segment            // of volatile logs, to delete
 
 	holders int        // backups under way
 	kept    []*segment // to delete once there is none
@@ -150,16 +147,6 @@ func (d *dirtyState) discard(segs []*segment) {
 		d.gone = append(d.gone, g)
 		delete(d.segs, g)
 	}
-}
-
-// postpone leaves deletions to a later checkpoint while a backup copies files.
-func (d *dirtyState) postpone(gone []*segment) bool {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.backups > 0 {
-		d.gone = append(d.gone, gone...)
-	}
-	return d.backups > 0
 }
 
 func (d *dirtyState) takeSpilled() []*segment {
