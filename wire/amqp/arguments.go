@@ -78,15 +78,15 @@ func typeName(v any) string {
 
 // settings reads a queue's arguments one by one; after the first that is wrong, err is set.
 type settings struct {
-	queue string
+	queue broker.Name
 	args  broker.Args
 	err   error
 }
 
 func (s *settings) wrong(name, why string) {
 	if s.err == nil {
-		s.err = errorf(replyPreconditionFailed, "invalid arg '%s' for queue '%s' in vhost '/': %s",
-			name, s.queue, why)
+		s.err = errorf(replyPreconditionFailed, "invalid arg '%s' for queue %s: %s",
+			name, inVhost(s.queue), why)
 	}
 }
 
@@ -134,7 +134,7 @@ const quorumDeliveryLimit = 20
 
 // settingsOf reads the arguments that say what a queue does; others are kept without effect. The
 // types classic and quorum are the same durable queue, but for the delivery limit.
-func settingsOf(queue string, args broker.Args) (broker.QueueSettings, error) {
+func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, error) {
 	s := settings{queue: queue, args: args}
 	var q broker.QueueSettings
 	if ms := s.number("x-message-ttl", 0, maxMillis); ms != nil {
@@ -182,27 +182,27 @@ var queueArgs = []string{"x-expires", "x-message-ttl", "x-max-length", "x-max-le
 	"x-single-active-consumer", "x-delivery-limit"}
 
 // inequivalent is the answer to a redeclaration that differs.
-func inequivalent(arg, what, name string, got, have any) error {
-	return errorf(replyPreconditionFailed, "inequivalent arg '%s' for %s '%s' in vhost '/': "+
-		"received '%v' but current is '%v'", arg, what, name, got, have)
+func inequivalent(arg, what string, name broker.Name, got, have any) error {
+	return errorf(replyPreconditionFailed, "inequivalent arg '%s' for %s %s: "+
+		"received '%v' but current is '%v'", arg, what, inVhost(name), got, have)
 }
 
 func sameQueue(have, got broker.QueueSpec) error {
+	name := broker.Name{Kind: broker.KindQueue, Namespace: have.Namespace, Name: have.Name}
 	if (have.Owner != nil || got.Owner != nil) && have.Owner != got.Owner {
-		return errorf(replyResourceLocked, "cannot obtain exclusive access to locked queue '%s' in vhost '/'. "+
-			"It could be originally declared on another connection or the exclusive property value does not "+
-			"match that of the original declaration.", have.Name)
+		return locked(name)
 	}
 	if have.Durable != got.Durable {
-		return inequivalent("durable", "queue", have.Name, got.Durable, have.Durable)
+		return inequivalent("durable", "queue", name, got.Durable, have.Durable)
 	}
 	if have.AutoDelete != got.AutoDelete {
-		return inequivalent("auto_delete", "queue", have.Name, got.AutoDelete, have.AutoDelete)
+		return inequivalent("auto_delete", "queue", name, got.AutoDelete, have.AutoDelete)
 	}
-	return sameArgs("queue", have.Name, have.Args, got.Args, queueArgs)
+	return sameArgs("queue", name, have.Args, got.Args, queueArgs)
 }
 
 func sameExchange(have, got broker.ExchangeSpec) error {
+	name := broker.Name{Kind: broker.KindExchange, Namespace: have.Namespace, Name: have.Name}
 	for _, f := range []struct {
 		arg       string
 		got, have any
@@ -213,22 +213,22 @@ func sameExchange(have, got broker.ExchangeSpec) error {
 		{"internal", got.Internal, have.Internal},
 	} {
 		if f.got != f.have {
-			return inequivalent(f.arg, "exchange", have.Name, f.got, f.have)
+			return inequivalent(f.arg, "exchange", name, f.got, f.have)
 		}
 	}
-	return sameArgs("exchange", have.Name, have.Args, got.Args, []string{"alternate-exchange"})
+	return sameArgs("exchange", name, have.Args, got.Args, []string{"alternate-exchange"})
 }
 
 // sameArgs compares the arguments that matter. Integers are equal whatever their width.
-func sameArgs(what, name string, have, got broker.Args, names []string) error {
+func sameArgs(what string, name broker.Name, have, got broker.Args, names []string) error {
 	for _, arg := range names {
 		a, had := have.Get(arg)
 		b, has := got.Get(arg)
 		if had == has && (!had || broker.EqualValues(a, b)) {
 			continue
 		}
-		return errorf(replyPreconditionFailed, "inequivalent arg '%s' for %s '%s' in vhost '/': received %s "+
-			"but current is %s", arg, what, name, describe(b, has), describe(a, had))
+		return errorf(replyPreconditionFailed, "inequivalent arg '%s' for %s %s: received %s "+
+			"but current is %s", arg, what, inVhost(name), describe(b, has), describe(a, had))
 	}
 	return nil
 }

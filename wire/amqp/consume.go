@@ -131,7 +131,7 @@ func (ch *channel) consume(m *basicConsume) error {
 
 func subscribeFailed(q *broker.Queue, err error) error {
 	if errors.Is(err, broker.Conflict) {
-		return errorf(replyAccessRefused, "queue '%s' in vhost '/' in exclusive use", q.Name().Name)
+		return errorf(replyAccessRefused, "queue %s in exclusive use", inVhost(q.Name()))
 	}
 	return queueFailed(q, err)
 }

@@ -28,10 +28,10 @@ func (ch *channel) beginPublish(m *basicPublish) error {
 	if p.direct = ch.c.s.replies.find(m.exchange, m.routingKey); p.direct == nil {
 		x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange)
 		if err != nil {
-			return noExchange(m.exchange)
+			return noExchange(ch.exchangeName(m.exchange))
 		}
 		if x.Spec().Internal {
-			return errorf(replyAccessRefused, "cannot publish to internal exchange '%s' in vhost '/'", m.exchange)
+			return errorf(replyAccessRefused, "cannot publish to internal exchange %s", inVhost(x.Name()))
 		}
 		p.x = x
 	}

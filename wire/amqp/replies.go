@@ -78,7 +78,7 @@ func (r *replies) address(ch *channel, props []byte) ([]byte, error) {
 // one consumer. Nothing is declared.
 func (ch *channel) declareReply(m *queueDeclare) error {
 	if m.queue != directReplyTo && ch.c.s.replies.find("", m.queue) == nil {
-		return noQueue(m.queue)
+		return noQueue(ch.queueNamed(m.queue))
 	}
 	return ch.answerUnless(m.noWait, &queueDeclareOk{queue: m.queue, consumerCount: 1})
 }

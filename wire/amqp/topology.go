@@ -4,6 +4,7 @@ import (
 	"crypto/rand"
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"strings"
 
 	"github.com/tidings-io/tidings/broker"
@@ -44,11 +45,32 @@ func (ch *channel) topology(m method) (handled bool, err error) {
 	return false, nil
 }
 
-func noExchange(name string) error {
-	return errorf(replyNotFound, "no exchange '%s' in vhost '/'", name)
+func noExchange(n broker.Name) error { return errorf(replyNotFound, "no exchange %s", inVhost(n)) }
+
+func noQueue(n broker.Name) error { return errorf(replyNotFound, "no queue %s", inVhost(n)) }
+
+// inVhost is a name as RabbitMQ's replies tell it.
+func inVhost(n broker.Name) string {
+	return fmt.Sprintf("'%s' in vhost '%s'", n.Name, vhostOf(n.Namespace))
 }
 
-func noQueue(name string) error { return errorf(replyNotFound, "no queue '%s' in vhost '/'", name) }
+// vhostOf is what clients call a namespace: the default one is "/".
+func vhostOf(namespace string) string {
+	if namespace == "" {
+		return defaultVhost
+	}
+	return namespace
+}
+
+const defaultVhost = "/"
+
+func (ch *channel) exchangeName(name string) broker.Name {
+	return broker.Name{Kind: broker.KindExchange, Namespace: ch.c.namespace, Name: name}
+}
+
+func (ch *channel) queueNamed(name string) broker.Name {
+	return broker.Name{Kind: broker.KindQueue, Namespace: ch.c.namespace, Name: name}
+}
 
 // queueName is the queue that a name stands for: "" is the one declared last on this channel.
 func (ch *channel) queueName(name string) (string, error) {
@@ -79,10 +101,10 @@ func (ch *channel) queue(name string) (*broker.Queue, error) {
 	}
 	q, err := ch.c.s.broker.Queue(ch.c.namespace, name)
 	if err != nil {
-		return nil, noQueue(name)
+		return nil, noQueue(ch.queueNamed(name))
 	}
 	if ch.isLocked(q) {
-		return nil, locked(q)
+		return nil, locked(q.Name())
 	}
 	return q, nil
 }
@@ -93,19 +115,19 @@ func (ch *channel) isLocked(q *broker.Queue) bool {
 	return owner != nil && owner != any(ch.c)
 }
 
-func locked(q *broker.Queue) error {
-	return errorf(replyResourceLocked, "cannot obtain exclusive access to locked queue '%s' in vhost '/'. "+
+func locked(n broker.Name) error {
+	return errorf(replyResourceLocked, "cannot obtain exclusive access to locked queue %s. "+
 		"It could be originally declared on another connection or the exclusive property value does not "+
-		"match that of the original declaration.", q.Name().Name)
+		"match that of the original declaration.", inVhost(n))
 }
 
 // queueFailed is an error of the broker about a queue that was found.
 func queueFailed(q *broker.Queue, err error) error {
 	switch {
 	case errors.Is(err, broker.NotFound):
-		return noQueue(q.Name().Name)
+		return noQueue(q.Name())
 	case errors.Is(err, broker.Denied):
-		return locked(q)
+		return locked(q.Name())
 	}
 	return failed(err)
 }
@@ -116,7 +138,7 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 	}
 	if m.passive {
 		if _, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err != nil {
-			return noExchange(m.exchange)
+			return noExchange(ch.exchangeName(m.exchange))
 		}
 		return ch.answerUnless(m.noWait, &exchangeDeclareOk{})
 	}
@@ -157,14 +179,14 @@ func (ch *channel) deleteExchange(m *exchangeDelete) error {
 		return errDefaultExchange
 	}
 	if strings.HasPrefix(m.exchange, reservedPrefix) {
-		return errorf(replyAccessRefused, "deletion of system exchange '%s' in vhost '/' not allowed",
-			m.exchange)
+		return errorf(replyAccessRefused, "deletion of system exchange %s not allowed",
+			inVhost(ch.exchangeName(m.exchange)))
 	}
 	if x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err == nil {
 		err := ch.c.s.broker.DeleteExchange(ch.c.ctx, x, m.ifUnused)
 		switch {
 		case errors.Is(err, broker.ErrInUse):
-			return errorf(replyPreconditionFailed, "exchange '%s' in vhost '/' in use", m.exchange)
+			return errorf(replyPreconditionFailed, "exchange %s in use", inVhost(x.Name()))
 		case err != nil && !errors.Is(err, broker.NotFound):
 			return failed(err)
 		}
@@ -189,10 +211,10 @@ func (ch *channel) bindable(bd *broker.Binding) error {
 			return err
 		}
 	} else if _, err := b.Exchange(to.Namespace, to.Name); err != nil {
-		return noExchange(to.Name)
+		return noExchange(to)
 	}
 	if _, err := b.Exchange(bd.Namespace, bd.Source); err != nil {
-		return noExchange(bd.Source)
+		return noExchange(ch.exchangeName(bd.Source))
 	}
 	return nil
 }
@@ -221,7 +243,7 @@ func (ch *channel) unbind(noWait bool, ok method, bd broker.Binding) error {
 	}
 	if to := bd.Destination; to.Kind == broker.KindQueue {
 		if q, err := ch.c.s.broker.Queue(to.Namespace, to.Name); err == nil && ch.isLocked(q) {
-			return locked(q)
+			return locked(q.Name())
 		}
 	}
 	if err := ch.c.s.broker.Unbind(ch.c.ctx, bd); err != nil {
@@ -251,13 +273,13 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	if err == nil {
 		return ch.redeclare(m, old, &spec)
 	}
-	if spec.Settings, err = settingsOf(spec.Name, spec.Args); err != nil {
+	if spec.Settings, err = settingsOf(ch.queueNamed(spec.Name), spec.Args); err != nil {
 		return err
 	}
 	q, created, err := ch.c.s.broker.DeclareQueue(ch.c.ctx, spec)
 	switch {
 	case errors.Is(err, broker.Denied):
-		return locked(q)
+		return locked(ch.queueNamed(spec.Name))
 	case err != nil:
 		return failed(err)
 	case !created: // someone was faster
@@ -312,9 +334,9 @@ func (ch *channel) deleteQueue(m *queueDelete) error {
 		defer ch.c.out.attach(own) // they hear that the queue is gone behind delete-ok
 		switch {
 		case errors.Is(err, broker.ErrInUse):
-			return errorf(replyPreconditionFailed, "queue '%s' in vhost '/' in use", name)
+			return errorf(replyPreconditionFailed, "queue %s in use", inVhost(q.Name()))
 		case errors.Is(err, broker.ErrNotEmpty):
-			return errorf(replyPreconditionFailed, "queue '%s' in vhost '/' not empty", name)
+			return errorf(replyPreconditionFailed, "queue %s not empty", inVhost(q.Name()))
 		case err != nil && !errors.Is(err, broker.NotFound):
 			return queueFailed(q, err)
 		}
