@@ -226,13 +226,23 @@ func (l *Log) cutTail(n int) {
 	}
 	l.tailSize -= int(cut)
 	if l.volatile {
-		l.held = append(l.held[:0:0], l.held[n:]...)
+		l.held = cutFront(l.held, n)
 		l.store.volatileBytes.Add(-cut)
 	}
-	l.tail = slices.Delete(l.tail, 0, n)
+	l.tail = cutFront(l.tail, n)
 	if len(l.tail) == 0 && cap(l.tail) > 1024 {
-		l.tail = nil
+		l.tail, l.held = nil, nil
 	}
+}
+
+// cutFront drops the first n and lets go of what they point to. It moves the rest
+// only where that is the smaller part: cutting all, bit by bit, moves each once.
+func cutFront[T any](s []T, n int) []T {
+	if n < len(s)/2 {
+		clear(s[:n])
+		return s[n:]
+	}
+	return slices.Delete(s, 0, n)
 }
 
 // trim moves the start and returns the segments that are no longer needed.

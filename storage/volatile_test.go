@@ -6,10 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
+	"weak"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -124,6 +126,31 @@ func spilled(mem *vfs.Mem) (n int) {
 
 // TestConsumedSpillIsDeleted: files of a volatile log go when it is consumed or
 // dropped, without a checkpoint, which may be far away.
+func TestAVolatileLogLetsGoOfWhatWasTrimmed(t *testing.T) {
+	s, _, _ := openFaulty(t, Config{manual: true})
+	defer s.closeFiles()
+	var b Batch
+	l := s.NewLog(&b, LogOptions{Volatile: true})
+	for range 100 {
+		b.Append(l, Entry{Count: 1, Bytes: make([]byte, 1000)})
+	}
+	submit(t, s, &b)
+	var held []weak.Pointer[byte]
+	for _, x := range l.held {
+		held = append(held, weak.Make(&x[0]))
+	}
+	for _, to := range []Offset{1, 2, 30, 80, 99, 100} {
+		b.Trim(l, to)
+		submit(t, s, &b)
+		runtime.GC()
+		for i, x := range held {
+			if gone := x.Value() == nil; gone != (i < int(to)) {
+				t.Fatalf("after a trim to %d, entry %d is gone: %v", to, i, gone)
+			}
+		}
+	}
+}
+
 func TestConsumedSpillIsDeleted(t *testing.T) {
 	for _, how := range []string{"trim", "drop"} {
 		s, _, mem := openFaulty(t, Config{manual: true, SegmentBytes: 1 << 20})
