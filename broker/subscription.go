@@ -224,6 +224,13 @@ func (s *Subscription) acquire() bool {
 	return true
 }
 
+// Rest lets go of the room that the last Take needed, and what it gave is no longer
+// valid. For the goroutine that takes.
+func (s *Subscription) Rest() {
+	s.buf.Release()
+	s.buf = storage.Buffer{}
+}
+
 // Buried reports whether Take, since the last call, has left out records whose time
 // had run out. Their credit is free again: where it is shared, Kick the others. For
 // the goroutine that takes.

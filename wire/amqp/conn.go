@@ -37,6 +37,7 @@ type conn struct {
 	canBlock   bool   // and connection.blocked
 
 	methods methodReader
+	resting bool // the last frame was a heartbeat: the next read needs little room
 	open    map[uint16]*channel
 	tx      work // publishes and settles since the last commit
 	partial int  // publishes whose body is not complete
@@ -124,6 +125,7 @@ func (c *conn) serve(r *frameReader) (err error) {
 func (c *conn) frame(f frame) error {
 	switch {
 	case f.kind == frameHeartbeat:
+		c.rest()
 		return nil
 	case f.channel == 0 && f.kind == frameMethod:
 		return c.control(f.payload)
@@ -135,6 +137,15 @@ func (c *conn) frame(f frame) error {
 		return c.openChannel(f)
 	}
 	return ch.frame(f)
+}
+
+// rest lets go of the room that a busy time needed.
+func (c *conn) rest() {
+	c.resting = true
+	c.tx.rest()
+	for _, ch := range c.open {
+		ch.rest()
+	}
 }
 
 // control acts on a method of channel 0.
@@ -240,7 +251,7 @@ func (r *frameReader) rest() (frame, error) {
 // fill reads more, until at least want bytes could be there.
 func (r *frameReader) fill(want int) error {
 	rest := r.buf[r.from:]
-	if size := max(want, keptReadIdle); cap(r.buf) < size || len(rest) == 0 && cap(r.buf) > readBytes {
+	if size := max(want, keptReadIdle); cap(r.buf) < size || len(rest) == 0 && cap(r.buf) > r.kept() {
 		grown := make([]byte, len(rest), max(size, keptReadIdle))
 		copy(grown, rest)
 		r.buf = grown
@@ -259,6 +270,15 @@ func (r *frameReader) fill(want int) error {
 		return nil
 	}
 	return r.c.readFailed(err)
+}
+
+// kept is how large a buffer may be that has nothing in it.
+func (r *frameReader) kept() int {
+	if r.c.resting {
+		r.c.resting = false
+		return keptReadIdle
+	}
+	return readBytes
 }
 
 // awaitFrame readies the connection for a read: there is room for answers, and two heartbeats are

@@ -304,6 +304,14 @@ func (ch *channel) get(m *basicGet) error {
 	return nil
 }
 
+func (ch *channel) rest() {
+	ch.mu.Lock()
+	defer ch.mu.Unlock()
+	if len(ch.unacked) == 0 {
+		ch.unacked = nil
+	}
+}
+
 // recover gives back everything that the channel has not settled.
 func (ch *channel) recover(requeue bool) error {
 	if !requeue {

@@ -32,6 +32,22 @@ type confirm struct {
 	refused bool
 }
 
+// rest lets go of the room that a busy time needed. For the write loop.
+func (o *output) rest() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.buf) == 0 {
+		o.buf = nil
+	}
+	if len(o.confirms) == 0 {
+		o.confirms = nil
+	}
+	for _, x := range o.consumers {
+		x.room = nil
+		x.sub.Rest()
+	}
+}
+
 // put appends frames by a function that must not block.
 func (o *output) put(f func(dst []byte) []byte) {
 	o.mu.Lock()
@@ -221,6 +237,10 @@ func (c *conn) write() {
 			if idle && c.send(heartbeatFrame) != nil {
 				c.hangUp()
 				return
+			}
+			if idle {
+				spare = nil
+				c.out.rest()
 			}
 			idle = true
 			continue

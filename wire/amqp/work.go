@@ -90,6 +90,12 @@ func (w *work) commit() error {
 	return failed(err)
 }
 
+func (w *work) rest() {
+	if w.n == 0 {
+		w.publishes, w.settles, w.confirms = nil, nil, nil
+	}
+}
+
 func (w *work) begin() *broker.Tx {
 	tx := w.c.s.broker.Begin()
 	for i := range w.publishes {
