@@ -20,6 +20,7 @@ type Server struct {
 	config    Config
 	listeners []net.Listener
 	replies   replies
+	memory    memoryAlarm
 
 	life  context.Context // ends when Close cuts connections
 	cut   context.CancelFunc

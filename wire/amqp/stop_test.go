@@ -99,6 +99,30 @@ func TestCloseDoesNotWaitForClientsThatDoNotRead(t *testing.T) {
 	}
 }
 
+// "Publishers wait while the process takes more than its memory limit, and hear connection.blocked."
+func TestPublishersWaitForMemory(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	c, other := r.dial(), r.dial()
+	c.queue(queueDeclare{queue: "q", durable: true})
+	c.put("q", "before")
+	r.server.SetMemoryLimit(1)
+	c.send(1, &confirmSelect{})
+	want[*confirmSelectOk](c, 1)
+	c.publish(1, &basicPublish{routingKey: "q"}, durably, "x")
+	if got := want[*connectionBlocked](c, 0).reason; got != "low on memory" {
+		t.Errorf("got the reason %q, want low on memory", got)
+	}
+	if got := other.get("q"); got != "before" { // who does not publish is served
+		t.Errorf("got %q, want before", got)
+	}
+	r.server.SetMemoryLimit(0)
+	want[*connectionUnblocked](c, 0)
+	if tag := want[*basicAck](c, 1).deliveryTag; tag != 1 {
+		t.Errorf("got a confirm of %d, want 1", tag)
+	}
+}
+
 // A full disk holds publishers back. They are told so, and told when it is over.
 func TestAFullDiskBlocksPublishersForAWhile(t *testing.T) {
 	t.Parallel()

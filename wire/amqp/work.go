@@ -62,20 +62,17 @@ func (w *work) added() error {
 }
 
 // commit hands everything to the broker, returns what found no queue, and has confirms sent when
-// they are due. It does not wait for the disk; while the disk is full it waits for room, as the
-// client then does for us.
+// they are due. It does not wait for the disk; while the disk or the memory is full it waits for
+// room, as the client then does for us.
 func (w *work) commit() error {
 	if w.n == 0 {
 		return nil
 	}
-	tx := w.begin()
-	confirmed, err := tx.Commit(w.c.ctx)
-	for errors.Is(err, broker.Full) {
-		if err = w.c.blocked(err); err != nil {
-			break
+	tx, confirmed, err := w.try()
+	for errors.Is(err, broker.Full) || errors.Is(err, errMemory) {
+		if err = w.c.blocked(err); err == nil {
+			tx, confirmed, err = w.try()
 		}
-		tx = w.begin()
-		confirmed, err = tx.Commit(w.c.ctx)
 	}
 	if err == nil && w.durably {
 		err = confirmed.Wait(w.c.ctx)
@@ -94,6 +91,16 @@ func (w *work) rest() {
 	if w.n == 0 {
 		w.publishes, w.settles, w.confirms = nil, nil, nil
 	}
+}
+
+// try commits, unless publishers have to wait for memory.
+func (w *work) try() (tx *broker.Tx, done broker.Confirm, err error) {
+	if len(w.publishes) > 0 && w.c.s.memory.over() {
+		return nil, done, errMemory
+	}
+	tx = w.begin()
+	done, err = tx.Commit(w.c.ctx)
+	return tx, done, err
 }
 
 func (w *work) begin() *broker.Tx {
@@ -162,17 +169,21 @@ func appendContent(dst []byte, channel uint16, props, body []byte, frameMax uint
 	return appendBody(dst, channel, body, frameMax)
 }
 
-// blockedFor is how often a connection that the full disk holds back tries again.
+// blockedFor is how often a connection that is held back tries again.
 const blockedFor = 250 * time.Millisecond
 
-// blocked holds the connection back for a while because the disk is full; the client hears of it
-// the first time.
+// blocked holds the connection back for a while because the disk or the memory is full; the client
+// hears of it the first time.
 func (c *conn) blocked(why error) error {
 	if !c.isBlocked {
 		c.isBlocked = true
-		c.s.config.Logger.Warn("amqp publisher waits for a full disk", "client", c.nc.RemoteAddr(), "error", why)
+		c.s.config.Logger.Warn("amqp publisher has to wait", "client", c.nc.RemoteAddr(), "error", why)
+		reason := "low on disk"
+		if errors.Is(why, errMemory) {
+			reason = "low on memory"
+		}
 		if c.canBlock {
-			c.out.method(0, &connectionBlocked{reason: "low on disk"})
+			c.out.method(0, &connectionBlocked{reason: reason})
 		}
 	}
 	t := time.NewTimer(blockedFor)

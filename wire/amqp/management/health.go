@@ -21,13 +21,19 @@ func failing(reason string, more object) unhealthy {
 	return doc
 }
 
-// alarms: the only one is a disk that is nearly full.
+// alarms are what holds publishers back: a disk that is nearly full, and memory above its limit.
 func (s *Server) alarms(*request) (any, error) {
-	if !s.b.Storage().Full {
+	var alarms []object
+	if s.b.Storage().Full {
+		alarms = append(alarms, object{"node": s.nodeName(), "resource": "disk"})
+	}
+	if used, limit := s.amqp.Memory(); limit > 0 && used > limit {
+		alarms = append(alarms, object{"node": s.nodeName(), "resource": "memory"})
+	}
+	if alarms == nil {
 		return healthy, nil
 	}
-	return failing("There are alarms in effect in the cluster", object{
-		"alarms": []object{{"node": s.nodeName(), "resource": "disk"}}}), nil
+	return failing("There are alarms in effect in the cluster", object{"alarms": alarms}), nil
 }
 
 // vhostsWork fails once the disk has failed.

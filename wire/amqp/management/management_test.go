@@ -145,6 +145,22 @@ func TestABindingIsFoundWhereItsLocationSays(t *testing.T) {
 	}
 }
 
+// "503 while the disk is nearly full, or the process takes more than its memory limit"
+func TestMemoryAboveItsLimitIsAnAlarm(t *testing.T) {
+	x := start(t, Config{})
+	x.amqp.SetMemoryLimit(1)
+	want := `{"alarms":[{"node":"tidings@localhost","resource":"memory"}],` +
+		`"reason":"There are alarms in effect in the cluster","status":"failed"}`
+	if got := x.do("GET", "/api/health/checks/alarms", "", 503); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+	if node := get[[]object](x, "/api/nodes")[0]; node["mem_alarm"] != true || node["mem_limit"] != 1.0 {
+		t.Errorf("got %v, want an alarm at 1 byte", node)
+	}
+	x.amqp.SetMemoryLimit(0)
+	x.do("GET", "/api/health/checks/alarms", "", 200)
+}
+
 func TestWhoMayNotConnectMayNotAsk(t *testing.T) {
 	x := start(t, Config{})
 	for _, password := range []string{"", "wrong"} {

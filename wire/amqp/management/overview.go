@@ -147,13 +147,12 @@ func (s *Server) node(r *request) (any, error) {
 
 func (s *Server) showNode() object {
 	disk := s.b.Storage()
-	var mem runtime.MemStats
-	runtime.ReadMemStats(&mem)
+	used, limit := s.amqp.Memory()
 	return object{
 		"name": s.nodeName(), "type": "disc", "running": s.b.Err() == nil, "being_drained": false,
 		"os_pid": strconv.Itoa(os.Getpid()), "uptime": time.Since(s.started).Milliseconds(),
 		"processors": runtime.GOMAXPROCS(0), "rates_mode": "none",
-		"mem_used": mem.Sys - mem.HeapReleased, "mem_alarm": false,
+		"mem_used": used, "mem_limit": limit, "mem_alarm": limit > 0 && used > limit,
 		"disk_free": disk.DiskFree, "disk_free_alarm": disk.Full,
 		"proc_used": runtime.NumGoroutine(), "fd_used": disk.OpenFiles,
 		"partitions": []string{}, "applications": []object{}, "enabled_plugins": []string{},
