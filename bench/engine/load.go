@@ -35,7 +35,7 @@ func (l *load) measure(ctx context.Context, log appender, d time.Duration) (meas
 			return measure.Result{}, err
 		}
 	}
-	_ = measure.ResetPeak(os.Getpid())
+	measure.ResetPeak(os.Getpid())
 	before := measure.UsageOf(os.Getpid())
 	producers := make([]producer, l.producers)
 	errs := make([]error, l.producers)
@@ -57,7 +57,7 @@ func (l *load) measure(ctx context.Context, log appender, d time.Duration) (meas
 	}
 	r := l.result(&all, before, after)
 	r.Seconds = took.Seconds()
-	if l.rate == 0 {
+	if r.Figure == measure.Rate {
 		r.Rate = float64(r.Records) / r.Seconds
 	}
 	return r, errors.Join(errs...)
@@ -65,8 +65,12 @@ func (l *load) measure(ctx context.Context, log appender, d time.Duration) (meas
 
 func (l *load) result(all *producer, before, after measure.Usage) measure.Result {
 	n, times := all.confirmed, all.times
+	figure := measure.Rate
+	if l.rate != 0 {
+		figure = measure.Latency
+	}
 	return measure.Result{
-		Load: l.name, Records: n, Bytes: n * recordBytes,
+		Load: l.name, Figure: figure, Records: n, Bytes: n * recordBytes,
 		P50:       float64(measure.Percentile(times, 50).Microseconds()) / 1000,
 		P99:       float64(measure.Percentile(times, 99).Microseconds()) / 1000,
 		ServerCPU: (after.CPU - before.CPU).Seconds() / float64(n) * 1e6,

@@ -90,7 +90,7 @@ func (o *options) main(ctx context.Context, out io.Writer) error {
 	}
 	report := measure.Report{
 		Command: strings.TrimSpace("go run ./engine " + strings.Join(os.Args[1:], " ")),
-		Machine: measure.ThisMachine(o.dir), Rounds: o.rounds, Ours: ours, Peer: twin,
+		Machine: measure.ThisMachine(o.dir), Rounds: o.rounds, Ours: ours, Peers: []string{twin},
 	}
 	for n := range loads {
 		if !o.run.MatchString(loads[n].name) {
@@ -102,7 +102,7 @@ func (o *options) main(ctx context.Context, out io.Writer) error {
 		}
 		report.Results = append(report.Results, rs...)
 	}
-	report.Pairs = measure.Compare(report.Results, report.Ours, report.Peer)
+	report.Pairs = measure.Compare(report.Results, report.Ours, report.Peers...)
 	if o.output == "json" {
 		return report.WriteJSON(out)
 	}

@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/tidings-io/tidings/bench/internal/measure"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -55,16 +56,18 @@ func (k *sink) err() error {
 }
 
 // produceAll sends the scenario's records as fast as they are taken.
-func produceAll(ctx context.Context, s *scenario, addr string) (outcome, error) {
+func produceAll(ctx context.Context, s *scenario, addr string) (measure.Outcome, error) {
 	return s.produceWith(ctx, addr, 1)
 }
 
 // produceTogether is produceAll by eight clients, each with connections of its own.
-func produceTogether(ctx context.Context, s *scenario, addr string) (outcome, error) {
+func produceTogether(ctx context.Context, s *scenario, addr string) (measure.Outcome, error) {
 	return s.produceWith(ctx, addr, 8)
 }
 
-func (s *scenario) produceWith(ctx context.Context, addr string, clients int) (outcome, error) {
+func (s *scenario) produceWith(
+	ctx context.Context, addr string, clients int,
+) (measure.Outcome, error) {
 	var k sink
 	var wg sync.WaitGroup
 	errs := make([]error, clients)
@@ -79,7 +82,7 @@ func (s *scenario) produceWith(ctx context.Context, addr string, clients int) (o
 	if want := s.records / int64(clients) * int64(clients); err == nil && n != want {
 		err = fmt.Errorf("%d of %d records were acknowledged", n, want)
 	}
-	return outcome{records: n, took: took}, err
+	return measure.Outcome{Records: n, Took: took}, err
 }
 
 // send is one client of produceWith.
@@ -97,7 +100,7 @@ func (s *scenario) send(ctx context.Context, addr string, n int64, k *sink) erro
 }
 
 // consumeAll reads what produceAll has sent, from the start.
-func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) {
+func consumeAll(ctx context.Context, s *scenario, addr string) (measure.Outcome, error) {
 	from := map[int32]kgo.Offset{}
 	for p := range s.partitions {
 		from[int32(p)] = kgo.NewOffset().AtStart()
@@ -107,7 +110,7 @@ func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) 
 		kgo.FetchMaxBytes(5<<20),
 		kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}))
 	if err != nil {
-		return outcome{}, err
+		return measure.Outcome{}, err
 	}
 	defer cl.Close()
 	start := time.Now()
@@ -115,7 +118,7 @@ func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) 
 	for got < s.records {
 		fetches := cl.PollFetches(ctx)
 		if err := fetches.Err(); err != nil {
-			return outcome{}, fmt.Errorf("after %d records: %w", got, err)
+			return measure.Outcome{}, fmt.Errorf("after %d records: %w", got, err)
 		}
 		fetches.EachRecord(func(r *kgo.Record) {
 			if len(r.Value) == s.size {
@@ -123,20 +126,20 @@ func consumeAll(ctx context.Context, s *scenario, addr string) (outcome, error) 
 			}
 		})
 	}
-	return outcome{records: got, took: time.Since(start)}, nil
+	return measure.Outcome{Records: got, Took: time.Since(start)}, nil
 }
 
 // publishPaced sends 500 records a second, each at once and on its own. Sending never waits for
 // an answer, so a server that stalls does not hide the wait of those behind.
-func publishPaced(ctx context.Context, s *scenario, addr string) (outcome, error) {
+func publishPaced(ctx context.Context, s *scenario, addr string) (measure.Outcome, error) {
 	const every = time.Second / 500
 	cl, err := s.newProducer(addr, kgo.ProducerLinger(0))
 	if err != nil {
-		return outcome{}, err
+		return measure.Outcome{}, err
 	}
 	defer cl.Close()
 	if err := cl.ProduceSync(ctx, kgo.SliceRecord(s.value())).FirstErr(); err != nil {
-		return outcome{}, err // and with that, connections and metadata are there
+		return measure.Outcome{}, err // and with that, connections and metadata are there
 	}
 	var k sink
 	times := make([]time.Duration, s.records)
@@ -150,7 +153,7 @@ func publishPaced(ctx context.Context, s *scenario, addr string) (outcome, error
 		})
 	}
 	err = errors.Join(cl.Flush(ctx), k.err())
-	return outcome{records: s.records, took: time.Since(start), times: times, paced: true}, err
+	return measure.Outcome{Records: s.records, Took: time.Since(start), Times: times}, err
 }
 
 const (
@@ -179,13 +182,13 @@ const warmRecords = 12
 
 // produceMany lets many clients send single records to many partitions, each with a window of
 // unacknowledged ones, for a while.
-func produceMany(ctx context.Context, s *scenario, addr string) (outcome, error) {
+func produceMany(ctx context.Context, s *scenario, addr string) (measure.Outcome, error) {
 	clients := make([]*kgo.Client, manyProducers)
 	for i := range clients {
 		cl, err := s.newProducer(addr, kgo.ProducerLinger(0),
 			kgo.RecordPartitioner(kgo.ManualPartitioner()))
 		if err != nil {
-			return outcome{}, err
+			return measure.Outcome{}, err
 		}
 		defer cl.Close()
 		clients[i] = cl
@@ -204,11 +207,11 @@ func produceMany(ctx context.Context, s *scenario, addr string) (outcome, error)
 		})
 	}
 	wg.Wait()
-	out := outcome{took: time.Since(start)}
+	out := measure.Outcome{Took: time.Since(start)}
 	for _, times := range all {
-		out.times = append(out.times, times...)
+		out.Times = append(out.Times, times...)
 	}
-	out.records = int64(len(out.times))
+	out.Records = int64(len(out.Times))
 	return out, k.err()
 }
 

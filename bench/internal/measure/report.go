@@ -13,7 +13,7 @@ type Report struct {
 	Command string   `json:"command"`
 	Machine Machine  `json:"machine"`
 	Ours    string   `json:"ours"`
-	Peer    string   `json:"peer"`
+	Peers   []string `json:"peers"`
 	Rounds  int      `json:"rounds"`
 	Pairs   []Pair   `json:"pairs"`
 	Results []Result `json:"results"`
@@ -28,41 +28,65 @@ func (r *Report) WriteJSON(w io.Writer) error {
 
 // WriteMarkdown writes the report as the tables that docs/benchmarks.md shows.
 func (r *Report) WriteMarkdown(w io.Writer) error {
-	m := r.Machine
+	m, peer := r.Machine, "the peer's"
+	if len(r.Peers) > 1 {
+		peer = "that of the best peer"
+	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "`%s`, %s: %d cores (%s), %d GiB, data on %s where 4 KiB are durable in "+
-		"%s (p99 %s), kernel %s, %s. Medians of %d rounds; the ratio is ours to the peer's in the "+
+		"%s (p99 %s), kernel %s, %s. Medians of %d rounds; the ratio is ours to %s in the "+
 		"same round, median (lowest to highest).\n\n",
 		r.Command, m.Date, m.Cores, m.CPU, (m.MemoryMiB+512)>>10, m.FileSystem,
-		m.SyncP50, m.SyncP99, m.Kernel, m.Go, r.Rounds)
+		m.SyncP50, m.SyncP99, m.Kernel, m.Go, r.Rounds, peer)
 	fmt.Fprintf(&b, "| load | %s | %s | ratio | server CPU s per million records | server "+
-		"peak RSS MiB | disk bytes per value byte |\n|---|---|---|---|---|---|---|\n",
-		r.Ours, r.Peer)
+		"peak RSS MiB | disk bytes per value byte |\n|%s\n",
+		r.Ours, strings.Join(r.Peers, " | "), strings.Repeat("---|", 6+len(r.Peers)))
 	for _, p := range r.Pairs {
-		fmt.Fprintf(&b, "| %s | %s | %s | %.2f (%.2f to %.2f) | %s | %s | %s |\n", p.Load,
-			p.Ours.headline(), p.Peer.headline(), p.Ratio,
-			slices.Min(p.Ratios), slices.Max(p.Ratios),
-			both("%.2f", p.Ours.ServerCPU, p.Peer.ServerCPU),
-			both("%.0f", p.Ours.PeakRSS, p.Peer.PeakRSS),
-			both("%.2f", p.Ours.Written, p.Peer.Written))
+		b.WriteString(p.row())
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
 }
 
-// both shows the value of ours and of the peer, or a dash where neither was measured.
-func both(format string, ours, peer float64) string {
-	if ours == 0 && peer == 0 {
+// row is a line of the table. Each server has a column for what the load is about, and a share of
+// the columns at the end.
+func (p *Pair) row() string {
+	sides := append([]Result{p.Ours}, p.Peers...)
+	var headlines []string
+	for i := range sides {
+		headlines = append(headlines, sides[i].headline())
+	}
+	return fmt.Sprintf("| %s | %s | %.2f (%.2f to %.2f) | %s | %s | %s |\n", p.Load,
+		strings.Join(headlines, " | "), p.Ratio, slices.Min(p.Ratios), slices.Max(p.Ratios),
+		each("%.2f", sides, func(r Result) float64 { return r.ServerCPU }),
+		each("%.0f", sides, func(r Result) float64 { return r.PeakRSS }),
+		each("%.2f", sides, func(r Result) float64 { return r.Written }))
+}
+
+// each shows the value of every side, or a dash where none was measured.
+func each(format string, sides []Result, value func(Result) float64) string {
+	var texts []string
+	measured := false
+	for _, r := range sides {
+		v := value(r)
+		measured = measured || v != 0
+		texts = append(texts, fmt.Sprintf(format, v))
+	}
+	if !measured {
 		return "-"
 	}
-	return fmt.Sprintf(format+" / "+format, ours, peer)
+	return strings.Join(texts, " / ")
 }
 
 // headline is the figure that a load is about.
 func (r *Result) headline() string {
-	latency := fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", r.P50, r.P99)
-	if r.Rate == 0 {
-		return latency
+	switch r.Figure {
+	case Latency:
+		return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", r.P50, r.P99)
+	case Memory:
+		return fmt.Sprintf("%.0f MiB", r.RSS)
+	case Time:
+		return fmt.Sprintf("%.0f ms", r.Seconds*1000)
 	}
 	rate := fmt.Sprintf("%s rec/s", thousands(r.Rate))
 	if r.Bytes > 0 && r.Records > 0 {

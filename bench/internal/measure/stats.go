@@ -28,9 +28,21 @@ func Percentile(times []time.Duration, p int) time.Duration {
 	return v[(len(v)-1)*p/100]
 }
 
+// Figure is what a load is about: it is shown first, and compared.
+type Figure string
+
+// The figures. Of a rate more is better, of the others less.
+const (
+	Rate    Figure = ""
+	Latency Figure = "latency" // the slowest of 100
+	Memory  Figure = "memory"  // resident at the end of the load
+	Time    Figure = "time"
+)
+
 // Result is one measurement of one server.
 type Result struct {
 	Load    string `json:"load"`
+	Figure  Figure `json:"figure,omitempty"`
 	Server  string `json:"server"`
 	Round   int    `json:"round"`
 	Records int64  `json:"records"`
@@ -47,18 +59,31 @@ type Result struct {
 	Written   float64 `json:"disk_bytes_per_value_byte"`
 }
 
-// Pair compares two servers at one load: medians, and the ratios of rounds side by side.
-type Pair struct {
-	Load      string    `json:"load"`
-	Ours      Result    `json:"ours"` // medians
-	Peer      Result    `json:"peer"`
-	Ratios    []float64 `json:"ratios"` // ours to peer, of what Latency says, one a round
-	Ratio     float64   `json:"ratio"`  // median of Ratios
-	IsLatency bool      `json:"latency"`
+func (r *Result) value() float64 {
+	switch r.Figure {
+	case Latency:
+		return r.P99
+	case Memory:
+		return r.RSS
+	case Time:
+		return r.Seconds
+	}
+	return r.Rate
 }
 
-// Compare pairs the results of two servers by load and round, in the order of the loads.
-func Compare(results []Result, ours, peer string) []Pair {
+// Pair compares a server with its peers at one load: medians, and the ratios of rounds side by
+// side.
+type Pair struct {
+	Load   string    `json:"load"`
+	Ours   Result    `json:"ours"` // medians
+	Peers  []Result  `json:"peers"`
+	Ratios []float64 `json:"ratios"` // ours to the best peer of the round, one a round
+	Ratio  float64   `json:"ratio"`  // median of Ratios
+}
+
+// Compare pairs the results of a server and its peers by load and round, in the order of the
+// loads. A load that one of them did not meet is left out.
+func Compare(results []Result, ours string, peers ...string) []Pair {
 	var pairs []Pair
 	var loads []string
 	for _, r := range results {
@@ -67,11 +92,14 @@ func Compare(results []Result, ours, peer string) []Pair {
 		}
 	}
 	for _, load := range loads {
-		a, b := of(results, load, ours), of(results, load, peer)
-		if len(a) == 0 || len(b) == 0 {
+		sides := [][]Result{of(results, load, ours)}
+		for _, peer := range peers {
+			sides = append(sides, of(results, load, peer))
+		}
+		if slices.ContainsFunc(sides, func(rs []Result) bool { return len(rs) == 0 }) {
 			continue
 		}
-		pairs = append(pairs, pair(load, a, b))
+		pairs = append(pairs, pair(load, sides[0], sides[1:]))
 	}
 	return pairs
 }
@@ -86,17 +114,33 @@ func of(all []Result, load, server string) []Result {
 	return some
 }
 
-func pair(load string, a, b []Result) Pair {
-	p := Pair{Load: load, Ours: medians(a), Peer: medians(b), IsLatency: a[0].Rate == 0}
-	for i := range min(len(a), len(b)) {
-		if p.IsLatency {
-			p.Ratios = append(p.Ratios, a[i].P99/b[i].P99)
-		} else {
-			p.Ratios = append(p.Ratios, a[i].Rate/b[i].Rate)
+func pair(load string, ours []Result, peers [][]Result) Pair {
+	p := Pair{Load: load, Ours: medians(ours)}
+	for _, rs := range peers {
+		p.Peers = append(p.Peers, medians(rs))
+	}
+	for round := range ours {
+		if best, ok := bestOf(peers, round); ok {
+			p.Ratios = append(p.Ratios, ours[round].value()/best)
 		}
 	}
 	p.Ratio = Median(p.Ratios)
 	return p
+}
+
+// bestOf is the best figure of a round among the peers, where all of them were measured.
+func bestOf(peers [][]Result, round int) (best float64, ok bool) {
+	var values []float64
+	for _, rs := range peers {
+		if round >= len(rs) {
+			return 0, false
+		}
+		values = append(values, rs[round].value())
+	}
+	if peers[0][round].Figure == Rate {
+		return slices.Max(values), true
+	}
+	return slices.Min(values), true
 }
 
 // medians takes each field's own.
