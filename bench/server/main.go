@@ -1,5 +1,5 @@
-// Command server is the broker with its Kafka listener, set up much as cmd/tidings does, and
-// with Go's profiles on a loopback address: for finding out where the time goes.
+// Command server is the broker with its Kafka and AMQP listeners, set up much as cmd/tidings
+// does, and with Go's profiles on a loopback address: for finding out where the time goes.
 package main
 
 import (
@@ -19,21 +19,23 @@ import (
 
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/console"
+	"github.com/tidings-io/tidings/wire/amqp"
 	"github.com/tidings-io/tidings/wire/kafka"
 )
 
 func main() {
 	dir := flag.String("data", "", "data directory")
+	queues := flag.String("amqp", "127.0.0.1:0", "loopback address for AMQP")
 	profiles := flag.String("pprof", "127.0.0.1:6060", "loopback address for profiles")
 	blocking := flag.Bool("blocking", false, "profile locks and waits too, which costs time")
 	flag.Parse()
-	if err := serve(*dir, *profiles, *blocking); err != nil {
+	if err := serve(*dir, *queues, *profiles, *blocking); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(dir, profiles string, blocking bool) error {
+func serve(dir, queues, profiles string, blocking bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	tune()
@@ -49,19 +51,33 @@ func serve(dir, profiles string, blocking bool) error {
 	go func() { _ = web.Serve(l) }() // until Close, below
 	defer web.Close()
 
-	b, err := broker.Open(dir, broker.Config{Observer: &console.Metrics{}})
+	b, err := broker.Open(dir, broker.Config{
+		Observer: &console.Metrics{},
+		Props:    map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: amqp.Props{}},
+	})
 	if err != nil {
 		return err
 	}
-	s, err := kafka.Listen(b, kafka.Config{Addr: "127.0.0.1:0"})
+	return errors.Join(listen(ctx, b, queues), b.Close())
+}
+
+// listen opens both faces until the context ends.
+func listen(ctx context.Context, b *broker.Broker, queues string) error {
+	a, err := amqp.Listen(b, amqp.Config{Addr: queues})
 	if err != nil {
-		return errors.Join(err, b.Close())
+		return err
 	}
-	fmt.Printf("  Kafka  %s\n", s.Addr())
-	<-ctx.Done()
+	k, err := kafka.Listen(b, kafka.Config{Addr: "127.0.0.1:0"})
+	if err == nil {
+		fmt.Printf("  Kafka  %s\n  AMQP  %s\n", k.Addr(), a.Addr())
+		<-ctx.Done()
+	}
 	last, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	return errors.Join(s.Close(last), b.Close())
+	if k != nil {
+		err = errors.Join(err, k.Close(last))
+	}
+	return errors.Join(err, a.Close(last))
 }
 
 // tune does about what cmd/tidings does at its start. That keeps the heap small by a limit which
