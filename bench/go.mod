@@ -3,6 +3,7 @@ module github.com/tidings-io/tidings/bench
 go 1.26.0
 
 require (
+	github.com/rabbitmq/amqp091-go v1.16.0
 	github.com/tidings-io/tidings v0.0.0
 	github.com/twmb/franz-go v1.22.2
 	github.com/twmb/franz-go/pkg/kadm v1.19.0

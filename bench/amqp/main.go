@@ -1,0 +1,63 @@
+// Command amqp compares the tidings server with RabbitMQ through AMQP 0-9-1 as its clients speak
+// it. Queues are durable, messages persistent and of 1 KiB, and a publish counts when it is
+// confirmed.
+//
+// RabbitMQ comes with three kinds of queue. Each is a peer of its own, and the ratio is to the
+// best of them in the same round. The two classic ones confirm what they have written, without a
+// sync; the quorum queue, of one member, and Tidings sync first.
+//
+// In every round each load meets one server, then the others, each as a new process on an empty
+// directory; who begins changes from round to round. Client and servers share the machine's
+// cores. The client is RabbitMQ's own for Go, unchanged, and costs some 6 us of processor time a
+// publish with its confirm and 10 us a delivery with its ack, on the machine of
+// docs/benchmarks.md: on two cores that alone bounds what can be measured at some 160 and 100
+// thousand messages a second and core. The servers' own share is in the column of processor
+// time, and every line on standard error shows server + client.
+//
+//	go run ./amqp                     # about an hour; prints a Markdown table
+//	go run ./amqp -quick -rounds 1
+//	go run ./amqp -run 'consume' -only ours -server embedded -profile /tmp/profiles
+package main
+
+import (
+	"context"
+
+	"github.com/tidings-io/tidings/bench/internal/measure"
+)
+
+func main() {
+	b := measure.Bench{Name: "amqp", Servers: servers, Scenarios: scenarios}
+	b.Main()
+}
+
+// servers says what is compared.
+func servers(ctx context.Context, o *measure.Options, bin string) ([]measure.Program, error) {
+	ours, err := o.Ours(ctx, bin, serve, embedded)
+	if err != nil {
+		return nil, err
+	}
+	all := []measure.Program{ours}
+	if o.Against != "" {
+		all = append(all, o.Other(serve))
+	} else {
+		for _, kind := range queueKinds {
+			all = append(all, rabbitMQ(kind.name))
+		}
+	}
+	for i := range all {
+		all[i].Answers = answers
+	}
+	return all, nil
+}
+
+// serve runs a tidings program with every face open: Kafka, AMQP, the management API and the
+// admin API.
+func serve(p measure.Place) []string {
+	return []string{
+		"serve", "--data", p.Dir, "--amqp", p.Addr, "--ports", "auto", "--log", "error"}
+}
+
+// embedded runs bench/server.
+func embedded(p measure.Place) []string {
+	return []string{"-data", p.Dir, "-amqp", p.Addr, "-pprof", p.Spare[0]}
+}
