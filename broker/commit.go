@@ -22,6 +22,7 @@ type commit struct {
 	edits  []*groupEdit
 	logs   []logLock
 	heads  map[streamAt]*streamHead // streams as this commit leaves them
+	news   *queueNews
 }
 
 // logLock is the lock of a partition or event store.

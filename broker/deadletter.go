@@ -115,7 +115,8 @@ func (t *Tx) buryRefused(ctx context.Context) {
 			continue // an exchange that is not there takes no dead letters
 		}
 		r.rec.die(r.q, MaxLength, t.b.nowMillis())
-		tx.publishes = append(tx.publishes, txPublish{x: x, rec: r.rec, result: -1})
+		tx.publishes = append(tx.publishes,
+			txPublish{x: x, rec: r.rec, result: -1, from: r.q, reason: MaxLength})
 	}
 	if _, err := tx.Commit(ctx); err != nil {
 		t.b.config.Logger.Warn("what a full queue refused is no dead letter", "error", err)

@@ -71,6 +71,7 @@ func (b *Broker) addQueue(op string, name Name, spec QueueSpec) (*Queue, bool, s
 	}
 	q.declared = seq
 	b.cat.queues[name] = q
+	b.tell(seq, &QueueDeclared{Queue: q})
 	q.mu.Lock()
 	q.usedLocked()
 	q.mu.Unlock()
@@ -153,6 +154,7 @@ func (b *Broker) removeQueue(op string, q *Queue, o DeleteOptions) (int64, stora
 	}
 	delete(b.cat.queues, q.name)
 	q.endLocked()
+	b.tell(seq, &QueueDeleted{Queue: q, Records: records})
 	return records, seq, nil
 }
 
@@ -216,7 +218,9 @@ func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
 		l.purgeBack(&r, q.countsDeliveries())
 		l.purge(&r.batch)
 	}
-	seq, err = r.submit()
+	if seq, err = r.submit(); err == nil {
+		q.tellPurged(seq, records)
+	}
 	return records, seq, err
 }
 

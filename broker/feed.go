@@ -16,13 +16,15 @@ import (
 // the bytes of batches are copied into buffers that are used again.
 type feed struct {
 	observer Observer
-	raw      RawObserver // observer, if it can say what it wants
+	raw      RawObserver   // observer, if it can say what it wants
+	queues   QueueObserver // the same, of queues
 	store    *storage.Store
 
 	// mu is a leaf: nothing else is locked while it is held.
 	mu      sync.Mutex
 	filling *feedSet
 	room    chan struct{} // not nil while someone waits; closed when sets are swapped
+	missed  int           // deliveries that were left out since the last one that was told
 
 	wake chan struct{} // capacity 1: something was pushed
 	disk chan struct{} // capacity 1: the store's answer to Notify
@@ -57,6 +59,7 @@ func newFeed(o Observer, store *storage.Store) *feed {
 		stop: make(chan struct{}), done: make(chan struct{}),
 	}
 	f.raw, _ = o.(RawObserver)
+	f.queues, _ = o.(QueueObserver)
 	return f
 }
 
@@ -80,13 +83,32 @@ func (f *feed) admit(ctx context.Context) error {
 func (f *feed) wantRoom() chan struct{} {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.filling.bytes < feedBytes && len(f.filling.events) < feedEvents {
+	if f.hasRoomLocked() {
 		return nil
 	}
 	if f.room == nil {
 		f.room = make(chan struct{})
 	}
 	return f.room
+}
+
+func (f *feed) hasRoomLocked() bool {
+	return f.filling.bytes < feedBytes && len(f.filling.events) < feedEvents
+}
+
+// pushDelivered queues a delivery, or leaves it out where there is no room: consumers
+// do not ask for room before, and must not wait for it with the lock of their queue.
+func (f *feed) pushDelivered(e *QueueDelivered) {
+	f.mu.Lock()
+	if !f.hasRoomLocked() {
+		f.missed++
+		f.mu.Unlock()
+		return
+	}
+	e.Missed, f.missed = f.missed, 0
+	f.filling.events = append(f.filling.events, heard{0, e})
+	f.mu.Unlock()
+	ring(f.wake)
 }
 
 // push queues an event; raw, where the observer wants it, is copied.
@@ -103,10 +125,7 @@ func (f *feed) push(seq storage.Seq, e Event, raw []byte) {
 	}
 	f.filling.events = append(f.filling.events, heard{seq, e})
 	f.mu.Unlock()
-	select {
-	case f.wake <- struct{}{}:
-	default:
-	}
+	ring(f.wake)
 }
 
 // keep copies raw into the set's chunks.

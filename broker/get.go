@@ -47,7 +47,7 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 		}
 		if len(got) > 0 {
 			q.mu.Lock()
-			q.deliveredLocked(got)
+			q.deliveredLocked(nil, got)
 			q.mu.Unlock()
 			got[0].Ready = ready
 			return got[0], true, nil

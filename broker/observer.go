@@ -9,8 +9,8 @@ import (
 // Observer hears what happened, once per batch, after every lock is released.
 //
 // Changes (Published, Duplicated, StreamAppended, CursorMoved, TopicCreated,
-// TopicDeleted) are told by one goroutine, when they are on disk, and those of
-// one partition in the order of their offsets: an observer never hears of
+// TopicDeleted, and all that is of queues) are told by one goroutine, when they are on
+// disk, and those of one partition or queue in their order: an observer never hears of
 // anything that a power cut could take back. What a face reports with Observe is
 // told at once, on the caller's goroutine, so Observe is called concurrently and
 // a Delivered may arrive before the Published of the same records.

@@ -91,17 +91,18 @@ func (s *Subscription) took(got []Delivery, left []assignment, passed int) {
 	for range passed {
 		s.releaseCredit()
 	}
-	q.deliveredLocked(got)
+	q.deliveredLocked(s, got)
 	q.dispatchLocked()
 }
 
-func (q *Queue) deliveredLocked(got []Delivery) {
+func (q *Queue) deliveredLocked(s *Subscription, got []Delivery) {
 	q.counts.Delivered += uint64(len(got))
 	for i := range got {
 		if got[i].Deliveries > 0 {
 			q.counts.Redelivered++
 		}
 	}
+	q.tellDeliveredLocked(s, got)
 }
 
 func (s *Subscription) autoAccept(got []Delivery) error {

@@ -31,6 +31,8 @@ type txPublish struct {
 	to     []*Queue
 	room   [1]*Queue // of to: most records go to one queue
 	result int       // -1: nobody asks
+	from   *Queue    // it is a dead letter of this one
+	reason DeathReason
 }
 
 // txSettle ends one delivery.
@@ -112,7 +114,7 @@ func (t *Tx) prepareSettle(s *txSettle, now int64) error {
 	if err != nil {
 		return nil // an exchange that is not there takes no dead letters
 	}
-	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: -1})
+	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: -1, from: s.q, reason: s.reason})
 	return nil
 }
 
@@ -137,11 +139,13 @@ func (c *commit) queueLocks() {
 // fail changes in memory at once: after it only the store can refuse, and only when
 // it is lost or closing.
 func (c *commit) stageQueues() {
+	c.news = c.b.newQueueNews(c.tx)
 	for i := range c.tx.publishes {
 		c.stagePublish(&c.tx.publishes[i])
 	}
 	for i := range c.tx.settles {
 		c.stageSettle(&c.tx.settles[i])
+		c.news.settled(&c.tx.settles[i])
 	}
 	c.stageTrims()
 }
@@ -167,8 +171,10 @@ func (c *commit) stagePublish(p *txPublish) {
 		l.end++
 		q.expiring = q.expiring || !p.rec.Expires.IsZero()
 		q.counts.Published++
+		c.news.take(q)
 		r.Queues++
 	}
+	c.news.published(p, r.Refused)
 	if p.result >= 0 {
 		c.tx.routed[p.result] = r
 	}
@@ -279,6 +285,7 @@ func (l *lane) trim(batch *storage.Batch) {
 
 // applyQueues gives back what was requeued, frees credit, and hands out.
 func (c *commit) applyQueues(confirm Confirm) {
+	c.news.tell(c.b, confirm.seq)
 	for i := range c.tx.settles {
 		s := &c.tx.settles[i]
 		if s.sub != nil {
