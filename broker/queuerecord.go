@@ -44,6 +44,19 @@ type PropsReader interface {
 	Headers(props []byte) Args
 	// Property returns one property by its name, "message_id", or "".
 	Property(props []byte, name string) string
+	// Properties returns all properties that are present, by the names that their
+	// protocol gives them; headers are Args.
+	Properties(props []byte) Args
+}
+
+// Properties returns all properties of a record of a queue by their names; none where
+// Config.Props has no reader for its format.
+func (b *Broker) Properties(r *QueueRecord) Args {
+	reader := b.config.Props[r.Format]
+	if reader == nil {
+		return nil
+	}
+	return reader.Properties(r.Props)
 }
 
 // Death is why, how often and where a record left a queue without being accepted.

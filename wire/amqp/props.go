@@ -44,6 +44,15 @@ func (Props) Property(props []byte, name string) string {
 	return ""
 }
 
+// Properties returns what is present, by the names in the specification.
+func (Props) Properties(props []byte) broker.Args {
+	p, err := parseProperties(props)
+	if err != nil {
+		return nil
+	}
+	return p.args()
+}
+
 // propsOf is the properties of a delivery. Those of a record that has never died, and needs no
 // count of deliveries, are as the publisher sent them.
 func propsOf(q *broker.Queue, d *broker.Delivery) []byte {

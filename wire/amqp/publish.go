@@ -120,24 +120,30 @@ func (ch *channel) record(p *publishing) (rec broker.QueueRecord, err error) {
 	if err != nil {
 		return rec, err
 	}
-	rec = broker.QueueRecord{Exchange: p.exchange, Key: p.routingKey, Priority: x.priority(),
-		Transient: x.deliveryMode() != persistent, Format: broker.PropsAMQP, Props: p.props, Body: p.body}
+	rec = broker.QueueRecord{Exchange: p.exchange, Key: p.routingKey, Props: p.props, Body: p.body}
 	if user := x.userID(); user != nil && string(user) != ch.c.user {
 		return rec, errorf(replyPreconditionFailed,
 			"user_id property set to '%s' but authenticated user was '%s'", user, ch.c.user)
-	}
-	if x.flags&hasExpiration != 0 {
-		rec.Time = time.Now()
-		if rec.Expires, err = expiresAt(rec.Time, string(x.expiration())); err != nil {
-			return rec, err
-		}
 	}
 	if reply := x.replyTo(); string(reply) == directReplyTo {
 		if rec.Props, err = ch.c.s.replies.address(ch, p.props); err != nil {
 			return rec, err
 		}
 	}
-	return rec, addressFurther(&rec, x.headers())
+	return rec, describeRecord(&rec, &x)
+}
+
+// describeRecord takes from a record's properties what the engine needs of them.
+func describeRecord(rec *broker.QueueRecord, x *propertyIndex) (err error) {
+	rec.Format = broker.PropsAMQP
+	rec.Priority, rec.Transient = x.priority(), x.deliveryMode() != persistent
+	if x.flags&hasExpiration != 0 {
+		rec.Time = time.Now()
+		if rec.Expires, err = expiresAt(rec.Time, string(x.expiration())); err != nil {
+			return err
+		}
+	}
+	return addressFurther(rec, x.headers())
 }
 
 // expiresAt reads the expiration property: milliseconds in decimal.
