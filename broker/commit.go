@@ -122,6 +122,11 @@ func (c *commit) gatherLogs() {
 // beside an error is of the last frame that the refusal was judged by.
 func (c *commit) stage() (storage.Seq, error) {
 	first := 0
+	if len(c.tx.publishes) > 0 {
+		if err := c.checkMoves(); err != nil {
+			return 0, err
+		}
+	}
 	for i := range c.tx.appends {
 		a := &c.tx.appends[i]
 		if a.p != c.tx.appends[first].p {

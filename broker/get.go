@@ -86,16 +86,35 @@ func (q *Queue) lease() (a assignment, ready int64, err error) {
 
 // Browse reads records that wait in the queue without taking them, from the first
 // on that is ready, at most max of them. Kinds: NotFound, Corrupt, Closed, Storage.
-func (q *Queue) Browse(max int) ([]Delivery, error) {
-	var found []Delivery
+func (q *Queue) Browse(max int) (found []Delivery, err error) {
+	err = q.Look(max, func(d *Delivery) bool {
+		d.Record.Props, d.Record.Body = slices.Clone(d.Record.Props), slices.Clone(d.Record.Body)
+		found = append(found, *d)
+		return true
+	})
+	return found, err
+}
+
+// Look is Browse for one record after another, until each answers false: it holds no
+// more than one in memory. Its properties and body are valid during the call.
+func (q *Queue) Look(max int, each func(*Delivery) bool) error {
+	var buf storage.Buffer
+	defer buf.Release()
+	var got []Delivery
 	for _, a := range q.waiting(max) {
-		var buf storage.Buffer
 		var err error
-		if found, _, _, err = q.read(found, &buf, []assignment{a}); err != nil {
-			return found, err
+		got, _, _, err = q.read(got[:0], &buf, []assignment{a})
+		if KindOf(err) == OutOfRange {
+			continue // someone took it meanwhile, and it is gone
+		}
+		if err != nil {
+			return err
+		}
+		if len(got) > 0 && !each(&got[0]) {
+			return nil
 		}
 	}
-	return found, nil
+	return nil
 }
 
 // waiting lists what is ready, in the order in which it would be handed out.

@@ -26,7 +26,7 @@ type Routed struct {
 
 // txPublish is one record on its way into queues.
 type txPublish struct {
-	x      *Exchange
+	x      *Exchange // nil: of Move
 	rec    QueueRecord
 	to     []*Queue
 	room   [1]*Queue // of to: most records go to one queue
@@ -50,6 +50,13 @@ func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
 	t.routed = append(t.routed, Routed{})
 	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: len(t.routed) - 1})
 	return len(t.routed) - 1
+}
+
+// Move adds one record for one queue, past every exchange: what it says of where it was
+// published stays as it is. Unlike a publish it is all or nothing: where the queue is gone
+// or refuses more, Commit does nothing, with kind NotFound or Full.
+func (t *Tx) Move(q *Queue, rec QueueRecord) {
+	t.publishes = append(t.publishes, txPublish{rec: rec, to: []*Queue{q}, result: -1})
 }
 
 // Settle ends a delivery of a queue, taken by a subscription or, if that is nil, by
@@ -89,6 +96,9 @@ func (t *Tx) prepareQueues(now int64) error {
 		p := &t.publishes[i]
 		if p.rec.Time.IsZero() {
 			p.rec.Time = timeOf(now)
+		}
+		if p.x == nil {
+			continue
 		}
 		p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
 		if p.result < 0 {
@@ -133,6 +143,30 @@ func (c *commit) queueLocks() {
 			add(q)
 		}
 	}
+}
+
+// checkMoves refuses what has a move to a queue that is gone, or has no room for all that
+// comes before it.
+func (c *commit) checkMoves() error {
+	var coming map[*Queue]int64
+	for i := range c.tx.publishes {
+		p := &c.tx.publishes[i]
+		for _, q := range p.to {
+			switch {
+			case p.x == nil && q.dead:
+				return &Error{Kind: NotFound, Op: "move", Name: q.String()}
+			case p.x == nil && q.refusesBehindLocked(coming[q]):
+				return fail(Full, "move", q.String(), "the queue is full, and refuses more")
+			}
+			if s := &q.spec.Settings; s.MaxLength != nil && s.Overflow != DropHead {
+				if coming == nil {
+					coming = map[*Queue]int64{}
+				}
+				coming[q]++
+			}
+		}
+	}
+	return nil
 }
 
 // stageQueues puts publishes and settles into the storage batch. All that cannot
@@ -181,9 +215,12 @@ func (c *commit) stagePublish(p *txPublish) {
 }
 
 // refusesLocked says whether the queue is full and refuses new records.
-func (q *Queue) refusesLocked() bool {
+func (q *Queue) refusesLocked() bool { return q.refusesBehindLocked(0) }
+
+// refusesBehindLocked says whether it will be with so many more.
+func (q *Queue) refusesBehindLocked(more int64) bool {
 	s := &q.spec.Settings
-	return s.Overflow != DropHead && s.MaxLength != nil && q.readyLocked() >= *s.MaxLength
+	return s.Overflow != DropHead && s.MaxLength != nil && q.readyLocked()+more >= *s.MaxLength
 }
 
 func (c *commit) stageSettle(s *txSettle) {
