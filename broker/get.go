@@ -55,6 +55,21 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 	}
 }
 
+// PutBack gives back what Get took, as if it had not been taken: unlike with Requeue no
+// delivery is counted. For who only looked what it was.
+func (q *Queue) PutBack(ids ...DeliveryID) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, id := range ids {
+		if l := q.laneOf(id.Log); l != nil {
+			q.leased--
+			l.back.push(returnedRecord{id.Offset, id.Receive - 1})
+		}
+	}
+	q.dispatchLocked()
+	q.lookLocked()
+}
+
 // coming says that records are on their way to the disk, or the mark is that lets
 // them be handed out, and with which frame.
 func (q *Queue) coming() (seq storage.Seq, ok bool) {

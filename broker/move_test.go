@@ -109,3 +109,19 @@ func TestLookPassesOverWhatWasTakenMeanwhile(t *testing.T) {
 		t.Errorf("saw %q, %v, want only the first", seen, err)
 	}
 }
+
+func TestPutBackCountsNoDelivery(t *testing.T) {
+	none := int64(0) // a second delivery is one too many
+	p := newPool(t, QueueSpec{Settings: QueueSettings{DeliveryLimit: &none}})
+	p.publish("a", "b")
+	for range 3 {
+		d, _, err := p.q.Get(ctx, nil)
+		if err != nil || d.Deliveries != 0 || string(d.Record.Body) != "a" {
+			t.Fatalf("got %q after %d deliveries, %v, want a, 0", d.Record.Body, d.Deliveries, err)
+		}
+		p.q.PutBack(d.ID)
+	}
+	if s := p.q.Stats(); s.Ready != 2 || s.Leased != 0 {
+		t.Errorf("got %+v, want 2 ready", s)
+	}
+}

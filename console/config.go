@@ -34,6 +34,9 @@ type Config struct {
 	// Groups is the face that serves groups. Nil: groups have no members, and are
 	// changed in the broker directly.
 	Groups GroupFace
+	// Queues is the face in whose words queues and exchanges are declared. Nil: they
+	// have no arguments, and records no properties.
+	Queues QueueFace
 	// Backup copies the store into a directory. Nil: refused as unsupported.
 	Backup func(ctx context.Context, dir string) error
 }
@@ -67,6 +70,7 @@ type Limits struct {
 	BodyBytes      int64 // of a request: 16 MiB
 	Bodies         int   // requests above 256 KiB in memory at once; more wait: 16
 	PublishRecords int   // in one request: 10,000
+	MetricQueues   int   // with metrics of their own: 1,000
 	StreamBytes    int   // read ahead of a slow reader, per stream: 4 MiB
 
 	BodyTime   time.Duration // to receive a body: 30 s, then timeout (408)
@@ -79,6 +83,7 @@ func (l Limits) withDefaults() Limits {
 	l.BodyBytes = or(l.BodyBytes, 16<<20)
 	l.Bodies = or(l.Bodies, 16)
 	l.PublishRecords = or(l.PublishRecords, 10_000)
+	l.MetricQueues = or(l.MetricQueues, 1000)
 	l.StreamBytes = or(l.StreamBytes, 4<<20)
 	l.BodyTime = or(l.BodyTime, 30*time.Second)
 	l.AnswerTime = or(l.AnswerTime, 60*time.Second)

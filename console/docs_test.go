@@ -29,7 +29,9 @@ func TestEveryFieldAndEndpointIsDocumented(t *testing.T) {
 		Publish{},
 		Published{}, StreamLine{}, Groups{}, GroupDetail{}, Reset{}, ResetPlan{}, Storage{},
 		BackupTo{},
-		BackedUp{}, Health{}, ErrorDocument{}, Lags{}} {
+		BackedUp{}, Health{}, ErrorDocument{}, Lags{}, Queues{}, QueueDetail{}, NewQueue{}, QueuePurged{},
+		Exchanges{}, ExchangeDetail{}, NewExchange{}, QueuePublish{}, QueuePublished{}, Consume{},
+		ConsumeLine{}, Settle{}, Settled{}, DeadLetters{}, Redrive{}, Redriven{}} {
 		fieldsDocumented(t, docs, reflect.TypeOf(doc))
 	}
 }

@@ -27,6 +27,7 @@ type Listener struct {
 	Name        string `json:"name"` // kafka, admin
 	Addr        string `json:"addr"` // host:port
 	Connections int    `json:"connections"`
+	Channels    int    `json:"channels,omitempty"` // open on them: AMQP
 }
 
 // Topics is the answer of GET /api/v1/topics, by name.
@@ -206,7 +207,8 @@ type Cursor struct {
 
 // Lags is the answer of GET /api/v1/lag.
 type Lags struct {
-	Lag []Lag `json:"lag"`
+	Lag    []Lag      `json:"lag"`
+	Queues []QueueLag `json:"queues"`
 }
 
 // Lag is how far one group is behind in one topic.

@@ -10,7 +10,8 @@ import (
 	"github.com/tidings-io/tidings/broker"
 )
 
-// lag answers with every group and topic, or those of ?group= and ?topic=.
+// lag answers with every group and topic, or those of ?group= and ?topic=, and with every
+// queue, or that of ?queue=.
 func (s *Server) lag(r *http.Request) (any, error) {
 	wantGroup, wantTopic := r.URL.Query().Get("group"), r.URL.Query().Get("topic")
 	if wantGroup != "" {
@@ -23,11 +24,22 @@ func (s *Server) lag(r *http.Request) (any, error) {
 			return nil, err
 		}
 	}
+	if wantQueue := r.URL.Query().Get("queue"); wantQueue != "" {
+		q, err := s.queue(wantQueue)
+		if err != nil {
+			return nil, err
+		}
+		return Lags{Lag: []Lag{}, Queues: s.queueLags(q)}, nil
+	}
+	queues := []QueueLag{}
+	if wantGroup == "" && wantTopic == "" {
+		queues = s.queueLags(s.b.Queues("")...)
+	}
 	rows := s.lags(func(topic string) bool { return wantTopic == "" || topic == wantTopic })
 	if wantGroup != "" {
 		rows = slices.DeleteFunc(rows, func(l Lag) bool { return l.Group != wantGroup })
 	}
-	return Lags{Lag: rows}, nil
+	return Lags{Lag: rows, Queues: queues}, nil
 }
 
 // lags sums up cursors by group and topic, in that order.

@@ -12,10 +12,14 @@ import (
 	"github.com/tidings-io/tidings/broker"
 )
 
-// Metrics counts what the broker reports, by topic. Give it to broker.Open as
+// Metrics counts what the broker reports, by topic, and remembers what queues that are
+// gone have counted. Give it to broker.Open as
 // the Observer and to Listen as Config.Metrics. The zero value is ready.
 type Metrics struct {
 	topics sync.Map // broker.Name -> *traffic
+
+	mu   sync.Mutex         // guards gone
+	gone broker.QueueCounts // of exclusive queues, which have no metrics of their own
 }
 
 // traffic is what went in and out of one topic since the process started.
@@ -27,7 +31,10 @@ type traffic struct {
 // WantsRaw saves the broker the copy of every batch.
 func (m *Metrics) WantsRaw() bool { return false }
 
-// Observe counts one batch. It takes no lock and never waits.
+// WantsQueues saves the broker the events of queues: each counts for itself.
+func (m *Metrics) WantsQueues() bool { return false }
+
+// Observe counts one batch. It never waits.
 func (m *Metrics) Observe(e broker.Event) {
 	switch e := e.(type) {
 	case *broker.Published:
@@ -40,7 +47,23 @@ func (m *Metrics) Observe(e broker.Event) {
 		t.bytesOut.Add(uint64(e.Bytes))
 	case *broker.TopicDeleted:
 		m.topics.Delete(e.Topic.Name())
+	case *broker.QueueDeleted:
+		if e.Queue.Spec().Owner != nil {
+			m.mu.Lock()
+			defer m.mu.Unlock()
+			addCounts(&m.gone, e.Queue.Stats().Counts)
+		}
 	}
+}
+
+func addCounts(sum *broker.QueueCounts, c broker.QueueCounts) {
+	sum.Published += c.Published
+	sum.Delivered += c.Delivered
+	sum.Redelivered += c.Redelivered
+	sum.Accepted += c.Accepted
+	sum.Rejected += c.Rejected
+	sum.Expired += c.Expired
+	sum.Dropped += c.Dropped
 }
 
 // of finds a topic's counts by name: a topic made anew goes on counting, and no
@@ -86,7 +109,8 @@ var (
 		"Records a group has not read yet.", "group", "topic")
 	descLagSeconds = describe("group_lag_seconds",
 		"Age of the oldest record a group has not read yet; -1 if unknown.", "group", "topic")
-	descMembers = describe("group_members", "Consumers in a group.", "group")
+	descChannels = describe("channels", "Open channels, of protocols that have them.", "listener")
+	descMembers  = describe("group_members", "Consumers in a group.", "group")
 
 	descFrames      = describe("storage_frames_total", "Journal frames written: atomic commits.")
 	descSyncs       = describe("storage_syncs_total", "Times the disk was waited for.")
@@ -122,9 +146,13 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	c.topics(send)
 	c.traffic(send)
 	c.groups(send)
+	c.queues(send)
 	c.storage(send)
 	for _, l := range append(c.s.c.Listeners(), c.s.listener()...) {
 		send.gauge(descConnections, float64(l.Connections), l.Name)
+		if l.Channels > 0 || l.Name == "amqp" {
+			send.gauge(descChannels, float64(l.Channels), l.Name)
+		}
 	}
 }
 

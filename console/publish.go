@@ -18,7 +18,7 @@ func (s *Server) publish(r *http.Request) (any, error) {
 	if err := decode(r, &doc); err != nil {
 		return nil, err
 	}
-	if err := s.checkPublish(doc); err != nil {
+	if err := s.checkCount(len(doc.Records)); err != nil {
 		return nil, err
 	}
 	t, err := s.ensureTopic(r.Context(), r.PathValue("topic"))
@@ -36,8 +36,8 @@ func (s *Server) publish(r *http.Request) (any, error) {
 	return Published{Records: places}, nil
 }
 
-func (s *Server) checkPublish(doc Publish) error {
-	switch n, limit := len(doc.Records), s.c.Limits.PublishRecords; {
+func (s *Server) checkCount(n int) error {
+	switch limit := s.c.Limits.PublishRecords; {
 	case n == 0:
 		return invalid("no records")
 	case n > limit:

@@ -38,10 +38,30 @@ func (s *Server) routes() map[string]http.Handler {
 		"DELETE /api/v1/groups/{group}":          s.answer(s.deleteGroup),
 		"POST /api/v1/groups/{group}/reset":      s.answer(s.resetGroup),
 		"GET /api/v1/lag":                        s.answer(s.lag),
-		"GET /api/v1/storage":                    s.answer(s.storage),
-		"POST /api/v1/backup":                    s.answer(s.backup),
-		"GET /healthz":                           http.HandlerFunc(s.healthz),
-		"GET /metrics":                           s.metricsHandler(),
+
+		"GET /api/v1/queues":                           s.answer(s.listQueues),
+		"POST /api/v1/queues":                          s.answer(s.createQueue),
+		"GET /api/v1/queues/{queue}":                   s.answer(s.showQueue),
+		"DELETE /api/v1/queues/{queue}":                s.answer(s.deleteQueue),
+		"POST /api/v1/queues/{queue}/purge":            s.answer(s.purgeQueue),
+		"GET /api/v1/queues/{queue}/records":           http.HandlerFunc(s.browse),
+		"POST /api/v1/queues/{queue}/records":          s.answer(s.queuePublish),
+		"POST /api/v1/queues/{queue}/consume":          http.HandlerFunc(s.consume),
+		"POST /api/v1/consumers/{consumer}/settle":     s.answer(s.settle),
+		"POST /api/v1/queues/{queue}/redrive":          http.HandlerFunc(s.redrive),
+		"GET /api/v1/deadletters":                      s.answer(s.deadLetters),
+		"GET /api/v1/exchanges":                        s.answer(s.listExchanges),
+		"POST /api/v1/exchanges":                       s.answer(s.createExchange),
+		"GET /api/v1/exchanges/{exchange}":             s.answer(s.showExchange),
+		"DELETE /api/v1/exchanges/{exchange}":          s.answer(s.deleteExchange),
+		"POST /api/v1/exchanges/{exchange}/bindings":   s.answer(s.bind),
+		"DELETE /api/v1/exchanges/{exchange}/bindings": s.answer(s.unbind),
+		"POST /api/v1/exchanges/{exchange}/records":    s.answer(s.publishTo),
+
+		"GET /api/v1/storage": s.answer(s.storage),
+		"POST /api/v1/backup": s.answer(s.backup),
+		"GET /healthz":        http.HandlerFunc(s.healthz),
+		"GET /metrics":        s.metricsHandler(),
 	}
 }
 
@@ -118,6 +138,7 @@ func (s *Server) setWriteDeadline(w http.ResponseWriter) {
 func decode(r *http.Request, doc any) error {
 	d := json.NewDecoder(r.Body)
 	d.DisallowUnknownFields()
+	d.UseNumber() // arguments of queues: an integer is none that a float can hold
 	err := d.Decode(doc)
 	switch {
 	case errors.Is(err, io.EOF):

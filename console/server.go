@@ -36,6 +36,8 @@ type Server struct {
 	streams chan struct{} // one token per open stream
 	bodies  chan struct{} // one token per large body in memory
 	turn    turn          // spreads records without key
+
+	consumers consumers // who takes records of queues now
 }
 
 // Listen serves the API of b until Close. It refuses an address beyond
@@ -44,6 +46,9 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	c = c.withDefaults()
 	if c.Groups == nil {
 		c.Groups = noFace{b}
+	}
+	if c.Queues == nil {
+		c.Queues = plainFace{}
 	}
 	if err := c.checkAddr(); err != nil {
 		return nil, err

@@ -29,6 +29,16 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, asProblem(err))
 		return
 	}
+	s.streaming(w, r, func(ctx context.Context, out *lineWriter) error {
+		return s.copyRecords(ctx, m, q, out)
+	})
+}
+
+// streaming lets run write lines, if few enough do so already, until the client goes or
+// the server closes. An error of run is the last line.
+func (s *Server) streaming(
+	w http.ResponseWriter, r *http.Request, run func(ctx context.Context, out *lineWriter) error,
+) {
 	select {
 	case s.streams <- struct{}{}:
 		defer func() { <-s.streams }()
@@ -41,11 +51,11 @@ func (s *Server) stream(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := s.untilClosing(r.Context())
 	defer cancel()
 	out := newLineWriter(w)
-	if err := s.copyRecords(ctx, m, q, out); err != nil && ctx.Err() == nil {
+	if err := run(ctx, out); err != nil && ctx.Err() == nil {
 		p := asProblem(err)
 		out.write(ErrorDocument{Error: p.Problem})
-		out.flush()
 	}
+	out.flush()
 }
 
 // untilClosing returns a context that also ends when the server closes.

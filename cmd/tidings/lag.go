@@ -61,7 +61,7 @@ which way it goes. For single partitions see: tidings show GROUP`,
 
 func (a *app) writeLag(rows []console.Lag, before map[lagKey]int64) error {
 	return render(a, listing[console.Lag]{
-		columns: a.lagColumnsWithTrend(before), rows: rows, doc: console.Lags{Lag: notNil(rows)},
+		columns: a.lagColumnsWithTrend(before), rows: rows, doc: console.Lags{Lag: notNil(rows), Queues: []console.QueueLag{}},
 		name: func(l console.Lag) string { return l.Group },
 	})
 }

@@ -169,7 +169,7 @@ func (n *node) listenAdmin(context.Context) (err error) {
 		Version: buildVersion(), Data: n.s.dataPath(), Sync: n.s.Sync,
 		AutoCreate: n.s.Kafka.AutoCreate, Partitions: n.s.Kafka.Partitions,
 		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
-		Groups: kafkaGroups{n.kafka}, Backup: n.backup,
+		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{}, Backup: n.backup,
 	})
 	return n.s.listenFailure(err, "admin")
 }
@@ -179,8 +179,10 @@ func (n *node) listeners() []console.Listener {
 		Name: "kafka", Addr: n.kafka.Addr().String(), Connections: n.kafka.Stats().Connections,
 	}}
 	if n.amqp != nil {
+		stats := n.amqp.Stats()
 		all = append(all, console.Listener{
-			Name: "amqp", Addr: n.amqp.Addr().String(), Connections: n.amqp.Stats().Connections,
+			Name: "amqp", Addr: n.amqp.Addr().String(), Connections: stats.Connections,
+			Channels: stats.Channels,
 		})
 	}
 	return all

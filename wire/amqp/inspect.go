@@ -184,6 +184,12 @@ func (c *conn) snapshot() (channels []*channel, since time.Time, mechanism strin
 	return channels, c.shown.since, c.shown.mechanism
 }
 
+func (c *conn) channelCount() int {
+	c.shown.mu.Lock()
+	defer c.shown.mu.Unlock()
+	return len(c.open)
+}
+
 func (ch *channel) info() ChannelInfo {
 	i := ChannelInfo{Number: ch.id, Prefetch: int(ch.shown.prefetch.Load()),
 		SharedPrefetch: int(ch.shown.sharedPrefetch.Load()), Confirms: ch.shown.confirms.Load(),

@@ -34,9 +34,10 @@ type Server struct {
 	conns map[*conn]struct{}
 }
 
-// Stats are counters since Listen, and the number of open connections.
+// Stats are counters since Listen, and the numbers of open connections and channels.
 type Stats struct {
 	Connections       int
+	Channels          int // open on them
 	Accepted, Refused uint64
 	Panics            uint64 // connections that ended by a bug of ours
 }
@@ -90,9 +91,13 @@ func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
+	channels := 0
+	for _, c := range s.open() {
+		channels += c.channelCount()
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return Stats{Connections: len(s.conns), Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+	return Stats{Connections: len(s.conns), Channels: channels, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
 		Panics: s.panics.Load()}
 }
 

@@ -1,0 +1,108 @@
+package console
+
+import (
+	"cmp"
+	"maps"
+	"net/http"
+	"slices"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// deadLetterLook is how many records of a queue are looked at to count reasons.
+const deadLetterLook = 1000
+
+// deadLetters lists the queues that dead letters of others can reach.
+func (s *Server) deadLetters(*http.Request) (any, error) {
+	from := map[*broker.Queue][]string{}
+	for _, q := range s.b.Queues("") {
+		for _, to := range s.deadLettersOf(q) {
+			from[to] = append(from[to], q.Name().Name)
+		}
+	}
+	doc := DeadLetters{DeadLetters: []DeadLetterQueue{}}
+	for _, q := range slices.SortedFunc(maps.Keys(from), func(a, b *broker.Queue) int {
+		return cmp.Compare(a.Name().Name, b.Name().Name)
+	}) {
+		row, err := s.deadLetterRow(q)
+		if broker.KindOf(err) == broker.NotFound {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return nil, err
+		}
+		row.From = from[q]
+		doc.DeadLetters = append(doc.DeadLetters, row)
+	}
+	return doc, nil
+}
+
+func (s *Server) deadLetterRow(q *broker.Queue) (DeadLetterQueue, error) {
+	row := DeadLetterQueue{Queue: q.Name().Name, Ready: q.Stats().Ready, Reasons: []DeathCount{}}
+	count := map[string]int64{}
+	err := q.Look(deadLetterLook, func(d *broker.Delivery) bool {
+		if row.Examined++; row.Examined == 1 {
+			row.OldestSeconds = max(0, s.c.Now().Sub(d.Record.Time).Seconds())
+		}
+		if len(d.Record.Deaths) > 0 {
+			count[d.Record.Deaths[0].Reason.String()]++
+		}
+		return true
+	})
+	for _, reason := range slices.Sorted(maps.Keys(count)) {
+		row.Reasons = append(row.Reasons, DeathCount{Reason: reason, Count: count[reason]})
+	}
+	return row, err
+}
+
+// deadLettersOf are the queues that dead letters of one can reach. Where they keep the
+// keys of their publish, which nobody knows before, every binding may lead on.
+func (s *Server) deadLettersOf(q *broker.Queue) []*broker.Queue {
+	set := q.Spec().Settings
+	if !set.DeadLetters {
+		return nil
+	}
+	if set.DeadLetterTo == "" {
+		if set.DeadLetterKey == nil {
+			return nil // each goes to the queue that has its key for a name: mostly this one
+		}
+		to, err := s.b.Queue("", *set.DeadLetterKey)
+		if err != nil {
+			return nil
+		}
+		return []*broker.Queue{to}
+	}
+	reach := reachable{s: s, key: set.DeadLetterKey, seen: map[string]bool{}}
+	reach.exchange(set.DeadLetterTo)
+	return reach.queues
+}
+
+// reachable follows bindings.
+type reachable struct {
+	s      *Server
+	key    *string
+	seen   map[string]bool
+	queues []*broker.Queue
+}
+
+func (r *reachable) exchange(name string) {
+	x, err := r.s.b.Exchange("", name)
+	if err != nil || r.seen[name] {
+		return
+	}
+	r.seen[name] = true
+	for _, b := range x.Bindings() {
+		switch {
+		case x.Spec().Type == "direct" && r.key != nil && *r.key != b.Key:
+		case b.Destination.Kind == broker.KindExchange:
+			r.exchange(b.Destination.Name)
+		default:
+			if q, err := r.s.b.Queue("", b.Destination.Name); err == nil && !slices.Contains(r.queues, q) {
+				r.queues = append(r.queues, q)
+			}
+		}
+	}
+	if alternate := x.Spec().Alternate; alternate != "" {
+		r.exchange(alternate)
+	}
+}
