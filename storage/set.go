@@ -1,6 +1,9 @@
 package storage
 
-import "sync"
+import (
+	"math/bits"
+	"sync"
+)
 
 // pageBits is how many offsets one page of a set covers: 512 bytes.
 const pageBits = 4096
@@ -86,6 +89,41 @@ func (x *Set) nextLocked(o Offset) Offset {
 			o++
 		}
 	}
+}
+
+// Missing counts the offsets from <= o < to that are not in the set. It costs a look at
+// each page of the range.
+func (x *Set) Missing(from, to Offset) (n int64) {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for o := max(from, x.floor); o < to; {
+		end := min(to, (o/pageBits+1)*pageBits)
+		p, there := x.pages[int64(o)/pageBits]
+		switch {
+		case !there:
+			n += int64(end - o)
+		case p != nil:
+			n += p.missing(o, end)
+		}
+		o = end
+	}
+	return n
+}
+
+// missing counts offsets of the page; whole words where they are.
+func (p *page) missing(from, to Offset) (n int64) {
+	for o := from; o < to; {
+		if o%64 == 0 && to-o >= 64 {
+			n += int64(bits.OnesCount64(^p[o%pageBits/64]))
+			o += 64
+			continue
+		}
+		if !p.has(o) {
+			n++
+		}
+		o++
+	}
+	return n
 }
 
 func (x *Set) hasLocked(o Offset) bool {

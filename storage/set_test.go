@@ -21,7 +21,7 @@ func compareSet(x *Set, want modelSet, upTo Offset) error {
 	if got := x.Floor(); got != want.next(0) {
 		return fmt.Errorf("floor %d, want %d", got, want.next(0))
 	}
-	next := want.next(upTo)
+	next, missing := want.next(upTo), int64(0)
 	for o := upTo; o >= 0; o-- {
 		if x.Has(o) != want[o] {
 			return fmt.Errorf("has %d: %v, want %v", o, x.Has(o), want[o])
@@ -29,8 +29,14 @@ func compareSet(x *Set, want modelSet, upTo Offset) error {
 		if !want[o] {
 			next = o
 		}
+		if o < upTo && !want[o] {
+			missing++
+		}
 		if o%97 == 0 && x.Next(o) != next {
 			return fmt.Errorf("next from %d: %d, want %d", o, x.Next(o), next)
+		}
+		if got := x.Missing(o, upTo); o%101 == 0 && got != missing {
+			return fmt.Errorf("missing from %d: %d, want %d", o, got, missing)
 		}
 	}
 	return nil
