@@ -91,14 +91,17 @@ type Broker struct {
 
 	start   uint64 // random: tells a transient record of an earlier start
 	deliver *deliverLoop
-	timers  *timers
+	timers  *timers[*Queue]
+	// schedules are those in which a record may be due.
+	schedules *timers[*schedule]
+	exchanges atomic.Uint64 // made since Open: the order of their locks
 
 	producerIDs producerIDs
 	work        sync.Pool // of *work: batches and buffers between two appends
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc
-	loops    sync.WaitGroup // the retention, deliver and timer loops
+	loops    sync.WaitGroup // the retention, deliver, timer and schedule loops
 	closing  sync.Once
 	closed   atomic.Bool // the logs must not be read any more
 	closeErr error       // what Close returned
@@ -120,8 +123,8 @@ func Open(dir string, c Config) (*Broker, error) {
 	if err != nil {
 		return nil, storeError(op, dir, err)
 	}
-	b := &Broker{store: store, config: c, deliver: newDeliverLoop(), timers: newTimers(),
-		start: rand.Uint64()}
+	b := &Broker{store: store, config: c, deliver: newDeliverLoop(), timers: newTimers[*Queue](),
+		schedules: newTimers[*schedule](), start: rand.Uint64()}
 	b.life, b.end = context.WithCancel(context.Background())
 	b.work.New = func() any { return new(work) }
 	if err := b.load(); err != nil {
@@ -137,7 +140,8 @@ func Open(dir string, c Config) (*Broker, error) {
 	}
 	b.loops.Go(b.retentionLoop)
 	b.loops.Go(b.runDeliverLoop)
-	b.loops.Go(func() { b.runTimers(b.life) })
+	b.loops.Go(func() { runTimers(b, b.timers, (*Queue).timeout) })
+	b.loops.Go(func() { runTimers(b, b.schedules, (*schedule).turn) })
 	return b, nil
 }
 

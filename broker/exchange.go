@@ -12,7 +12,8 @@ import (
 type ExchangeSpec struct {
 	Namespace, Name string
 	// Type is one of RabbitMQ's: direct, fanout, topic, headers, x-consistent-hash,
-	// x-modulus-hash, x-random, x-local-random.
+	// x-modulus-hash, x-random, x-local-random; or x-delayed-message, which holds back
+	// records that ask for a delay and leads them on as the type x-delayed-type of Args.
 	Type       string
 	Durable    bool // it is there after a restart
 	AutoDelete bool // it goes with the last binding that leads from it
@@ -34,6 +35,8 @@ type Exchange struct {
 	router   *router
 	out, in  map[bindingKey]*Binding
 	declared storage.Seq
+
+	schedule schedule // of what is to be published to it later
 }
 
 // encode writes the exchange's value in the catalog, as docs/format-broker.md shows it.
@@ -108,13 +111,31 @@ func (b *Broker) DeclareExchange(ctx context.Context, spec ExchangeSpec) (
 }
 
 func (b *Broker) newExchange(name Name, spec ExchangeSpec) (*Exchange, error) {
-	r, err := newRouter(spec.Type, spec.Args)
+	kind, err := spec.routing()
+	if err != nil {
+		return nil, err
+	}
+	r, err := newRouter(kind, spec.Args)
 	if err != nil {
 		return nil, err
 	}
 	spec.Namespace, spec.Name = name.Namespace, name.Name
-	return &Exchange{b: b, name: name, spec: spec, router: r,
-		out: map[bindingKey]*Binding{}, in: map[bindingKey]*Binding{}}, nil
+	x := &Exchange{b: b, name: name, spec: spec, router: r,
+		out: map[bindingKey]*Binding{}, in: map[bindingKey]*Binding{}}
+	x.schedule = schedule{x: x, alarm: never, order: scheduleOrder | storage.LogID(b.exchanges.Add(1))}
+	return x, nil
+}
+
+// routing is the type of exchange that the routing is of.
+func (s *ExchangeSpec) routing() (string, error) {
+	if s.Type != delayedType {
+		return s.Type, nil
+	}
+	kind, _, err := s.Args.Text(delayedRouting)
+	if err != nil || kind == "" {
+		return "", fail(Invalid, "make exchange", s.Name, "%s must name a type of exchange", delayedRouting)
+	}
+	return kind, nil
 }
 
 func (b *Broker) addExchange(op string, name Name, spec ExchangeSpec) (*Exchange, bool, error) {
@@ -224,6 +245,7 @@ func (b *Broker) removeExchangeLocked(op string, x *Exchange, ifUnused bool) (st
 
 func (b *Broker) dropExchangeLocked(r *removal, x *Exchange) {
 	x.dead = true
+	x.schedule.drop(r) // in one batch with the name: nothing else would find its logs
 	if x.spec.Durable {
 		r.delete(catalogKey(x.name))
 	}
@@ -244,6 +266,8 @@ type routing struct {
 	seen []*Exchange
 	hits int
 	to   []*Queue
+	due  bool              // the first exchange has held the record back already
+	held []*Exchange       // that hold it back
 	hit  func(destination) // reach
 	// How a record's properties are read; nil where its format has no reader.
 	reader     PropsReader
@@ -263,7 +287,7 @@ func (b *Broker) newRouting() *routing {
 // exchanges, each of which is asked once, and through the alternate of those that
 // lead to nothing. Called with the catalog's mutex held for reading.
 func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
-	r.rec, r.to, r.seen = rec, to, append(r.seen[:0], x)
+	r.rec, r.to, r.seen, r.held = rec, to, append(r.seen[:0], x), nil
 	r.keys = append(append(r.keys[:0], rec.CC...), rec.BCC...)
 	r.m = routed{key: rec.Key, keys: r.keys}
 	if r.reader = r.b.config.Props[rec.Format]; r.reader != nil {
@@ -271,6 +295,10 @@ func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Qu
 	}
 	for i := 0; i < len(r.seen); i++ {
 		x := r.seen[i]
+		if r.holds(x, i) {
+			r.held = append(r.held, x)
+			continue
+		}
 		r.hits = 0
 		r.askLocked(x)
 		if r.hits == 0 && x.spec.Alternate != "" {
@@ -282,6 +310,12 @@ func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Qu
 		r.to = slices.Compact(r.to)
 	}
 	return r.to
+}
+
+// holds says whether an exchange keeps the record until its time.
+func (r *routing) holds(x *Exchange, i int) bool {
+	return x.spec.Type == delayedType && r.reader != nil && !(i == 0 && r.due) &&
+		r.reader.Delay(r.rec.Props) > 0
 }
 
 func (r *routing) reach(d destination) {

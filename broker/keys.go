@@ -13,6 +13,7 @@ import (
 // value starts with a version, so that an older program refuses what it would
 // misread.
 const (
+	familySchedule   = 'A' // namespace, exchange: the logs of what is to be published later
 	familyBroker     = 'B' // the broker's identity
 	familyCatalog    = 'C' // kind, namespace, name: topics, groups, event stores
 	familyProducerID = 'N' // the first producer id not yet reserved

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/tidings-io/tidings/storage"
@@ -20,7 +21,7 @@ func (b *Broker) load() error {
 	orphans := removal{store: b.store}
 	for _, step := range []func(*removal) error{
 		b.loadID, b.loadCatalog, b.loadProducers, b.loadCursors, b.loadProducerIDs, b.loadTrash,
-		b.loadBindings, b.loadHandOuts,
+		b.loadBindings, b.loadHandOuts, b.loadSchedules,
 	} {
 		if err := step(&orphans); err != nil {
 			return err
@@ -31,7 +32,8 @@ func (b *Broker) load() error {
 		return err
 	}
 	b.loadTimes()
-	return b.trimQueues()
+	b.wakeSchedules()
+	return errors.Join(b.trimQueues(), b.trimSchedules())
 }
 
 // loadID reads the broker's identity or, in a new directory, makes one. It is

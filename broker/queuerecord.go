@@ -47,6 +47,12 @@ type PropsReader interface {
 	// Properties returns all properties that are present, by the names that their
 	// protocol gives them; headers are Args.
 	Properties(props []byte) Args
+	// Delay is how long an exchange that holds records back is to keep this one; 0, or
+	// less: not at all.
+	Delay(props []byte) time.Duration
+	// Delayed returns properties that say so of a record that was held back, and ask for
+	// no further delay.
+	Delayed(props []byte) []byte
 }
 
 // Properties returns all properties of a record of a queue by their names; none where

@@ -43,7 +43,7 @@ func (b *Broker) retain(ctx context.Context) error {
 			}
 		}
 	}
-	if err := b.trimQueues(); err != nil {
+	if err := errors.Join(b.trimQueues(), b.trimSchedules()); err != nil {
 		errs = append(errs, storeError("trim queues", "", err))
 	}
 	for _, log := range b.trash() {

@@ -262,27 +262,27 @@ func (q *Queue) trim() error {
 	return err
 }
 
-// timers wakes queues at a time: when their first record expires, or they do. One
-// goroutine for all.
-type timers struct {
+// timers wakes queues at a time: when their first record expires, or they do; or
+// schedules, when a record may be due. One goroutine for all of a kind.
+type timers[Q comparable] struct {
 	mu   sync.Mutex
-	heap timerHeap
-	byQ  map[*Queue]*timer
+	heap timerHeap[Q]
+	byQ  map[Q]*timer[Q]
 	wake chan struct{} // capacity 1: the first timer has changed
 }
 
-type timer struct {
-	q     *Queue
+type timer[Q comparable] struct {
+	q     Q
 	at    time.Time
 	index int
 }
 
-func newTimers() *timers {
-	return &timers{byQ: map[*Queue]*timer{}, wake: make(chan struct{}, 1)}
+func newTimers[Q comparable]() *timers[Q] {
+	return &timers[Q]{byQ: map[Q]*timer[Q]{}, wake: make(chan struct{}, 1)}
 }
 
 // set makes the queue be looked at then; the zero time: not at all.
-func (t *timers) set(q *Queue, at time.Time) {
+func (t *timers[Q]) set(q Q, at time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	x := t.byQ[q]
@@ -290,7 +290,7 @@ func (t *timers) set(q *Queue, at time.Time) {
 	case x == nil && at.IsZero():
 		return
 	case x == nil:
-		x = &timer{q: q, at: at}
+		x = &timer[Q]{q: q, at: at}
 		t.byQ[q] = x
 		heap.Push(&t.heap, x)
 	case at.IsZero():
@@ -304,11 +304,11 @@ func (t *timers) set(q *Queue, at time.Time) {
 }
 
 // due takes the queues whose time has come; next is the first of the others.
-func (t *timers) due(now time.Time) (qs []*Queue, next time.Time) {
+func (t *timers[Q]) due(now time.Time) (qs []Q, next time.Time) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.heap) > 0 && !t.heap[0].at.After(now) {
-		x := heap.Pop(&t.heap).(*timer)
+		x := heap.Pop(&t.heap).(*timer[Q])
 		delete(t.byQ, x.q)
 		qs = append(qs, x.q)
 	}
@@ -318,26 +318,32 @@ func (t *timers) due(now time.Time) (qs []*Queue, next time.Time) {
 	return qs, next
 }
 
-func (b *Broker) runTimers(ctx context.Context) {
+// longestWait bounds a wait for a time: the wall clock may be set, or stand while the
+// machine sleeps.
+const longestWait = time.Minute
+
+// runTimers gives each its turn when its time has come.
+func runTimers[Q comparable](b *Broker, t *timers[Q], turn func(Q, context.Context)) {
+	ctx := b.life
 	alarm := time.NewTimer(time.Hour)
 	defer alarm.Stop()
 	for {
 		now := b.config.Now()
-		qs, next := b.timers.due(now)
+		qs, next := t.due(now)
 		for _, q := range qs {
-			q.timeout(ctx)
+			turn(q, ctx)
 		}
 		if len(qs) > 0 {
 			continue
 		}
 		wait := time.Hour
 		if !next.IsZero() {
-			wait = next.Sub(now)
+			wait = min(next.Sub(now), longestWait)
 		}
 		alarm.Reset(wait)
 		select {
 		case <-alarm.C:
-		case <-b.timers.wake:
+		case <-t.wake:
 		case <-ctx.Done():
 			return
 		case <-b.store.Failed():
@@ -346,20 +352,20 @@ func (b *Broker) runTimers(ctx context.Context) {
 	}
 }
 
-type timerHeap []*timer
+type timerHeap[Q comparable] []*timer[Q]
 
-func (h timerHeap) Len() int           { return len(h) }
-func (h timerHeap) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
-func (h timerHeap) Swap(i, j int) {
+func (h timerHeap[Q]) Len() int           { return len(h) }
+func (h timerHeap[Q]) Less(i, j int) bool { return h[i].at.Before(h[j].at) }
+func (h timerHeap[Q]) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = i, j
 }
-func (h *timerHeap) Push(x any) {
-	t := x.(*timer)
+func (h *timerHeap[Q]) Push(x any) {
+	t := x.(*timer[Q])
 	t.index = len(*h)
 	*h = append(*h, t)
 }
-func (h *timerHeap) Pop() any {
+func (h *timerHeap[Q]) Pop() any {
 	old := *h
 	x := old[len(old)-1]
 	*h = old[:len(old)-1]

@@ -20,6 +20,7 @@ type Tx struct {
 	routed    []Routed
 	settles   []txSettle
 	refused   []refusedRecord
+	taken     []txTaken
 
 	done bool
 }
@@ -189,7 +190,7 @@ func (t *Tx) admit(ctx context.Context) error {
 	}
 	for i := range t.publishes {
 		p := &t.publishes[i]
-		size += len(p.to) * (p.rec.sizeBound() + appendOverhead)
+		size += len(p.to)*(p.rec.sizeBound()+appendOverhead) + p.heldSize()
 	}
 	if size > storage.MaxBatchBytes || len(t.settles) > maxSettles {
 		return storage.ErrTooLarge // before anything changes: queues cannot take it back

@@ -21,6 +21,7 @@ const (
 type Routed struct {
 	Queues  int  // that took it
 	Refused bool // a queue was full, and refuses what does not fit
+	Delayed bool // it is to be published later: where it will go is not known
 	Confirm Confirm
 }
 
@@ -33,6 +34,8 @@ type txPublish struct {
 	result int       // -1: nobody asks
 	from   *Queue    // it is a dead letter of this one
 	reason DeathReason
+	hold   *txHold // nil: it goes into queues now, and nowhere else
+	due    bool    // it comes from the schedule of x
 }
 
 // txSettle ends one delivery.
@@ -100,8 +103,14 @@ func (t *Tx) prepareQueues(now int64) error {
 		if p.x == nil {
 			continue
 		}
+		if p.hold != nil && p.hold.at > now {
+			p.hold.now = now
+			continue
+		}
+		r.due = p.due || p.hold != nil
 		p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
-		if p.result < 0 {
+		p.hold = r.hold(now)
+		if p.result < 0 && !p.due {
 			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
 		}
 	}
@@ -143,6 +152,7 @@ func (c *commit) queueLocks() {
 			add(q)
 		}
 	}
+	c.scheduleLocks()
 }
 
 // checkMoves refuses what has a move to a queue that is gone, or has no room for all that
@@ -182,6 +192,7 @@ func (c *commit) stageQueues() {
 		c.news.settled(&c.tx.settles[i])
 	}
 	c.stageTrims()
+	c.stageTaken()
 }
 
 func (c *commit) stagePublish(p *txPublish) {
@@ -209,6 +220,7 @@ func (c *commit) stagePublish(p *txPublish) {
 		r.Queues++
 	}
 	c.news.published(p, r.Refused)
+	r.Delayed = c.stageHold(p)
 	if p.result >= 0 {
 		c.tx.routed[p.result] = r
 	}
@@ -347,6 +359,7 @@ func (c *commit) applyQueues(confirm Confirm) {
 		for _, q := range p.to {
 			q.publishedLocked(confirm)
 		}
+		p.hold.applyLocked(confirm)
 		if p.result >= 0 {
 			c.tx.routed[p.result].Confirm = confirm
 		}

@@ -88,7 +88,7 @@ type Message struct {
 }
 
 // Publish publishes a message, and returns when every queue that took it has it on disk; routed is
-// whether one did. Numbers among the properties may be of any width; a timestamp may be a time or
+// whether one did, or an exchange delays it. Numbers among the properties may be of any width; a timestamp may be a time or
 // seconds since 1970; properties that AMQP does not know are left out.
 func (d *Direct) Publish(m Message) (routed bool, err error) {
 	p, err := d.publishing(m)
@@ -115,7 +115,7 @@ func (d *Direct) Publish(m Message) (routed bool, err error) {
 	if r.Refused {
 		return false, errorf(replyPreconditionFailed, "Unable to publish message. Check queue limits.")
 	}
-	return r.Queues > 0, nil
+	return r.Queues > 0 || r.Delayed, nil
 }
 
 func (d *Direct) publishing(m Message) (*publishing, error) {

@@ -156,7 +156,11 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 	}
 	_, _, err := ch.c.s.broker.DeclareExchange(ch.c.ctx, spec)
 	if errors.Is(err, broker.Unsupported) {
-		return errorf(replyPreconditionFailed, "unknown exchange type '%s'", m.kind)
+		return errorf(replyPreconditionFailed, "unknown exchange type '%s'", routingType(&spec))
+	}
+	if errors.Is(err, broker.Invalid) && m.kind == delayedExchange {
+		return errorf(replyPreconditionFailed,
+			"Invalid argument, 'x-delayed-type' must be an existing exchange type")
 	}
 	if err != nil {
 		return failed(err)
@@ -172,6 +176,14 @@ const reservedPrefix = "amq."
 
 func reserved(what, name string) error {
 	return errorf(replyAccessRefused, "%s name '%s' contains reserved prefix 'amq.*'", what, name)
+}
+
+// routingType is the type by which an exchange routes.
+func routingType(x *broker.ExchangeSpec) string {
+	if kind, ok, _ := x.Args.Text("x-delayed-type"); ok && x.Type == delayedExchange {
+		return kind
+	}
+	return x.Type
 }
 
 func (ch *channel) deleteExchange(m *exchangeDelete) error {

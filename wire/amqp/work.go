@@ -143,7 +143,7 @@ func (w *work) tell(tx *broker.Tx, p *published) {
 	} else if !p.direct.reply(p) {
 		r.Queues = 0
 	}
-	if r.Queues == 0 && !r.Refused && p.mandatory {
+	if r.Queues == 0 && !r.Refused && !r.Delayed && p.mandatory {
 		w.c.bounce(p)
 	}
 	if p.tag > 0 {

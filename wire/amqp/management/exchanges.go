@@ -39,6 +39,9 @@ func showExchange(x *broker.Exchange) object {
 	spec := x.Spec()
 	doc := object{"name": spec.Name, "vhost": vhostName, "type": spec.Type, "durable": spec.Durable,
 		"auto_delete": spec.AutoDelete, "internal": spec.Internal, "arguments": showArgs(spec.Args)}
+	if n := x.Delayed(); n > 0 || spec.Type == "x-delayed-message" {
+		doc["messages_delayed"] = n
+	}
 	if x.BuiltIn() {
 		doc["user_who_performed_action"] = "rmq-internal"
 	}

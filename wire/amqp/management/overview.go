@@ -19,7 +19,7 @@ const (
 
 // exchangeTypes are those that broker.ExchangeSpec.Type may be.
 var exchangeTypes = []string{"direct", "fanout", "headers", "topic", "x-consistent-hash",
-	"x-local-random", "x-modulus-hash", "x-random"}
+	"x-delayed-message", "x-local-random", "x-modulus-hash", "x-random"}
 
 // nodeName is how the one node is called wherever RabbitMQ names a node.
 func (s *Server) nodeName() string { return "tidings@localhost" }
