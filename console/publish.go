@@ -96,7 +96,7 @@ func choosePartition(t *broker.Topic, doc NewRecord, keyless int) (int, error) {
 			t.Name().Name, *doc.Partition, t.Partitions())
 	}
 	if key := Bytes(doc.Key, doc.KeyBase64); key != nil {
-		return partitionOf(key, t.Partitions()), nil
+		return broker.KeyPartition(key, t.Partitions()), nil
 	}
 	return keyless, nil
 }

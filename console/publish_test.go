@@ -45,7 +45,7 @@ func TestPlacesAreInTheOrderOfTheRequest(t *testing.T) {
 	if err := json.Unmarshal([]byte(answer), &got); err != nil {
 		t.Fatal(err)
 	}
-	byKey := partitionOf([]byte("21"), 3)
+	byKey := broker.KeyPartition([]byte("21"), 3)
 	want := []Place{{"orders", 2, 0}, {"orders", 0, 0}, {"orders", 2, 1}, {"orders", byKey, 0}}
 	if byKey == 0 {
 		want[3].Offset = 1
