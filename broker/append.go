@@ -112,7 +112,8 @@ type staged struct {
 	raw  []byte
 	info BatchInfo
 	now  int64
-	// result is its place in the results of a Tx.
+	// result is its place in the results of a Tx; -1: it is of records that were
+	// published through an exchange.
 	result int
 
 	base  Offset

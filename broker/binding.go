@@ -9,11 +9,11 @@ import (
 	"github.com/tidings-io/tidings/storage"
 )
 
-// Binding leads from an exchange to a queue or to another exchange.
+// Binding leads from an exchange to a queue, a topic or another exchange.
 type Binding struct {
 	Namespace   string
 	Source      string
-	Destination Name // of KindQueue or KindExchange
+	Destination Name // of KindQueue, KindTopic or KindExchange
 	Key         string
 	Args        Args
 }
@@ -49,7 +49,7 @@ func decodeBinding(key, value []byte) (*Binding, error) {
 	return x, errors.Join(k.end("binding key"), d.end("binding"))
 }
 
-// Bind leads records of an exchange to a queue or another exchange, durably on
+// Bind leads records of an exchange to a queue, a topic or another exchange, durably on
 // return if both are durable. A binding that is there already is no error.
 // Kinds: NotFound (one of the two), Invalid (arguments), Full, Closed, Storage.
 func (b *Broker) Bind(ctx context.Context, bd Binding) error {
@@ -108,14 +108,19 @@ func (b *Broker) bindLocked(op string, bd *Binding) (storage.Seq, error) {
 
 // destinationLocked finds what a binding leads to, and the bindings that lead there.
 func (b *Broker) destinationLocked(n Name) (to destination, in map[bindingKey]*Binding, durable bool) {
-	if n.Kind == KindQueue {
+	switch n.Kind {
+	case KindQueue:
 		if q := b.cat.queues[n]; q != nil {
 			return q, q.in, q.spec.Durable
 		}
-		return nil, nil, false
-	}
-	if x := b.cat.exchanges[n]; x != nil {
-		return x, x.in, x.spec.Durable
+	case KindTopic:
+		if t := b.cat.topics[n]; t != nil {
+			return t, t.in, true
+		}
+	default:
+		if x := b.cat.exchanges[n]; x != nil {
+			return x, x.in, x.spec.Durable
+		}
 	}
 	return nil, nil, false
 }
@@ -155,7 +160,7 @@ func (b *Broker) unbindLocked(r *removal, bd *Binding) {
 	}
 }
 
-// unbindAllLocked ends the bindings that lead to a queue or exchange.
+// unbindAllLocked ends the bindings that lead to something.
 func (b *Broker) unbindAllLocked(r *removal, n Name) {
 	_, in, _ := b.destinationLocked(n)
 	for _, bd := range in {
@@ -176,6 +181,14 @@ func (q *Queue) Bindings() []Binding {
 	q.b.cat.mu.RLock()
 	defer q.b.cat.mu.RUnlock()
 	return copies(q.in)
+}
+
+// Bindings returns those that lead to the topic, in no order; the implicit one of the
+// default exchange is not among them.
+func (t *Topic) Bindings() []Binding {
+	t.b.cat.mu.RLock()
+	defer t.b.cat.mu.RUnlock()
+	return copies(t.in)
 }
 
 func copies(m map[bindingKey]*Binding) (all []Binding) {

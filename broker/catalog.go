@@ -95,7 +95,8 @@ func (b *Broker) addTopic(name Name, spec TopicSpec) (*Topic, storage.Seq, error
 		return nil, 0, err
 	}
 	var batch storage.Batch
-	t := &Topic{b: b, id: newID(), name: name, created: timeOf(b.nowMillis())}
+	t := &Topic{b: b, id: newID(), name: name, created: timeOf(b.nowMillis()), args: spec.Args,
+		in: map[bindingKey]*Binding{}}
 	t.config = spec.Config.clone()
 	parts := t.grow(&batch, spec.Partitions)
 	batch.Put(catalogKey(name), t.encode(parts))
@@ -199,8 +200,8 @@ func inNamespace[T any](entries map[Name]*T, namespace string) []*T {
 	return found
 }
 
-// DeleteTopic removes a topic with its records, its producers and every group's
-// cursors in it, durably on return. Reads and appends that come later find
+// DeleteTopic removes a topic with its records, its producers, the bindings that lead
+// to it and every group's cursors in it, durably on return. Reads and appends that come later find
 // nothing. Kinds: NotFound, Closed, Storage.
 func (b *Broker) DeleteTopic(ctx context.Context, namespace, name string) error {
 	n := Name{KindTopic, namespace, name}
@@ -270,6 +271,7 @@ func (b *Broker) submitRemoval(t *Topic) (storage.Seq, error) {
 			r.delete(appendCursorKey(slices.Clip(prefix), at))
 		}
 	}
+	b.unbindAllLocked(&r, t.name)
 	return r.submit()
 }
 

@@ -121,6 +121,7 @@ func (c *commit) gatherLogs() {
 // stage checks everything and fills the storage batch. The number it returns
 // beside an error is of the last frame that the refusal was judged by.
 func (c *commit) stage() (storage.Seq, error) {
+	c.dropGone()
 	first := 0
 	if len(c.tx.publishes) > 0 {
 		if err := c.checkMoves(); err != nil {
@@ -164,7 +165,9 @@ func (c *commit) apply(confirm Confirm) Confirm {
 		} else {
 			a.p.applyLocked(c.work, a, confirm.seq)
 		}
-		c.tx.results[a.result] = a.outcome(own.seq)
+		if a.result >= 0 {
+			c.tx.results[a.result] = a.outcome(own.seq)
+		}
 		all = all.later(own)
 	}
 	for i := range c.tx.streams {

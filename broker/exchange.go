@@ -23,7 +23,7 @@ type ExchangeSpec struct {
 	Args      Args
 }
 
-// Exchange leads records to queues and further exchanges, by their routing keys
+// Exchange leads records to queues, topics and further exchanges, by their routing keys
 // and properties. One that was deleted leads nowhere.
 type Exchange struct {
 	b    *Broker
@@ -268,6 +268,7 @@ type routing struct {
 	to   []*Queue
 	due  bool              // the first exchange has held the record back already
 	held []*Exchange       // that hold it back
+	logs []*Topic          // that the record reaches too, until the next one
 	hit  func(destination) // reach
 	// How a record's properties are read; nil where its format has no reader.
 	reader     PropsReader
@@ -283,11 +284,12 @@ func (b *Broker) newRouting() *routing {
 	return r
 }
 
-// queuesLocked appends the queues that a record reaches, each once: through further
+// queuesLocked appends the queues that a record reaches, each once, and sets logs to the
+// topics: through further
 // exchanges, each of which is asked once, and through the alternate of those that
 // lead to nothing. Called with the catalog's mutex held for reading.
 func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
-	r.rec, r.to, r.seen, r.held = rec, to, append(r.seen[:0], x), nil
+	r.rec, r.to, r.logs, r.seen, r.held = rec, to, r.logs[:0], append(r.seen[:0], x), nil
 	r.keys = append(append(r.keys[:0], rec.CC...), rec.BCC...)
 	r.m = routed{key: rec.Key, keys: r.keys}
 	if r.reader = r.b.config.Props[rec.Format]; r.reader != nil {
@@ -325,6 +327,10 @@ func (r *routing) reach(d destination) {
 		r.visit(d)
 	case *Queue:
 		r.to = append(r.to, d)
+	case *Topic:
+		if !slices.Contains(r.logs, d) {
+			r.logs = append(r.logs, d)
+		}
 	}
 }
 
@@ -335,7 +341,7 @@ func (r *routing) visit(next *Exchange) {
 }
 
 // askLocked asks one exchange. The default one leads to the queue that has the key for
-// a name.
+// a name, or where there is none to the topic.
 func (r *routing) askLocked(x *Exchange) {
 	if x.name.Name != "" {
 		x.router.route(&r.m, r.hit)
@@ -348,6 +354,8 @@ func (r *routing) askLocked(x *Exchange) {
 		}
 		if q := r.b.cat.queues[Name{KindQueue, x.name.Namespace, key}]; q != nil {
 			r.reach(q)
+		} else if t := r.b.cat.topics[Name{KindTopic, x.name.Namespace, key}]; t != nil {
+			r.reach(t)
 		}
 	}
 }

@@ -53,6 +53,9 @@ type PropsReader interface {
 	// Delayed returns properties that say so of a record that was held back, and ask for
 	// no further delay.
 	Delayed(props []byte) []byte
+	// TopicHeaders returns the headers of the record that rec becomes in a topic. Its key,
+	// value and time are the engine's.
+	TopicHeaders(rec *QueueRecord) []Header
 }
 
 // Properties returns all properties of a record of a queue by their names; none where

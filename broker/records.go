@@ -98,13 +98,7 @@ func recordMillis(r Record, now int64) int64 {
 // appendRecord writes length, attributes, time and offset deltas, key, value and
 // headers; every number is a zigzag varint.
 func appendRecord(dst []byte, r *Record, offsetDelta, timeDelta int64) []byte {
-	size := 1 + varintLen(timeDelta) + varintLen(offsetDelta) +
-		bytesLen(r.Key) + bytesLen(r.Value) + varintLen(int64(len(r.Headers)))
-	for i := range r.Headers {
-		size += varintLen(int64(len(r.Headers[i].Key))) + len(r.Headers[i].Key) +
-			bytesLen(r.Headers[i].Value)
-	}
-	dst = binary.AppendVarint(dst, int64(size))
+	dst = binary.AppendVarint(dst, int64(recordLen(r, offsetDelta, timeDelta)))
 	dst = append(dst, 0)
 	dst = binary.AppendVarint(dst, timeDelta)
 	dst = binary.AppendVarint(dst, offsetDelta)
@@ -117,6 +111,23 @@ func appendRecord(dst []byte, r *Record, offsetDelta, timeDelta int64) []byte {
 		dst = appendBytes(dst, r.Headers[i].Value)
 	}
 	return dst
+}
+
+// recordLen is the length that stands before an encoded record.
+func recordLen(r *Record, offsetDelta, timeDelta int64) int {
+	size := 1 + varintLen(timeDelta) + varintLen(offsetDelta) +
+		bytesLen(r.Key) + bytesLen(r.Value) + varintLen(int64(len(r.Headers)))
+	for i := range r.Headers {
+		size += varintLen(int64(len(r.Headers[i].Key))) + len(r.Headers[i].Key) +
+			bytesLen(r.Headers[i].Value)
+	}
+	return size
+}
+
+// recordBytes is what a record of the batch's own time takes at a place in it.
+func recordBytes(r *Record, at int) int {
+	n := recordLen(r, int64(at), 0)
+	return varintLen(int64(n)) + n
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -150,31 +161,52 @@ func varintLen(v int64) int {
 // Kinds: Corrupt, TooLarge (the block is beyond its limit), Unsupported (codec).
 func Records(raw []byte) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		if len(raw) < batchHeader || raw[posMagic] != 2 {
-			yield(Record{}, fail(Corrupt, "decode batch", "", "not a batch of magic 2"))
-			return
-		}
-		info := decodeInfo(raw, binary.BigEndian.Uint16(raw[posAttributes:]))
-		body, err := decompress(info.Compression, raw[batchHeader:], MaxDecodedBatch)
+		r, err := openBatch(raw)
 		if err != nil {
-			yield(Record{}, decodeError(err))
+			yield(Record{}, err)
 			return
 		}
-		for range info.Count {
-			var rec Record
-			if rec, body, err = decodeRecord(body, &info); err != nil {
-				yield(Record{}, decodeError(err))
+		for {
+			rec, ok, err := r.next()
+			if !ok && err == nil || !yield(rec, err) || err != nil {
 				return
 			}
-			if !yield(rec, nil) {
-				return
-			}
-		}
-		if len(body) != 0 {
-			yield(Record{}, fail(Corrupt, "decode batch", "",
-				"%d bytes follow the last of %d records", len(body), info.Count))
 		}
 	}
+}
+
+// batchReader decodes the records of one batch, one at a time.
+type batchReader struct {
+	info BatchInfo
+	body []byte // of those to come
+	read int32
+}
+
+func openBatch(raw []byte) (r batchReader, err error) {
+	if len(raw) < batchHeader || raw[posMagic] != 2 {
+		return r, fail(Corrupt, "decode batch", "", "not a batch of magic 2")
+	}
+	r.info = decodeInfo(raw, binary.BigEndian.Uint16(raw[posAttributes:]))
+	if r.body, err = decompress(r.info.Compression, raw[batchHeader:], MaxDecodedBatch); err != nil {
+		return r, decodeError(err)
+	}
+	return r, nil
+}
+
+// next returns the next record; ok is false behind the last one.
+func (r *batchReader) next() (rec Record, ok bool, err error) {
+	if r.read == r.info.Count {
+		if len(r.body) != 0 {
+			return rec, false, fail(Corrupt, "decode batch", "",
+				"%d bytes follow the last of %d records", len(r.body), r.info.Count)
+		}
+		return rec, false, nil
+	}
+	if rec, r.body, err = decodeRecord(r.body, &r.info); err != nil {
+		return rec, false, decodeError(err)
+	}
+	r.read++
+	return rec, true, nil
 }
 
 func decodeError(err error) error {

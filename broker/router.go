@@ -21,7 +21,7 @@ type router struct {
 	last uint64
 }
 
-// destination is where a binding leads: a queue, or another exchange. Two are the
+// destination is where a binding leads: a queue, a topic, or another exchange. Two are the
 // same if == says so. Its name stays, because hashing exchanges choose by it and
 // should choose the same after a restart.
 type destination interface {

@@ -18,11 +18,11 @@ type delayProps struct{}
 
 const delayFormat PropsFormat = 77
 
-func (delayProps) Properties([]byte) Args { return nil }
-
-func (delayProps) Headers([]byte) Args            { return nil }
-func (delayProps) Property([]byte, string) string { return "" }
-func (delayProps) Delayed(props []byte) []byte    { return append([]byte("-"), props...) }
+func (delayProps) Headers([]byte) Args                { return nil }
+func (delayProps) Properties([]byte) Args             { return nil }
+func (delayProps) TopicHeaders(*QueueRecord) []Header { return nil }
+func (delayProps) Property([]byte, string) string     { return "" }
+func (delayProps) Delayed(props []byte) []byte        { return append([]byte("-"), props...) }
 func (delayProps) Delay(props []byte) time.Duration {
 	ms, err := strconv.ParseInt(string(props), 10, 64)
 	if err != nil {

@@ -16,6 +16,9 @@ type TopicSpec struct {
 	Namespace, Name string
 	Partitions      int // default 1
 	Config          TopicConfig
+	// Args are kept and shown as they were given; what they mean the protocol face has
+	// told in Config.
+	Args Args
 }
 
 // Forever is a RetentionTime or TimeAhead without a limit.
@@ -67,6 +70,9 @@ func (b *Broker) checkSpec(s TopicSpec) error {
 	if s.Partitions < 1 {
 		return fmt.Errorf("%d partitions, want at least 1", s.Partitions)
 	}
+	if err := checkValue(s.Args, maxArgsDepth); err != nil {
+		return err
+	}
 	return b.checkConfig(s.Config)
 }
 
@@ -102,6 +108,12 @@ type Topic struct {
 	name    Name
 	created time.Time
 	config  TopicConfig
+	args    Args
+	// in is guarded by the catalog's mutex: the bindings that lead here.
+	in map[bindingKey]*Binding
+	// turn is whose turn it is to get records without a key, by Tx.
+	turn      atomic.Uint32
+	followers atomic.Int64
 	// parts only ever grows; the catalog's mutex guards the growing.
 	parts atomic.Pointer[[]*Partition]
 }
@@ -114,6 +126,9 @@ func (t *Topic) Name() Name { return t.name }
 
 // Config returns what was set at creation; zero fields are defaults.
 func (t *Topic) Config() TopicConfig { return t.config.clone() }
+
+// Args returns what the topic was declared with; none where nobody declared it so.
+func (t *Topic) Args() Args { return t.args }
 
 // Effective returns the configuration with the defaults filled in. SegmentBytes
 // stays 0 where the store's default is in force.
@@ -182,6 +197,9 @@ func (t *Topic) encode(parts []*Partition) []byte {
 	for _, p := range parts {
 		v = binary.AppendUvarint(v, uint64(p.log.ID()))
 	}
+	if len(t.args) > 0 {
+		v = appendArgs(v, t.args)
+	}
 	return v
 }
 
@@ -228,7 +246,7 @@ func decodeTopicConfig(d *decoder) TopicConfig {
 // decodeTopic rebuilds a topic from its value in the catalog.
 func (b *Broker) decodeTopic(name Name, value []byte) (*Topic, error) {
 	d := newDecoder(value)
-	t := &Topic{b: b, name: name}
+	t := &Topic{b: b, name: name, in: map[bindingKey]*Binding{}}
 	copy(t.id[:], d.take(len(t.id)))
 	t.created = timeOf(d.varint())
 	t.config = decodeTopicConfig(d)
@@ -243,6 +261,9 @@ func (b *Broker) decodeTopic(name Name, value []byte) (*Topic, error) {
 			parts[i] = newPartition(t, i, log)
 			_, _, parts[i].next = log.Bounds()
 		}
+	}
+	if len(d.b) > 0 {
+		t.args = d.args()
 	}
 	if err := d.end("topic"); err != nil {
 		return nil, err

@@ -19,23 +19,26 @@ const (
 
 // Routed says where a published record went.
 type Routed struct {
-	Queues  int  // that took it
-	Refused bool // a queue was full, and refuses what does not fit
+	Queues  int  // and topics that took it
+	Refused bool // a queue was full, or it is too large for a topic, which refuses it
 	Delayed bool // it is to be published later: where it will go is not known
 	Confirm Confirm
 }
 
-// txPublish is one record on its way into queues.
+// txPublish is one record on its way into queues and topics.
 type txPublish struct {
 	x      *Exchange // nil: of Move
 	rec    QueueRecord
 	to     []*Queue
 	room   [1]*Queue // of to: most records go to one queue
-	result int       // -1: nobody asks
-	from   *Queue    // it is a dead letter of this one
+	topics []*Topic
+	parts  []*Partition // of the topics that have a place for it
+	result int          // -1: nobody asks
+	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
-	hold   *txHold // nil: it goes into queues now, and nowhere else
-	due    bool    // it comes from the schedule of x
+	hold   *txHold // nil: it goes into queues and topics now, and nowhere else
+	// refused: a topic has no place for it. due: it comes from the schedule of x.
+	refused, due bool
 }
 
 // txSettle ends one delivery.
@@ -47,7 +50,7 @@ type txSettle struct {
 	reason  DeathReason
 }
 
-// Publish adds one record for the queues that x routes it to; its properties and
+// Publish adds one record for the queues and topics that x routes it to; its properties and
 // body must stay untouched until Commit. It returns the index for Routed.
 func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
 	t.routed = append(t.routed, Routed{})
@@ -92,6 +95,14 @@ func (t *Tx) prepareQueues(now int64) error {
 	if len(t.publishes) == 0 {
 		return nil
 	}
+	if t.route(now) {
+		return t.gatherTopics(now)
+	}
+	return nil
+}
+
+// route finds the queues and topics of each publish, and says whether there are topics.
+func (t *Tx) route(now int64) (topics bool) {
 	t.b.cat.mu.RLock()
 	defer t.b.cat.mu.RUnlock()
 	r := t.b.newRouting()
@@ -110,11 +121,14 @@ func (t *Tx) prepareQueues(now int64) error {
 		r.due = p.due || p.hold != nil
 		p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
 		p.hold = r.hold(now)
+		if len(r.logs) > 0 {
+			p.topics, topics = slices.Clone(r.logs), true
+		}
 		if p.result < 0 && !p.due {
 			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
 		}
 	}
-	return nil
+	return topics
 }
 
 func (t *Tx) prepareSettle(s *txSettle, now int64) error {
@@ -198,7 +212,7 @@ func (c *commit) stageQueues() {
 func (c *commit) stagePublish(p *txPublish) {
 	w := c.work
 	w.scratch = w.scratch[:0]
-	var r Routed
+	r := p.reachedLocked()
 	p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return q.dead })
 	for _, q := range p.to {
 		if q.refusesLocked() {

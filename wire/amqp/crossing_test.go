@@ -1,0 +1,242 @@
+package amqp
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// A message that comes out of a stream is the one that went in: exchange, routing key, body, and
+// the exact bytes of its properties, whatever they are.
+func TestAMessageComesOutOfATopicAsItWentIn(t *testing.T) {
+	for seed := range uint64(3000) {
+		d := &propsDie{rand.New(rand.NewPCG(seed, 3))}
+		in := broker.QueueRecord{Exchange: d.name(), Key: d.name(), Body: []byte(d.text()),
+			Format: broker.PropsAMQP, Props: d.props(t)}
+		rec := recordOf(in)
+		out := fromTopic(&rec, noLimit, nil)
+		if out.Exchange != in.Exchange || out.Key != in.Key || string(out.Body) != string(in.Body) ||
+			!bytes.Equal(out.Props, in.Props) {
+			t.Fatalf("seed %d\ngot  %q %q %q %x\nwant %q %q %q %x\nheaders %q", seed, out.Exchange, out.Key,
+				out.Body, out.Props, in.Exchange, in.Key, in.Body, in.Props, rec.Headers)
+		}
+		with := fromTopic(&rec, noLimit, Table{{"x-stream-offset", int64(7)}})
+		p, err := parseProperties(with.Props)
+		if v, _ := p.Headers.Get("x-stream-offset"); v != int64(7) || err != nil {
+			t.Fatalf("seed %d: got the offset %v, %v", seed, v, err)
+		}
+		p.Headers = p.Headers.without("x-stream-offset")
+		if before, _ := parseProperties(in.Props); !before.has(hasHeaders) {
+			p.present &^= hasHeaders
+		}
+		if got, err := p.append(nil); !bytes.Equal(got, in.Props) || err != nil {
+			t.Fatalf("seed %d: with an offset\ngot  %x, %v\nwant %x", seed, got, err, in.Props)
+		}
+	}
+}
+
+// recordOf is the record that the broker makes of a message.
+func recordOf(in broker.QueueRecord) broker.Record {
+	rec := broker.Record{Value: in.Body, Headers: Props{}.TopicHeaders(&in), Time: time.Unix(5, 0)}
+	if in.Key != "" {
+		rec.Key = []byte(in.Key)
+	}
+	return rec
+}
+
+// propsDie rolls properties.
+type propsDie struct{ *rand.Rand }
+
+func (d *propsDie) name() string {
+	names := []string{"", "orders", "content-type", "traceparent", "cloudEvents:id", "cloudEvents_id", "ce_id",
+		"amqp-exchange", "amqp-properties", "x-stream-offset-not", "delivery-mode", "message-id", "\xff\xfe",
+		strings.Repeat("n", 255)}
+	return names[d.IntN(len(names))]
+}
+
+func (d *propsDie) text() string {
+	texts := []string{"", "text", "5", "2026-01-02T03:04:05Z", "\xff", strings.Repeat("t", 200)}
+	return texts[d.IntN(len(texts))]
+}
+
+func (d *propsDie) value(depth int) any {
+	switch d.IntN(20) {
+	case 0:
+		return nil
+	case 1:
+		return d.IntN(2) == 0
+	case 2:
+		return int8(d.Int())
+	case 3:
+		return uint8(d.Int())
+	case 4:
+		return int16(d.Int())
+	case 5:
+		return uint16(d.Int())
+	case 6:
+		return int32(d.Int())
+	case 7:
+		return uint32(d.Int())
+	case 8:
+		return int64(d.Uint64())
+	case 9:
+		return d.Float32()
+	case 10:
+		return d.Float64()
+	case 11:
+		return Decimal{uint8(d.IntN(12)), uint32(d.Int())}
+	case 12:
+		return Timestamp(d.Uint64() >> d.IntN(64))
+	case 13:
+		return []byte(d.text())
+	case 14:
+		if depth > 0 {
+			return d.table(depth - 1)
+		}
+	case 15:
+		if depth > 0 {
+			return []any{d.value(depth - 1), d.value(depth - 1)}
+		}
+	}
+	return d.text()
+}
+
+func (d *propsDie) table(depth int) (t Table) {
+	for range d.IntN(4) {
+		t = append(t, Field{d.name(), d.value(depth)})
+	}
+	return t
+}
+
+// props are properties as they travel; one in a few has what no client sends.
+func (d *propsDie) props(t *testing.T) []byte {
+	p := Properties{ContentType: d.text(), ContentEncoding: d.text(), Headers: d.table(3),
+		DeliveryMode: uint8(d.IntN(3)), Priority: uint8(d.IntN(256)), CorrelationID: d.text(), ReplyTo: d.text(),
+		Expiration: d.text(), MessageID: d.text(), Timestamp: Timestamp(d.Uint64() >> d.IntN(64)),
+		Type: d.text(), UserID: d.text(), AppID: d.text(), ClusterID: d.text()}
+	p.present = propertyFlag(d.Uint32()) & knownFlags
+	if d.IntN(2) == 0 {
+		p.present, p.DeliveryMode = p.present|hasDeliveryMode, persistent
+	}
+	raw, err := p.append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return raw
+}
+
+// What a Kafka client reads of a message: each property and header under its name.
+func TestPropertiesAreHeadersInATopic(t *testing.T) {
+	p := Properties{present: knownFlags, ContentType: "application/json", ContentEncoding: "gzip",
+		DeliveryMode: persistent, Priority: 7, CorrelationID: "c", ReplyTo: "r", Expiration: "60000",
+		MessageID: "m", Timestamp: 1767323045, Type: "created", UserID: "guest", AppID: "shop", ClusterID: "",
+		Headers: Table{{"traceparent", "00-1-2-01"}, {"n", int32(-5)}, {"yes", true}, {"none", nil},
+			{"pi", 3.5}, {"price", Decimal{2, 150}}, {"at", Timestamp(0)}, {"bytes", []byte{1}},
+			{"cloudEvents:type", "t"}, {"cloudEvents_id", "1"},
+			{"nested", Table{{"b", int64(1)}, {"a", []any{"x", []byte{255}, nil, false, Timestamp(0)}}}}}}
+	raw, err := p.append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, h := range (Props{}).TopicHeaders(&broker.QueueRecord{Exchange: "x", Props: raw}) {
+		switch {
+		case h.Key == headerExact:
+			equal(t, headerExact, h.Value, raw)
+		case h.Value == nil:
+			got = append(got, h.Key)
+		default:
+			got = append(got, h.Key+"="+string(h.Value))
+		}
+	}
+	equal(t, "headers", got, []string{"amqp-exchange=x", "content-type=application/json", "content-encoding=gzip",
+		"priority=7", "correlation-id=c", "reply-to=r", "expiration=60000", "message-id=m",
+		"timestamp=2026-01-02T03:04:05Z", "type=created", "user-id=guest", "app-id=shop", "cluster-id=",
+		"traceparent=00-1-2-01", "n=-5", "yes=true", "none", "pi=3.5", "price=1.50", "at=1970-01-01T00:00:00Z",
+		"bytes=\x01", "ce_type=t", "ce_id=1", `nested={"b":1,"a":["x","/w==",null,false,"1970-01-01T00:00:00Z"]}`})
+}
+
+// The exact bytes travel only where the headers do not say the same.
+func TestPlainMessagesCrossWithoutASecondCopy(t *testing.T) {
+	p := Properties{present: hasContentType | hasHeaders | hasDeliveryMode | hasMessageID | hasTimestamp,
+		ContentType: "text/plain", DeliveryMode: persistent, MessageID: "m", Timestamp: 1,
+		Headers: Table{{"traceparent", "00"}, {"cloudEvents:id", "1"}}}
+	raw, err := p.append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, h := range (Props{}).TopicHeaders(&broker.QueueRecord{Props: raw}) {
+		if h.Key == headerExact {
+			t.Errorf("got a second copy %x", h.Value)
+		}
+	}
+}
+
+// What a consumer of the stream gets of a record that a Kafka client has sent.
+func TestARecordOfATopicIsAMessage(t *testing.T) {
+	at := time.UnixMilli(1767323045678)
+	long := strings.Repeat("k", 256)
+	for _, test := range []struct {
+		name    string
+		rec     broker.Record
+		key     string
+		props   Properties
+		headers Table
+	}{
+		{"plain", broker.Record{Key: []byte("k"), Value: []byte("v")}, "k", Properties{}, nil},
+		{"no time", broker.Record{Value: []byte("v"), Time: time.Time{}}, "", Properties{}, nil},
+		{"properties", broker.Record{Value: []byte{}, Time: at, Headers: []broker.Header{
+			{Key: "content-type", Value: []byte("a/b")}, {Key: "priority", Value: []byte("9")},
+			{Key: "content-type", Value: []byte("c/d")}, {Key: "ce_id", Value: []byte("1")},
+			{Key: "timestamp", Value: []byte("soon")}, {Key: "null"}}}, "",
+			Properties{present: hasContentType | hasPriority | hasTimestamp, ContentType: "a/b", Priority: 9,
+				Timestamp: 1767323045},
+			Table{{"content-type", "c/d"}, {"cloudEvents:id", "1"}, {"timestamp", "soon"}, {"null", nil},
+				{headerMillis, int64(1767323045678)}}},
+		{"tombstone", broker.Record{Key: []byte(long)}, "", Properties{},
+			Table{{headerKey, long}, {headerTombstone, true}}},
+		{"no text", broker.Record{Key: []byte{0xff}, Value: []byte{}}, "", Properties{},
+			Table{{headerKey, "\xff"}}},
+		{"what has no place", broker.Record{Value: []byte{}, Headers: []broker.Header{
+			{Key: long, Value: []byte("1")}, {Key: "content-type", Value: []byte(long)},
+			{Key: "large", Value: make([]byte, 5000)}}}, "", Properties{},
+			Table{{"content-type", long}, {headerLeftOut, int64(2)}}},
+		{"not ours", broker.Record{Value: []byte{}, Headers: []broker.Header{
+			{Key: headerExact, Value: []byte{0, 0}}}}, "", Properties{},
+			Table{{headerExact, "\x00\x00"}}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			want := test.props
+			want.present |= hasDeliveryMode
+			want.DeliveryMode, want.Headers = persistent, test.headers
+			if test.headers != nil {
+				want.present |= hasHeaders
+			}
+			got := fromTopic(&test.rec, 4096, nil)
+			p, err := parseProperties(got.Props)
+			equal(t, "error", err, nil)
+			equal(t, "key", got.Key, test.key)
+			equal(t, "exchange", got.Exchange, "")
+			equal(t, "properties", fmt.Sprintf("%+v", p), fmt.Sprintf("%+v", want))
+		})
+	}
+}
+
+// Dead letters say in a topic what they say in a queue.
+func TestDeadLettersCross(t *testing.T) {
+	in := broker.QueueRecord{Exchange: "dlx", Key: "k", Deaths: []broker.Death{{Reason: broker.Rejected, Queue: "q",
+		Count: 1, Time: time.Unix(9, 0), Keys: []string{"k"}, Expiration: -1}}}
+	rec := recordOf(in)
+	p, err := parseProperties(fromTopic(&rec, noLimit, nil).Props)
+	if err != nil {
+		t.Fatal(err)
+	}
+	death, _ := p.Headers.Get("x-death")
+	equal(t, "x-death", death, any([]any{Table{{"count", int64(1)}, {"reason", "rejected"}, {"queue", "q"},
+		{"time", Timestamp(9)}, {"exchange", ""}, {"routing-keys", []any{"k"}}}}))
+}
