@@ -97,7 +97,8 @@ type Broker struct {
 	exchanges atomic.Uint64 // made since Open: the order of their locks
 
 	producerIDs producerIDs
-	work        sync.Pool // of *work: batches and buffers between two appends
+	following   atomic.Int64 // bytes that followers keep between two rounds
+	work        sync.Pool    // of *work: batches and buffers between two appends
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc

@@ -346,6 +346,7 @@ func (b *Broker) growTopic(op string, n Name, partitions int) (storage.Seq, erro
 		return 0, storeError(op, n.String(), err)
 	}
 	t.parts.Store(&parts)
+	parts[0].log.Rouse() // who follows the topic follows the new ones too
 	b.cat.partitions += partitions - have
 	b.cat.changed = seq
 	return seq, nil

@@ -164,6 +164,9 @@ func (l *Log) Unwatch(w *Waiter) {
 	}
 }
 
+// Rouse wakes whoever watches the log, for news that is not in it.
+func (l *Log) Rouse() { l.fire() }
+
 func (l *Log) wake(bytes int64) {
 	l.mu.RLock()
 	defer l.mu.RUnlock()

@@ -91,6 +91,13 @@ func (w *Waiter) Reset() {
 	w.fired.Store(false)
 }
 
+// Rearm is Reset for a C that is shared: what was sent to it stays there. Look for news behind
+// it, not before.
+func (w *Waiter) Rearm() {
+	w.got.Store(0)
+	w.fired.Store(false)
+}
+
 // add counts bytes that became durable.
 func (w *Waiter) add(bytes int64) {
 	if w.got.Add(bytes) >= w.MinBytes {
