@@ -223,8 +223,8 @@ func (f *Follower) acquire() bool {
 	return true
 }
 
-// Take appends to dst at most max durable records of one partition, as long as there is
-// credit. It does not wait for more; call it until it gives nothing, then Rest. The
+// Take appends to dst at most max durable records of one partition, no more after 256 KiB
+// of them, as long as there is credit. It does not wait for more; call it until it gives nothing, then Rest. The
 // records are valid until the next Take or Rest. For one goroutine at a time.
 //
 // Where retention has passed the cursor, it goes on with the first record that is there.
@@ -261,8 +261,8 @@ func (f *Follower) grow() {
 
 // take reads from one partition, as far as its buffer goes.
 func (f *Follower) take(dst []Followed, c *followed, max int) ([]Followed, error) {
-	n := len(dst)
-	for len(dst)-n < max {
+	n, bytes := len(dst), 0
+	for len(dst)-n < max && bytes < followBytes {
 		if !f.acquire() {
 			return dst, nil
 		}
@@ -272,6 +272,7 @@ func (f *Follower) take(dst []Followed, c *followed, max int) ([]Followed, error
 			return dst, err
 		}
 		dst = append(dst, Followed{c.part.index, rec})
+		bytes += len(rec.Value)
 	}
 	return dst, nil
 }

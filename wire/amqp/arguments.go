@@ -161,14 +161,12 @@ func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, erro
 	}
 	q.SingleActive, _, _ = args.Bool("x-single-active-consumer")
 	q.DeliveryLimit = s.number("x-delivery-limit", -1, 1<<31)
-	switch s.oneOf("x-queue-type", "classic", "quorum", "stream") {
-	case 1:
+	const quorum = 1 // streams are told apart before
+	if s.oneOf("x-queue-type", "classic", "quorum") == quorum {
 		if _, set := args.Get("x-delivery-limit"); !set {
 			limit := int64(quorumDeliveryLimit)
 			q.DeliveryLimit = &limit
 		}
-	case 2:
-		s.err = errorf(replyNotImplemented, "x-queue-type=stream")
 	}
 	if q.DeliveryLimit != nil && *q.DeliveryLimit < 0 {
 		q.DeliveryLimit = nil

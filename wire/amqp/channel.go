@@ -42,6 +42,9 @@ type unacked struct {
 	q   *broker.Queue
 	sub *broker.Subscription // nil: of basic.get
 	id  broker.DeliveryID
+	// follower, instead of all that, is of a stream: it keeps nothing of what was delivered, and
+	// wants back its credit.
+	follower *broker.Follower
 }
 
 func newChannel(c *conn, id uint16) *channel {
@@ -216,13 +219,20 @@ func (c *conn) giveBack(left []unacked) {
 		n := min(len(left), mostInTx)
 		tx := c.s.broker.Begin()
 		for _, u := range left[:n] {
-			tx.Settle(u.q, u.sub, u.id, broker.Requeue)
+			u.settle(tx, broker.Requeue)
 		}
 		if _, err := tx.Commit(c.s.life); err != nil {
 			c.s.config.Logger.Warn("amqp: deliveries stay leased until the next start", "error", err)
 			return
 		}
 		left = left[n:]
+	}
+}
+
+// settle ends the delivery with a Tx, where there is something to be settled.
+func (u *unacked) settle(tx *broker.Tx, o broker.Outcome) {
+	if u.follower == nil {
+		tx.Settle(u.q, u.sub, u.id, o)
 	}
 }
 

@@ -11,10 +11,71 @@ type consumer struct {
 	ch     *channel
 	tag    string
 	noAck  bool
-	sub    *broker.Subscription // nil: of direct replies
+	src    source // nil: of direct replies
 	credit broker.Credit
 	room   []broker.Delivery // the write loop's
 	info   ConsumerInfo
+}
+
+// source is where a consumer's deliveries come from: a queue, which gives each message to one
+// consumer, or a stream, which gives all of them to each. close ends it; all else but kick belongs
+// to the write loop.
+type source interface {
+	of() any // the *broker.Queue or *broker.Topic
+	name() broker.Name
+	// take appends what the consumer may have now, at most max deliveries; they are valid until
+	// the next take or rest. NotFound: the source is gone.
+	take(dst []broker.Delivery, max int) ([]broker.Delivery, error)
+	rest()                           // nothing more is taken in this round
+	idle()                           // nor for a while
+	props(d *broker.Delivery) []byte // that the client sees
+	unsettled(tag uint64, d *broker.Delivery) unacked
+	kick()         // shared credit may have room
+	close(c *conn) // and what goes with its last consumer
+}
+
+// queueSource is a subscription of a queue.
+type queueSource struct {
+	x   *consumer
+	sub *broker.Subscription
+}
+
+func (s *queueSource) of() any { return s.sub.Queue() }
+
+func (s *queueSource) name() broker.Name { return s.sub.Queue().Name() }
+
+func (s *queueSource) take(dst []broker.Delivery, max int) ([]broker.Delivery, error) {
+	got, err := s.sub.Take(dst, max)
+	if s.sub.Buried() {
+		s.x.ch.shareCredit()
+	}
+	return got, err
+}
+
+func (s *queueSource) rest() {}
+
+func (s *queueSource) idle() { s.sub.Rest() }
+
+func (s *queueSource) props(d *broker.Delivery) []byte { return propsOf(s.sub.Queue(), d) }
+
+func (s *queueSource) unsettled(tag uint64, d *broker.Delivery) unacked {
+	return unacked{tag: tag, q: s.sub.Queue(), sub: s.sub, id: d.ID}
+}
+
+func (s *queueSource) kick() { s.sub.Kick() }
+
+// close deletes with its last consumer a queue that wants that.
+func (s *queueSource) close(c *conn) {
+	last := s.sub.Close()
+	s.x.ch.shareCredit()
+	if !last {
+		return
+	}
+	q := s.sub.Queue()
+	_, err := c.s.broker.DeleteQueue(c.s.life, q, broker.DeleteOptions{IfUnused: true, Owner: c})
+	if err != nil && !errors.Is(err, broker.NotFound) && !errors.Is(err, broker.Conflict) {
+		c.s.config.Logger.Warn("amqp: an auto-delete queue stays", "queue", q.String(), "error", err)
+	}
 }
 
 // consuming acts on the methods of class basic that are answered.
@@ -67,15 +128,15 @@ func (ch *channel) qos(m *basicQos) error {
 // kick hands out to the channel's consumers: their shared credit has room.
 func (ch *channel) kick() {
 	ch.mu.Lock()
-	var subs []*broker.Subscription
+	var all []source
 	for _, x := range ch.consumers {
-		if x.sub != nil {
-			subs = append(subs, x.sub)
+		if x.src != nil {
+			all = append(all, x.src)
 		}
 	}
 	ch.mu.Unlock()
-	for _, s := range subs {
-		s.Kick()
+	for _, s := range all {
+		s.kick()
 	}
 }
 
@@ -101,24 +162,24 @@ func (ch *channel) consume(m *basicConsume) error {
 	case m.queue == directReplyTo:
 		return ch.consumeReplies(m)
 	}
-	q, err := ch.queue(m.queue)
+	q, t, err := ch.find(m.queue)
 	if err != nil {
 		return err
 	}
-	x := &consumer{ch: ch, tag: m.consumerTag, noAck: m.noAck, info: ch.infoOf(m, q.Name().Name)}
+	x := &consumer{ch: ch, tag: m.consumerTag, noAck: m.noAck}
 	x.credit.SetLimit(ch.prefetch)
-	priority, _, err := toArgs(m.arguments).Int("x-priority")
-	if err != nil {
-		return errorf(replyPreconditionFailed, "invalid arg 'x-priority': %v", err)
+	if q != nil {
+		err = x.subscribe(m, q)
+	} else {
+		err = x.follow(m, t)
 	}
+	if err != nil {
+		return err
+	}
+	x.info = ch.infoOf(m, x.src.name().Name)
 	ch.c.out.mu.Lock() // no delivery before consume-ok
 	defer ring(ch.c.out.wake)
 	defer ch.c.out.mu.Unlock()
-	x.sub, err = q.Subscribe(broker.SubscribeOptions{Wake: ch.c.out.wake, Owner: ch.c, Exclusive: m.exclusive,
-		AutoAccept: m.noAck, Priority: int(priority), Credits: []*broker.Credit{&x.credit, &ch.credit}})
-	if err != nil {
-		return subscribeFailed(q, err)
-	}
 	if !m.noWait {
 		ch.c.out.buf, _ = appendMethod(ch.c.out.buf, ch.id, &basicConsumeOk{consumerTag: m.consumerTag})
 	}
@@ -126,6 +187,21 @@ func (ch *channel) consume(m *basicConsume) error {
 	ch.consumers[x.tag] = x
 	ch.mu.Unlock()
 	ch.c.out.addLocked(x)
+	return nil
+}
+
+func (x *consumer) subscribe(m *basicConsume, q *broker.Queue) error {
+	ch := x.ch
+	priority, _, err := toArgs(m.arguments).Int("x-priority")
+	if err != nil {
+		return errorf(replyPreconditionFailed, "invalid arg 'x-priority': %v", err)
+	}
+	sub, err := q.Subscribe(broker.SubscribeOptions{Wake: ch.c.out.wake, Owner: ch.c, Exclusive: m.exclusive,
+		AutoAccept: m.noAck, Priority: int(priority), Credits: []*broker.Credit{&x.credit, &ch.credit}})
+	if err != nil {
+		return subscribeFailed(q, err)
+	}
+	x.src = &queueSource{x, sub}
 	return nil
 }
 
@@ -147,23 +223,14 @@ func (ch *channel) cancel(tag string) {
 	}
 }
 
-// drop ends a consumer's subscription, and with the last one a queue that wants that.
+// drop ends what a consumer gets.
 func (c *conn) drop(x *consumer) {
-	if x.sub == nil {
+	if x.src == nil {
 		c.s.replies.forget(x.ch)
 		return
 	}
 	c.out.remove(x)
-	last := x.sub.Close()
-	x.ch.shareCredit()
-	if !last {
-		return
-	}
-	q := x.sub.Queue()
-	_, err := c.s.broker.DeleteQueue(c.s.life, q, broker.DeleteOptions{IfUnused: true, Owner: c})
-	if err != nil && !errors.Is(err, broker.NotFound) && !errors.Is(err, broker.Conflict) {
-		c.s.config.Logger.Warn("amqp: an auto-delete queue stays", "queue", q.String(), "error", err)
-	}
+	x.src.close(c)
 }
 
 // deliver appends what consumers may have, each in turn, while not too much waits to be written.
@@ -183,19 +250,17 @@ func (c *conn) deliver(dst []byte, consumers []*consumer) []byte {
 
 func (x *consumer) deliver(dst []byte) []byte {
 	c := x.ch.c
+	defer x.src.rest()
 	for len(dst) < c.s.config.Limits.QueuedBytes {
-		got, err := x.sub.Take(x.room[:0], takeMost)
+		got, err := x.src.take(x.room[:0], takeMost)
 		x.room = got[:0]
 		if errors.Is(err, broker.NotFound) {
 			return c.cancelled(dst, x)
 		}
 		if err != nil {
-			c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
+			c.s.config.Logger.Error("amqp delivery", "queue", x.src.name().String(), "error", err)
 		}
-		if x.sub.Buried() {
-			x.ch.shareCredit()
-		}
-		if len(got) == 0 && errors.Is(err, broker.Corrupt) {
+		if len(got) == 0 && isPassedOver(err) {
 			continue // behind what is damaged
 		}
 		if len(got) == 0 {
@@ -213,6 +278,11 @@ func (x *consumer) deliver(dst []byte) []byte {
 	}
 	ring(c.out.wake) // more may be there
 	return dst
+}
+
+// isPassedOver says that a take failed for a record that the next one will not meet again.
+func isPassedOver(err error) bool {
+	return errors.Is(err, broker.Corrupt) || errors.Is(err, broker.TooLarge) || errors.Is(err, broker.Unsupported)
 }
 
 // takeMost bounds the deliveries of one consumer in one go, so that others have their turn.
@@ -233,7 +303,7 @@ func (ch *channel) hand(x *consumer, got []broker.Delivery) (first uint64, left 
 		list = &left
 	}
 	for i := range got {
-		*list = append(*list, unacked{first + uint64(i), x.sub.Queue(), x.sub, got[i].ID})
+		*list = append(*list, x.src.unsettled(first+uint64(i), &got[i]))
 	}
 	return first, left
 }
@@ -245,10 +315,10 @@ func (x *consumer) append(dst []byte, tag uint64, d *broker.Delivery) []byte {
 		exchange: d.Record.Exchange, routingKey: d.Record.Key}
 	out, err := appendMethod(dst, x.ch.id, m)
 	if err != nil { // names that are too long cannot have been published
-		x.ch.c.s.config.Logger.Error("amqp delivery", "queue", x.sub.Queue().String(), "error", err)
+		x.ch.c.s.config.Logger.Error("amqp delivery", "queue", x.src.name().String(), "error", err)
 		return dst
 	}
-	return appendContent(out, x.ch.id, propsOf(x.sub.Queue(), d), d.Record.Body, x.ch.c.frameMax)
+	return appendContent(out, x.ch.id, x.src.props(d), d.Record.Body, x.ch.c.frameMax)
 }
 
 // cancelled tells the client that a queue is gone, if it understands that.
@@ -260,6 +330,7 @@ func (c *conn) cancelled(dst []byte, x *consumer) []byte {
 	}
 	x.ch.mu.Unlock()
 	c.out.remove(x)
+	x.src.close(c)
 	x.ch.shareCredit()
 	if !here || !c.canCancel {
 		return dst
@@ -272,9 +343,12 @@ func (c *conn) cancelled(dst []byte, x *consumer) []byte {
 }
 
 func (ch *channel) get(m *basicGet) error {
-	q, err := ch.queue(m.queue)
+	q, t, err := ch.find(m.queue)
 	if err != nil {
 		return err
+	}
+	if q == nil {
+		return errorf(replyNotImplemented, "basic.get not supported by stream queues queue %s", inVhost(t.Name()))
 	}
 	d, ok, err := q.Get(ch.c.ctx, ch.c)
 	if err != nil {
@@ -287,7 +361,7 @@ func (ch *channel) get(m *basicGet) error {
 	ch.lastTag++
 	tag := ch.lastTag
 	if !m.noAck {
-		ch.unacked = append(ch.unacked, unacked{tag, q, nil, d.ID})
+		ch.unacked = append(ch.unacked, unacked{tag: tag, q: q, id: d.ID})
 	}
 	ch.mu.Unlock()
 	ch.c.out.put(func(dst []byte) []byte {
@@ -299,7 +373,7 @@ func (ch *channel) get(m *basicGet) error {
 		return appendContent(out, ch.id, propsOf(q, &d), d.Record.Body, ch.c.frameMax)
 	})
 	if m.noAck {
-		return ch.c.tx.settle(ch, []unacked{{tag, q, nil, d.ID}}, broker.Accept)
+		return ch.c.tx.settle(ch, []unacked{{tag: tag, q: q, id: d.ID}}, broker.Accept)
 	}
 	return nil
 }

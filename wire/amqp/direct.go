@@ -50,7 +50,7 @@ func (d *Direct) DeleteExchange(name string, ifUnused bool) error {
 
 // Bind makes a binding; one that is there already is no error.
 func (d *Direct) Bind(b broker.Binding) error {
-	if b.Destination.Kind == broker.KindQueue {
+	if b.Destination.Kind != broker.KindExchange {
 		return d.do(&queueBind{queue: b.Destination.Name, exchange: b.Source, routingKey: b.Key,
 			arguments: toTable(b.Args)})
 	}
@@ -60,7 +60,7 @@ func (d *Direct) Bind(b broker.Binding) error {
 
 // Unbind ends a binding; one that is not there is no error.
 func (d *Direct) Unbind(b broker.Binding) error {
-	if b.Destination.Kind == broker.KindQueue {
+	if b.Destination.Kind != broker.KindExchange {
 		return d.do(&queueUnbind{queue: b.Destination.Name, exchange: b.Source, routingKey: b.Key,
 			arguments: toTable(b.Args)})
 	}
@@ -148,9 +148,12 @@ func (d *Direct) publishing(m Message) (*publishing, error) {
 // Get takes up to count messages out of a queue, no more after size bytes of bodies, and settles
 // all of them with one outcome.
 func (d *Direct) Get(queue string, count, size int, then broker.Outcome) ([]Message, error) {
-	q, err := d.ch.queue(queue)
+	q, t, err := d.ch.find(queue)
 	if err != nil {
 		return nil, err
+	}
+	if q == nil {
+		return nil, errorf(replyNotImplemented, "basic.get not supported by stream queues queue %s", inVhost(t.Name()))
 	}
 	c := d.ch.c
 	var all []Message

@@ -44,7 +44,7 @@ func (o *output) rest() {
 	}
 	for _, x := range o.consumers {
 		x.room = nil
-		x.sub.Rest()
+		x.src.idle()
 	}
 }
 
@@ -149,13 +149,13 @@ func (o *output) full(limit int) bool {
 // addLocked and remove change who gets deliveries.
 func (o *output) addLocked(x *consumer) { o.consumers = append(slices.Clip(o.consumers), x) }
 
-// detach takes the consumers of a queue out, and attach puts them back.
-func (o *output) detach(q *broker.Queue) (out []*consumer) {
+// detach takes the consumers of a queue or topic out, and attach puts them back.
+func (o *output) detach(of any) (out []*consumer) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	var rest []*consumer
 	for _, x := range o.consumers {
-		if x.sub.Queue() == q {
+		if x.src.of() == of {
 			out = append(out, x)
 		} else {
 			rest = append(rest, x)

@@ -33,13 +33,13 @@ func (ch *channel) topology(m method) (handled bool, err error) {
 		if err := ch.expand(&m.queue, &m.routingKey); err != nil {
 			return true, err
 		}
-		return true, ch.bind(m.noWait, &queueBindOk{}, ch.binding(broker.KindQueue, m.queue, m.exchange,
+		return true, ch.bind(m.noWait, &queueBindOk{}, ch.binding(ch.kindOf(m.queue), m.queue, m.exchange,
 			m.routingKey, m.arguments))
 	case *queueUnbind:
 		if err := ch.expand(&m.queue, &m.routingKey); err != nil {
 			return true, err
 		}
-		return true, ch.unbind(false, &queueUnbindOk{}, ch.binding(broker.KindQueue, m.queue, m.exchange,
+		return true, ch.unbind(false, &queueUnbindOk{}, ch.binding(ch.kindOf(m.queue), m.queue, m.exchange,
 			m.routingKey, m.arguments))
 	}
 	return false, nil
@@ -218,12 +218,15 @@ func (ch *channel) bindable(bd *broker.Binding) error {
 	if ofDefaultExchange(bd) {
 		return errDefaultExchange
 	}
-	if to.Kind == broker.KindQueue {
+	switch to.Kind {
+	case broker.KindQueue:
 		if _, err := ch.queue(to.Name); err != nil {
 			return err
 		}
-	} else if _, err := b.Exchange(to.Namespace, to.Name); err != nil {
-		return noExchange(to)
+	case broker.KindExchange:
+		if _, err := b.Exchange(to.Namespace, to.Name); err != nil {
+			return noExchange(to)
+		}
 	}
 	if _, err := b.Exchange(bd.Namespace, bd.Source); err != nil {
 		return noExchange(ch.exchangeName(bd.Source))
@@ -282,8 +285,13 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 		spec.Name = generatedName("amq.gen-")
 	}
 	old, err := ch.c.s.broker.Queue(ch.c.namespace, spec.Name)
-	if err == nil {
+	switch {
+	case err == nil:
 		return ch.redeclare(m, old, &spec)
+	case IsStream(spec.Args) && m.queue == "":
+		return errorf(replyPreconditionFailed, "Cannot declare a server-named queue for type rabbit_stream_queue")
+	case IsStream(spec.Args):
+		return ch.declareStream(m, spec.Args)
 	}
 	if spec.Settings, err = settingsOf(ch.queueNamed(spec.Name), spec.Args); err != nil {
 		return err
@@ -304,9 +312,12 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 }
 
 func (ch *channel) declarePassive(m *queueDeclare) error {
-	q, err := ch.queue(m.queue)
+	q, t, err := ch.find(m.queue)
 	if err != nil {
 		return err
+	}
+	if q == nil {
+		return ch.declaredStream(m, t)
 	}
 	return ch.declared(m, q)
 }
@@ -335,11 +346,14 @@ func (ch *channel) deleteQueue(m *queueDelete) error {
 		return err
 	}
 	n := int64(0)
-	if _, gone := ch.c.s.broker.Queue(ch.c.namespace, name); gone == nil {
-		q, err := ch.queue(name)
-		if err != nil {
-			return err
-		}
+	q, t, err := ch.find(name)
+	var e *Error
+	switch {
+	case t != nil:
+		return ch.deleteStream(m, t)
+	case errors.As(err, &e) && e.Code != replyNotFound:
+		return err
+	case err == nil:
 		own := ch.c.out.detach(q)
 		n, err = ch.c.s.broker.DeleteQueue(ch.c.ctx, q,
 			broker.DeleteOptions{IfUnused: m.ifUnused, IfEmpty: m.ifEmpty, Owner: ch.c})
@@ -358,9 +372,12 @@ func (ch *channel) deleteQueue(m *queueDelete) error {
 }
 
 func (ch *channel) purgeQueue(m *queuePurge) error {
-	q, err := ch.queue(m.queue)
+	q, t, err := ch.find(m.queue)
 	if err != nil {
 		return err
+	}
+	if q == nil {
+		return errorf(replyNotImplemented, "purge not supported by queue %s", inVhost(t.Name()))
 	}
 	n, err := q.Purge(ch.c.ctx, ch.c)
 	if err != nil {

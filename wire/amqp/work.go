@@ -111,8 +111,7 @@ func (w *work) begin() *broker.Tx {
 		}
 	}
 	for i := range w.settles {
-		s := &w.settles[i]
-		tx.Settle(s.q, s.sub, s.id, s.outcome)
+		w.settles[i].settle(tx, w.settles[i].outcome)
 	}
 	return tx
 }
@@ -128,6 +127,9 @@ func (w *work) committed(tx *broker.Tx) {
 	}
 	var last *channel
 	for i := range w.settles {
+		if f := w.settles[i].follower; f != nil {
+			f.Accept(1)
+		}
 		if ch := w.settles[i].ch; ch != last && ch.limited.Load() {
 			ch.kick()
 			last = ch
