@@ -16,7 +16,10 @@ import (
 // destination and key.
 func (s *Server) allBindings() (all []broker.Binding) {
 	for _, q := range s.b.Queues(namespace) {
-		all = append(all, implicit(q))
+		all = append(all, implicit(q.Name()))
+	}
+	for _, t := range s.streams() {
+		all = append(all, implicit(t.Name()))
 	}
 	for _, x := range s.b.Exchanges(namespace) {
 		all = append(all, x.Bindings()...)
@@ -31,8 +34,8 @@ func (s *Server) allBindings() (all []broker.Binding) {
 }
 
 // implicit is the binding that every queue has: from the default exchange, by its name.
-func implicit(q *broker.Queue) broker.Binding {
-	return broker.Binding{Destination: q.Name(), Key: q.Name().Name}
+func implicit(to broker.Name) broker.Binding {
+	return broker.Binding{Destination: to, Key: to.Name}
 }
 
 func (s *Server) bindingsThat(keep func(*broker.Binding) bool) []broker.Binding {
@@ -48,9 +51,9 @@ func showBindings(all []broker.Binding) []object {
 }
 
 func showBinding(b *broker.Binding) object {
-	kind := "exchange"
-	if b.Destination.Kind == broker.KindQueue {
-		kind = "queue"
+	kind := "queue" // a stream is one
+	if b.Destination.Kind == broker.KindExchange {
+		kind = "exchange"
 	}
 	return object{"source": b.Source, "vhost": vhostName, "destination": b.Destination.Name,
 		"destination_type": kind, "routing_key": b.Key, "arguments": showArgs(b.Args),
@@ -95,11 +98,16 @@ func (s *Server) bindingsTo(r *request) (any, error) {
 }
 
 func (s *Server) bindingsOfQueue(r *request) (any, error) {
-	q, err := s.queueNamed(r)
+	q, t, err := s.someQueue(r)
 	if err != nil {
 		return nil, err
 	}
-	all := append([]broker.Binding{implicit(q)}, q.Bindings()...)
+	var all []broker.Binding
+	if q != nil {
+		all = append([]broker.Binding{implicit(q.Name())}, q.Bindings()...)
+	} else {
+		all = append([]broker.Binding{implicit(t.Name())}, t.Bindings()...)
+	}
 	slices.SortFunc(all[1:], func(a, b broker.Binding) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Key, b.Key))
 	})
@@ -115,7 +123,10 @@ func (s *Server) ends(r *request) (b broker.Binding, err error) {
 	to := broker.Name{Kind: broker.KindExchange, Name: exchangeName(r.PathValue("to"))}
 	if strings.HasPrefix(r.route.path, toQueue) {
 		to = broker.Name{Kind: broker.KindQueue, Name: r.PathValue("to")}
-		_, err = s.b.Queue(namespace, to.Name)
+		if _, err = s.b.Queue(namespace, to.Name); err != nil {
+			to.Kind = broker.KindTopic
+			_, err = s.b.Topic(namespace, to.Name)
+		}
 	} else {
 		_, err = s.b.Exchange(namespace, to.Name)
 	}

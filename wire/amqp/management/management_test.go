@@ -56,6 +56,26 @@ var steps = []struct {
 	{"GET", "/api/queues/%2F/q", "", 200, `"arguments":{"x-max-length":7}`},
 	{"GET", "/api/queues/%2F/none", "", 404, missingDoc},
 
+	// Streams, which are topics.
+	{"PUT", "/api/queues/%2F/s", `{"durable":true,"arguments":{"x-queue-type":"stream"}}`, 201, empty},
+	{"PUT", "/api/queues/%2F/s", `{"durable":true,"arguments":{"x-queue-type":"stream"}}`, 204, empty},
+	{"POST", "/api/exchanges/%2F/amq.default/publish", `{"properties":{},"routing_key":"s","payload":"hello",` +
+		`"payload_encoding":"string"}`, 200, `{"routed":true}`},
+	{"GET", "/api/queues/%2F?columns=name,type,messages", "", 200,
+		`[{"messages":0,"name":"q","type":"classic"},{"messages":1,"name":"s","type":"stream"}]`},
+	{"GET", "/api/queues/%2F/s", "", 200, `"arguments":{"x-queue-type":"stream"},"auto_delete":false,` +
+		`"consumer_details":[],"consumers":0,"durable":true,"exclusive":false,`},
+	{"POST", "/api/queues/%2F/s/get", `{"count":1,"ackmode":"ack_requeue_true","encoding":"auto"}`, 501,
+		`basic.get not supported by stream queues queue 's' in vhost '/'`},
+	{"DELETE", "/api/queues/%2F/s/contents", "", 501, `purge not supported by queue 's' in vhost '/'`},
+	{"POST", "/api/bindings/%2F/e/amq.fanout/q/s", `{}`, 201, empty},
+	{"GET", "/api/bindings/%2F/e/amq.fanout/q/s", "", 200, `"destination":"s","destination_type":"queue"`},
+	{"GET", "/api/queues/%2F/s/bindings?columns=source", "", 200, `[{"source":""},{"source":"amq.fanout"}]`},
+	{"DELETE", "/api/bindings/%2F/e/amq.fanout/q/s/~", "", 204, empty},
+	{"DELETE", "/api/queues/%2F/s?if-empty=true", "", 400, `queue 's' in vhost '/' not empty`},
+	{"DELETE", "/api/queues/%2F/s", "", 204, empty},
+	{"GET", "/api/queues/%2F/s", "", 404, missingDoc},
+
 	// Exchanges and bindings.
 	{"PUT", "/api/exchanges/%2F/x", `{"type":"topic","durable":true}`, 201, empty},
 	{"PUT", "/api/exchanges/%2F/x", `{"type":"topic","durable":true}`, 204, empty},

@@ -63,8 +63,7 @@ var ackModes = map[string]broker.Outcome{
 
 // take takes messages out of a queue, and shows them.
 func (s *Server) take(r *request) (any, error) {
-	q, err := s.queueNamed(r)
-	if err != nil {
+	if _, _, err := s.someQueue(r); err != nil {
 		return nil, err
 	}
 	var want struct {
@@ -84,7 +83,7 @@ func (s *Server) take(r *request) (any, error) {
 		return nil, badRequest("Unsupported encoding. Please use auto or base64.")
 	}
 	l := &s.config.Limits
-	got, err := s.direct(r).Get(q.Name().Name, min(int(*want.Count), l.GetMessages), l.GetBytes, then)
+	got, err := s.direct(r).Get(r.PathValue("q"), min(int(*want.Count), l.GetMessages), l.GetBytes, then)
 	if err != nil {
 		return nil, err
 	}

@@ -41,7 +41,7 @@ func (s *Server) overview(*request) (any, error) {
 		"rates_mode": "none", "statistics_level": "coarse", "statistics_db_event_queue": 0,
 		"exchange_types": showNames(exchangeTypes...),
 		"object_totals": object{"connections": len(conns), "channels": channels, "consumers": consumers,
-			"exchanges": len(s.b.Exchanges(namespace)), "queues": len(s.b.Queues(namespace))},
+			"exchanges": len(s.b.Exchanges(namespace)), "queues": len(s.b.Queues(namespace)) + len(s.streams())},
 		"queue_totals":  totals.lengths(),
 		"message_stats": totals.stats(),
 		"listeners":     s.showListeners(), "contexts": s.contexts(),
@@ -62,6 +62,9 @@ type totals broker.QueueStats
 func (s *Server) queueTotals() (t totals) {
 	for _, q := range s.b.Queues(namespace) {
 		t.add(q.Stats())
+	}
+	for _, x := range s.streams() {
+		t.add(broker.QueueStats(streamTotals(x)))
 	}
 	return t
 }

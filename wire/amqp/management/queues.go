@@ -18,6 +18,10 @@ func (s *Server) queues(*request) (any, error) {
 	for _, q := range s.b.Queues(namespace) {
 		list = append(list, s.showQueue(q))
 	}
+	for _, t := range s.streams() {
+		list = append(list, s.showStream(t))
+	}
+	slices.SortFunc(list, func(a, b object) int { return compare(a["name"], b["name"]) })
 	return list, nil
 }
 
@@ -31,13 +35,18 @@ func (s *Server) queueNamed(r *request) (*broker.Queue, error) {
 }
 
 func (s *Server) queue(r *request) (any, error) {
-	q, err := s.queueNamed(r)
+	q, t, err := s.someQueue(r)
 	if err != nil {
 		return nil, err
 	}
-	doc := s.showQueue(q)
+	doc := object{}
+	if q != nil {
+		doc = s.showQueue(q)
+	} else {
+		doc = s.showStream(t)
+	}
 	consumers := slices.DeleteFunc(s.eachChannel(s.showConsumers), func(x object) bool {
-		return x["queue"].(object)["name"] != q.Name().Name
+		return x["queue"].(object)["name"] != doc["name"]
 	})
 	doc["consumer_details"] = consumers
 	return doc, nil
@@ -81,9 +90,13 @@ func (s *Server) putQueue(r *request) (any, error) {
 	if err := r.decode(&want); err != nil {
 		return nil, err
 	}
+	args := broker.Args(want.Arguments)
 	_, missing := s.queueNamed(r)
+	if amqp.IsStream(args) {
+		_, _, missing = s.someQueue(r)
+	}
 	err := s.direct(r).DeclareQueue(broker.QueueSpec{Name: r.PathValue("q"),
-		Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete), Args: broker.Args(want.Arguments)})
+		Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete), Args: args})
 	return createdUnless(missing == nil, err)
 }
 
@@ -96,19 +109,17 @@ func createdUnless(there bool, err error) (any, error) {
 }
 
 func (s *Server) deleteQueue(r *request) (any, error) {
-	q, err := s.queueNamed(r)
-	if err != nil {
+	if _, _, err := s.someQueue(r); err != nil {
 		return nil, err
 	}
 	query := r.URL.Query()
-	return nil, s.direct(r).DeleteQueue(q.Name().Name, broker.DeleteOptions{
+	return nil, s.direct(r).DeleteQueue(r.PathValue("q"), broker.DeleteOptions{
 		IfEmpty: query.Get("if-empty") == "true", IfUnused: query.Get("if-unused") == "true"})
 }
 
 func (s *Server) purge(r *request) (any, error) {
-	q, err := s.queueNamed(r)
-	if err != nil {
+	if _, _, err := s.someQueue(r); err != nil {
 		return nil, err
 	}
-	return nil, s.direct(r).Purge(q.Name().Name)
+	return nil, s.direct(r).Purge(r.PathValue("q"))
 }
