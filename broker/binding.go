@@ -210,7 +210,8 @@ func (b *Broker) loadBindings(orphans *removal) error {
 		n := Name{KindExchange, bd.Namespace, bd.Source}
 		from := b.cat.exchanges[n]
 		if spec, ok := builtIn[bd.Source]; from == nil && ok {
-			if from, err = b.builtInLocked(n, spec); err != nil {
+			from, err = b.builtInLocked(n, spec)
+			if err != nil && !errors.Is(err, NotFound) {
 				return err
 			}
 		}

@@ -87,7 +87,8 @@ type Broker struct {
 	config Config
 	id     ID
 	cat    catalog
-	feed   *feed // nil without an observer
+	access atomic.Uint64 // see AccessGeneration
+	feed   *feed         // nil without an observer
 
 	start   uint64 // random: tells a transient record of an earlier start
 	deliver *deliverLoop

@@ -57,6 +57,14 @@ type catalog struct {
 	exchanges  map[Name]*Exchange
 	queues     map[Name]*Queue
 	partitions int // of all topics
+
+	namespaces       map[string]*namespace
+	users            map[string]*user
+	seeded           bool // there is a user, or has been
+	permissions      map[rightKey]Permission
+	topicPermissions map[rightKey]map[string]TopicPermission // by exchange
+	topicRights      int                                     // of them all
+
 	// changed is the frame of the last change of topics and event stores.
 	changed storage.Seq
 	// trash is the logs of deleted event stores whose index is still to be deleted.
@@ -133,7 +141,10 @@ func (b *Broker) refuse(ctx context.Context, err error) error {
 // roomLocked checks the limits before a topic, event store or partitions are added.
 func (b *Broker) roomLocked(op string, name Name, partitions int) error {
 	l, c := b.config.Limits, &b.cat
+	ns := c.namespaces[name.Namespace]
 	switch {
+	case ns != nil && ns.ending:
+		return fail(Conflict, op, name.String(), "its namespace is being deleted")
 	case partitions > l.PartitionsPerTopic:
 		return fail(Invalid, op, name.String(), "%d partitions, the limit is %d",
 			partitions, l.PartitionsPerTopic)

@@ -10,8 +10,8 @@ import (
 // DeclareQueue returns the queue of a name, or makes it as the spec says; created
 // tells which. Whether one that is there is what was meant is for the caller to
 // judge by its Spec. A durable queue is on disk on return.
-// Kinds: Invalid, Denied (it has another owner), Full (a limit, or disk pressure),
-// Closed, Storage.
+// Kinds: Invalid, NotFound (the namespace), Denied (it has another owner), Full (a limit,
+// or disk pressure), Closed, Storage.
 func (b *Broker) DeclareQueue(ctx context.Context, spec QueueSpec) (q *Queue, created bool, err error) {
 	const op = "declare queue"
 	name := Name{KindQueue, spec.Namespace, spec.Name}
@@ -54,6 +54,9 @@ func (b *Broker) addQueue(op string, name Name, spec QueueSpec) (*Queue, bool, s
 	defer b.cat.mu.Unlock()
 	if q := b.cat.queues[name]; q != nil {
 		return q, false, 0, nil
+	}
+	if _, err := b.cat.namespace(op, name.Namespace); err != nil {
+		return nil, false, 0, err
 	}
 	if n := len(b.cat.queues); n >= b.config.Limits.Queues {
 		return nil, false, 0, fail(Full, op, name.String(), "%d queues exist, the limit is %d",
@@ -139,23 +142,32 @@ func (b *Broker) removeQueue(op string, q *Queue, o DeleteOptions) (int64, stora
 	case o.IfEmpty && records > 0:
 		return 0, 0, &Error{Kind: Conflict, Op: op, Name: q.String(), Err: ErrNotEmpty}
 	}
+	if err := b.usable(); err != nil {
+		return 0, 0, storeError(op, q.String(), err)
+	}
 	r := removal{store: b.store}
+	b.dropQueueLocked(&r, q)
+	seq, err := r.submit()
+	if err != nil {
+		return 0, 0, storeError(op, q.String(), err)
+	}
+	b.tell(seq, &QueueDeleted{Queue: q, Records: records})
+	return records, seq, nil
+}
+
+// dropQueueLocked needs the catalog's mutex, and the queue's. Nobody finds the queue any
+// more before its logs are dropped.
+func (b *Broker) dropQueueLocked(r *removal, q *Queue) {
 	for _, l := range q.lanes {
 		r.batch.Drop(l.log)
 	}
 	if q.spec.Durable {
 		r.batch.Delete(catalogKey(q.name))
-		q.dropLanes(&r)
+		q.dropLanes(r)
 	}
-	b.unbindAllLocked(&r, q.name)
-	seq, err := r.submit()
-	if err != nil {
-		return 0, 0, storeError(op, q.String(), err)
-	}
+	b.unbindAllLocked(r, q.name)
 	delete(b.cat.queues, q.name)
 	q.endLocked()
-	b.tell(seq, &QueueDeleted{Queue: q, Records: records})
-	return records, seq, nil
 }
 
 // dropLanes deletes what a durable queue has beside its logs. Numbers of deliveries

@@ -83,7 +83,7 @@ var builtIn = map[string]ExchangeSpec{
 
 // DeclareExchange returns the exchange of a name, or makes it as the spec says;
 // created tells which. A durable one is on disk on return. Kinds: Unsupported (there
-// is no such type), Invalid, Full, Closed, Storage.
+// is no such type), Invalid, NotFound (the namespace), Full, Closed, Storage.
 func (b *Broker) DeclareExchange(ctx context.Context, spec ExchangeSpec) (
 	x *Exchange, created bool, err error) {
 	const op = "declare exchange"
@@ -148,6 +148,9 @@ func (b *Broker) addExchange(op string, name Name, spec ExchangeSpec) (*Exchange
 	if old := b.cat.exchanges[name]; old != nil {
 		return old, false, nil
 	}
+	if _, err := b.cat.namespace(op, name.Namespace); err != nil {
+		return nil, false, err
+	}
 	if n := len(b.cat.exchanges); n >= b.config.Limits.Exchanges {
 		return nil, false, fail(Full, op, name.String(), "%d exchanges exist, the limit is %d",
 			n, b.config.Limits.Exchanges)
@@ -185,6 +188,9 @@ func (b *Broker) Exchange(namespace, name string) (*Exchange, error) {
 func (b *Broker) builtInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
 	if x := b.cat.exchanges[n]; x != nil {
 		return x, nil
+	}
+	if _, err := b.cat.namespace("find exchange", n.Namespace); err != nil {
+		return nil, err
 	}
 	spec.Durable = true
 	x, err := b.newExchange(n, spec)

@@ -13,17 +13,21 @@ import (
 // value starts with a version, so that an older program refuses what it would
 // misread.
 const (
-	familySchedule   = 'A' // namespace, exchange: the logs of what is to be published later
-	familyBroker     = 'B' // the broker's identity
-	familyCatalog    = 'C' // kind, namespace, name: topics, groups, event stores
-	familyProducerID = 'N' // the first producer id not yet reserved
-	familyDeliveries = 'D' // log, offset: how often a returned record was delivered
-	familyHanded     = 'H' // log: how far its records may have been handed out
-	familyBinding    = 'L' // namespace, exchange, destination, key, hash of arguments
-	familyCursor     = 'O' // namespace, group, topic id, partition
-	familyProducer   = 'P' // log, producer id
-	familyStream     = 'S' // log, stream name, block
-	familyTrash      = 'T' // a dropped log whose stream index is being deleted
+	familySchedule        = 'A' // namespace, exchange: the logs of what is to be published later
+	familyBroker          = 'B' // the broker's identity
+	familyCatalog         = 'C' // kind, namespace, name: topics, groups, event stores
+	familyProducerID      = 'N' // the first producer id not yet reserved
+	familyDeliveries      = 'D' // log, offset: how often a returned record was delivered
+	familyTopicPermission = 'E' // namespace, user, exchange
+	familyHanded          = 'H' // log: how far its records may have been handed out
+	familyBinding         = 'L' // namespace, exchange, destination, key, hash of arguments
+	familyCursor          = 'O' // namespace, group, topic id, partition
+	familyProducer        = 'P' // log, producer id
+	familyPermission      = 'R' // namespace, user
+	familyStream          = 'S' // log, stream name, block
+	familyTrash           = 'T' // a dropped log whose stream index is being deleted
+	familyUser            = 'U' // name; alone: there has been a user
+	familyNamespace       = 'V' // name
 )
 
 // valueVersion is the format of every value this program writes.

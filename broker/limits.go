@@ -22,6 +22,10 @@ type Limits struct {
 	Exchanges  int // of all namespaces, those that are always there included; default 100,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
 	BindingsPerExchange int
+	Namespaces          int // the default one included; default 10,000
+	Users               int // default 100,000
+	Permissions         int // of all users, those for topics included; default 1,000,000
+	PatternBytes        int // of one expression of a permission; default 4096
 	// ProducersPerPart bounds the idempotent producers remembered per partition;
 	// default 10,000. Beyond it the one that is idle longest is forgotten, unless
 	// all of them were active in the last ten minutes: then the append is Full.
@@ -31,7 +35,9 @@ type Limits struct {
 	// 8 KiB.
 	GroupStateBytes int
 	StreamName      int // bytes of a stream's name; default 1024, at most 4000
-	ConfigBytes     int // keys and values of TopicConfig.Extra together; default 64 KiB
+	// ConfigBytes bounds keys and values of TopicConfig.Extra together, and the tags and
+	// descriptions of a user or namespace; default 64 KiB.
+	ConfigBytes int
 }
 
 // MaxDecodedBatch bounds what one compressed batch may decode to, in bytes: a
@@ -62,6 +68,10 @@ var defaultLimits = Limits{
 	Exchanges:          100_000,
 
 	BindingsPerExchange: 1_000_000,
+	Namespaces:          10_000,
+	Users:               100_000,
+	Permissions:         1_000_000,
+	PatternBytes:        4096,
 	ProducersPerPart:    10_000,
 	CursorMetadata:      4096,
 	GroupStateBytes:     maxGroupState,
@@ -84,6 +94,10 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"queues", &l.Queues, &d.Queues},
 		{"exchanges", &l.Exchanges, &d.Exchanges},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},
+		{"namespaces", &l.Namespaces, &d.Namespaces},
+		{"users", &l.Users, &d.Users},
+		{"permissions", &l.Permissions, &d.Permissions},
+		{"pattern bytes", &l.PatternBytes, &d.PatternBytes},
 		{"producers per partition", &l.ProducersPerPart, &d.ProducersPerPart},
 		{"cursor metadata", &l.CursorMetadata, &d.CursorMetadata},
 		{"group state bytes", &l.GroupStateBytes, &d.GroupStateBytes},

@@ -16,12 +16,14 @@ func (b *Broker) load() error {
 		topics: make(map[Name]*Topic), byID: make(map[ID]*Topic),
 		groups: make(map[Name]*Group), streams: make(map[Name]*Streams),
 		exchanges: make(map[Name]*Exchange), queues: make(map[Name]*Queue),
-		trash: make(map[storage.LogID]bool),
+		trash: make(map[storage.LogID]bool), namespaces: make(map[string]*namespace),
+		users: make(map[string]*user), permissions: make(map[rightKey]Permission),
+		topicPermissions: make(map[rightKey]map[string]TopicPermission),
 	}
 	orphans := removal{store: b.store}
 	for _, step := range []func(*removal) error{
-		b.loadID, b.loadCatalog, b.loadProducers, b.loadCursors, b.loadProducerIDs, b.loadTrash,
-		b.loadBindings, b.loadHandOuts, b.loadSchedules,
+		b.loadID, b.loadNamespaces, b.loadUsers, b.loadPermissions, b.loadCatalog, b.loadProducers,
+		b.loadCursors, b.loadProducerIDs, b.loadTrash, b.loadBindings, b.loadHandOuts, b.loadSchedules,
 	} {
 		if err := step(&orphans); err != nil {
 			return err
@@ -33,7 +35,10 @@ func (b *Broker) load() error {
 	}
 	b.loadTimes()
 	b.wakeSchedules()
-	return errors.Join(b.trimQueues(), b.trimSchedules())
+	if err := errors.Join(b.trimQueues(), b.trimSchedules()); err != nil {
+		return err
+	}
+	return b.finishNamespaces()
 }
 
 // loadID reads the broker's identity or, in a new directory, makes one. It is
