@@ -13,6 +13,9 @@ type channel struct {
 	c  *conn
 	id uint16
 
+	writable   *broker.Exchange // the user may publish to it, as of writableAt
+	writableAt uint64
+
 	lastQueue string // what an empty queue name stands for
 	prefetch  int    // of consumers started from now on
 	credit    broker.Credit

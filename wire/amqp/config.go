@@ -1,7 +1,6 @@
 package amqp
 
 import (
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -19,9 +18,16 @@ type Config struct {
 	AllowRemote bool
 	// TLS, if set, is spoken from the first byte on.
 	TLS *tls.Config
-	// Authenticate says whether a user may connect; default: guest with the password guest, from
-	// this machine.
+	// Authenticate, if set, says whether a user may connect; who may can do everything in every
+	// virtual host. Else the broker's users and their permissions decide, and Listen makes the user
+	// guest with the password guest, an administrator, in a broker that has never had a user.
 	Authenticate func(user, password string, from net.Addr) bool
+	// LoopbackUsers may connect from this machine only; nil: guest. Without effect beside
+	// Authenticate.
+	LoopbackUsers []string
+	// CertificateLogin is the name of a client's certificate that is its user in the mechanism
+	// EXTERNAL, which is offered where TLS verifies certificates of clients.
+	CertificateLogin CertificateLogin
 	// Version is the version of RabbitMQ whose behaviour clients can expect; some compare it.
 	// Default 4.0.0.
 	Version string
@@ -66,8 +72,8 @@ func (c Config) checked() (Config, error) {
 	or(&l.QueuedBytes, d.QueuedBytes)
 	or(&l.Consumers, d.Consumers)
 	or(&l.TxBytes, d.TxBytes)
-	if c.Authenticate == nil {
-		c.Authenticate = guestFromHere
+	if c.LoopbackUsers == nil {
+		c.LoopbackUsers = []string{guest}
 	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -100,11 +106,4 @@ func (c *Config) checkAddr() error {
 		return nil
 	}
 	return fmt.Errorf("amqp: other machines can reach %s: that must be allowed explicitly", c.Addr)
-}
-
-// guestFromHere is RabbitMQ's default: everybody knows the password, so it is good on loopback only.
-func guestFromHere(user, password string, from net.Addr) bool {
-	tcp, ok := from.(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback() && user == "guest" &&
-		subtle.ConstantTimeCompare([]byte(password), []byte("guest")) == 1
 }

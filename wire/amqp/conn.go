@@ -31,10 +31,15 @@ type conn struct {
 
 	isOpen     bool // connection.open-ok was sent
 	user       string
-	namespace  string // of the virtual host
-	properties Table  // of the client
-	canCancel  bool   // it understands basic.cancel from the server
-	canBlock   bool   // and connection.blocked
+	anyUserID  bool           // publishes may name others
+	namespace  string         // of the virtual host
+	rights     *broker.Rights // see rightsNow
+	properties Table          // of the client
+	canCancel  bool           // it understands basic.cancel from the server
+	canBlock   bool           // and connection.blocked
+	// opened is closed when the connection is open. It ends with its user and its virtual host.
+	opened              chan struct{}
+	userGone, vhostGone <-chan struct{}
 
 	methods methodReader
 	resting bool // the last frame was a heartbeat: the next read needs little room
@@ -55,7 +60,7 @@ type conn struct {
 }
 
 func newConn(s *Server, nc net.Conn) *conn {
-	c := &conn{s: s, nc: nc, tuned: make(chan struct{}), written: make(chan struct{}), frameMax: helloBytes,
+	c := &conn{s: s, nc: nc, tuned: make(chan struct{}), opened: make(chan struct{}), written: make(chan struct{}), frameMax: helloBytes,
 		open: map[uint16]*channel{}, owned: map[*broker.Queue]bool{}, forced: make(chan struct{})}
 	c.out.wake, c.out.taken = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(s.life)

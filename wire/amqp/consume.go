@@ -162,7 +162,7 @@ func (ch *channel) consume(m *basicConsume) error {
 	case m.queue == directReplyTo:
 		return ch.consumeReplies(m)
 	}
-	q, t, err := ch.find(m.queue)
+	q, t, err := ch.findFor(broker.ToRead, m.queue)
 	if err != nil {
 		return err
 	}
@@ -343,7 +343,7 @@ func (c *conn) cancelled(dst []byte, x *consumer) []byte {
 }
 
 func (ch *channel) get(m *basicGet) error {
-	q, t, err := ch.find(m.queue)
+	q, t, err := ch.findFor(broker.ToRead, m.queue)
 	if err != nil {
 		return err
 	}

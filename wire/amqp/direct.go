@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -14,9 +15,10 @@ import (
 // it, and otherwise those of the broker and of the context.
 type Direct struct{ ch *channel }
 
-// Direct acts for a user, on the virtual host "/", as long as ctx lasts.
-func (s *Server) Direct(ctx context.Context, user string) *Direct {
-	c := &conn{s: s, ctx: ctx, user: user, owned: map[*broker.Queue]bool{}}
+// Direct acts for a user, with the permissions that he has in a namespace, as long as ctx lasts.
+func (s *Server) Direct(ctx context.Context, namespace string, user broker.User) *Direct {
+	c := &conn{s: s, ctx: ctx, namespace: namespace, user: user.Name,
+		anyUserID: slices.Contains(user.Tags, tagImpersonator), owned: map[*broker.Queue]bool{}}
 	c.tx.c = c
 	c.out.ended = true // answers go nowhere
 	return &Direct{newChannel(c, 1)}
@@ -148,7 +150,7 @@ func (d *Direct) publishing(m Message) (*publishing, error) {
 // Get takes up to count messages out of a queue, no more after size bytes of bodies, and settles
 // all of them with one outcome.
 func (d *Direct) Get(queue string, count, size int, then broker.Outcome) ([]Message, error) {
-	q, t, err := d.ch.find(queue)
+	q, t, err := d.ch.findFor(broker.ToRead, queue)
 	if err != nil {
 		return nil, err
 	}

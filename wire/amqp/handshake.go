@@ -3,6 +3,7 @@ package amqp
 import (
 	"errors"
 	"io"
+	"slices"
 	"strings"
 	"time"
 )
@@ -27,7 +28,7 @@ func (c *conn) greet() error {
 // handshake goes from connection.start to connection.open-ok.
 func (c *conn) handshake(r *frameReader) error {
 	c.out.method(0, &connectionStart{versionMajor: 0, versionMinor: 9,
-		serverProperties: c.s.properties(), mechanisms: "PLAIN AMQPLAIN", locales: "en_US"})
+		serverProperties: c.s.properties(), mechanisms: c.s.mechanisms(), locales: "en_US"})
 	start, err := expect[*connectionStartOk](c, r)
 	if err != nil {
 		return err
@@ -49,8 +50,8 @@ func (c *conn) handshake(r *frameReader) error {
 	if err != nil {
 		return err
 	}
-	if open.virtualHost != "/" {
-		return causedBy(open.id(), errorf(replyNotAllowed, "vhost %s not found", open.virtualHost))
+	if err := c.enter(open.virtualHost); err != nil {
+		return causedBy(open.id(), err)
 	}
 	if err := c.readBy(time.Time{}); err != nil {
 		return err
@@ -58,6 +59,7 @@ func (c *conn) handshake(r *frameReader) error {
 	c.show(start.mechanism)
 	c.out.method(0, &connectionOpenOk{})
 	c.isOpen = true
+	close(c.opened)
 	return nil
 }
 
@@ -117,15 +119,16 @@ func (c *conn) authenticate(m *connectionStartOk) error {
 	c.properties = m.clientProperties
 	can := c.capability
 	c.canCancel, c.canBlock = can("consumer_cancel_notify"), can("connection.blocked")
-	user, password, err := credentials(m.mechanism, m.response)
+	u, name, ok, err := c.login(m)
 	if err != nil {
 		return causedBy(m.id(), errorf(replyCommandInvalid, "unknown authentication mechanism '%s'", m.mechanism))
 	}
-	if c.s.config.Authenticate(user, password, c.nc.RemoteAddr()) {
-		c.user = user
+	if ok {
+		c.user, c.anyUserID = u.Name, slices.Contains(u.Tags, tagImpersonator)
+		c.userGone = c.s.broker.UserGone(u.Name)
 		return nil
 	}
-	c.s.config.Logger.Warn("amqp login refused", "client", c.nc.RemoteAddr(), "user", user)
+	c.s.config.Logger.Warn("amqp login refused", "client", c.nc.RemoteAddr(), "user", name)
 	if !can("authentication_failure_close") {
 		return errClosed // older clients take a closed socket for it
 	}

@@ -29,17 +29,12 @@ func (s *Server) Info() ServerInfo {
 	return i
 }
 
-// Authenticate says whether a user may connect from an address. Faces beside this one ask it, so
-// that the same users may use them.
-func (s *Server) Authenticate(user, password string, from net.Addr) bool {
-	return s.config.Authenticate(user, password, from)
-}
-
 // ConnectionInfo is an open connection at one moment.
 type ConnectionInfo struct {
 	Name           string   // "127.0.0.1:50732 -> 127.0.0.1:5672": the client's address and ours
 	Client, Server net.Addr // the same
 	User           string
+	Namespace      string      // of the virtual host
 	Mechanism      string      // of the login: PLAIN
 	Properties     broker.Args // what the client says of itself
 	ConnectedAt    time.Time
@@ -163,7 +158,7 @@ func (c *conn) info() (i ConnectionInfo, ok bool) {
 		return i, false
 	}
 	i = ConnectionInfo{Name: c.name(), Client: c.nc.RemoteAddr(), Server: c.nc.LocalAddr(),
-		User: c.user, Mechanism: mechanism, Properties: toArgs(c.properties), ConnectedAt: since,
+		User: c.user, Namespace: c.namespace, Mechanism: mechanism, Properties: toArgs(c.properties), ConnectedAt: since,
 		FrameMax: c.frameMax, ChannelMax: c.channels, Heartbeat: c.heartbeat, TLS: c.s.config.TLS != nil}
 	for _, ch := range channels {
 		i.Channels = append(i.Channels, ch.info())

@@ -24,9 +24,12 @@ func (ch *channel) beginPublish(m *basicPublish) error {
 	if m.immediate {
 		return errorf(replyNotImplemented, "immediate=true")
 	}
+	x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange)
+	if err := ch.mayPublish(m.exchange, x); err != nil {
+		return err
+	}
 	p := &publishing{basicPublish: *m}
 	if p.direct = ch.c.s.replies.find(m.exchange, m.routingKey); p.direct == nil {
-		x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange)
 		if err != nil {
 			return noExchange(ch.exchangeName(m.exchange))
 		}
@@ -121,7 +124,7 @@ func (ch *channel) record(p *publishing) (rec broker.QueueRecord, err error) {
 		return rec, err
 	}
 	rec = broker.QueueRecord{Exchange: p.exchange, Key: p.routingKey, Props: p.props, Body: p.body}
-	if user := x.userID(); user != nil && string(user) != ch.c.user {
+	if user := x.userID(); user != nil && string(user) != ch.c.user && !ch.c.anyUserID {
 		return rec, errorf(replyPreconditionFailed,
 			"user_id property set to '%s' but authenticated user was '%s'", user, ch.c.user)
 	}
@@ -130,7 +133,10 @@ func (ch *channel) record(p *publishing) (rec broker.QueueRecord, err error) {
 			return rec, err
 		}
 	}
-	return rec, describeRecord(&rec, &x)
+	if err := describeRecord(&rec, &x); err != nil {
+		return rec, err
+	}
+	return rec, ch.mayRoute(p.x, &rec)
 }
 
 // describeRecord takes from a record's properties what the engine needs of them.

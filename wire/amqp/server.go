@@ -50,6 +50,11 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	if c.Authenticate == nil {
+		if err := seedGuest(b); err != nil {
+			return nil, fmt.Errorf("amqp: %w", err)
+		}
+	}
 	ls, err := listen(c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("amqp: %w", err)

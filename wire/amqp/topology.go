@@ -142,6 +142,9 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 		}
 		return ch.answerUnless(m.noWait, &exchangeDeclareOk{})
 	}
+	if err := ch.may(broker.ToConfigure, ch.exchangeName(m.exchange)); err != nil {
+		return err
+	}
 	spec := broker.ExchangeSpec{Namespace: ch.c.namespace, Name: m.exchange, Type: m.kind, Durable: m.durable,
 		AutoDelete: m.autoDelete, Internal: m.internal, Args: toArgs(m.arguments)}
 	spec.Alternate, _, _ = spec.Args.Text("alternate-exchange")
@@ -153,6 +156,11 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 	}
 	if strings.HasPrefix(m.exchange, reservedPrefix) {
 		return reserved("exchange", m.exchange)
+	}
+	if spec.Alternate != "" {
+		if err := ch.mayLeadTo(ch.exchangeName(m.exchange), spec.Alternate); err != nil {
+			return err
+		}
 	}
 	_, _, err := ch.c.s.broker.DeclareExchange(ch.c.ctx, spec)
 	if errors.Is(err, broker.Unsupported) {
@@ -194,6 +202,9 @@ func (ch *channel) deleteExchange(m *exchangeDelete) error {
 		return errorf(replyAccessRefused, "deletion of system exchange %s not allowed",
 			inVhost(ch.exchangeName(m.exchange)))
 	}
+	if err := ch.may(broker.ToConfigure, ch.exchangeName(m.exchange)); err != nil {
+		return err
+	}
 	if x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err == nil {
 		err := ch.c.s.broker.DeleteExchange(ch.c.ctx, x, m.ifUnused)
 		switch {
@@ -215,8 +226,8 @@ func (ch *channel) binding(kind broker.Kind, to, from, key string, args Table) b
 // bindable looks at both ends of a binding, as RabbitMQ does, in its order.
 func (ch *channel) bindable(bd *broker.Binding) error {
 	b, to := ch.c.s.broker, bd.Destination
-	if ofDefaultExchange(bd) {
-		return errDefaultExchange
+	if err := ch.mayBind(bd); err != nil {
+		return err
 	}
 	switch to.Kind {
 	case broker.KindQueue:
@@ -253,8 +264,8 @@ func (ch *channel) bind(noWait bool, ok method, bd broker.Binding) error {
 
 // unbind ends a binding. One that is not there, or one of its ends, is no error.
 func (ch *channel) unbind(noWait bool, ok method, bd broker.Binding) error {
-	if ofDefaultExchange(&bd) {
-		return errDefaultExchange
+	if err := ch.mayBind(&bd); err != nil {
+		return err
 	}
 	if to := bd.Destination; to.Kind == broker.KindQueue {
 		if q, err := ch.c.s.broker.Queue(to.Namespace, to.Name); err == nil && ch.isLocked(q) {
@@ -276,6 +287,7 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	case strings.HasPrefix(m.queue, reservedPrefix): // also one that is there
 		return reserved("queue", m.queue)
 	}
+	ch.withDefaultType(m)
 	spec := broker.QueueSpec{Namespace: ch.c.namespace, Name: m.queue, AutoDelete: m.autoDelete,
 		Durable: m.durable && !m.exclusive, Args: toArgs(m.arguments)}
 	if m.exclusive {
@@ -283,6 +295,9 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	}
 	if m.queue == "" {
 		spec.Name = generatedName("amq.gen-")
+	}
+	if err := ch.may(broker.ToConfigure, ch.queueNamed(spec.Name)); err != nil {
+		return err
 	}
 	old, err := ch.c.s.broker.Queue(ch.c.namespace, spec.Name)
 	switch {
@@ -295,6 +310,11 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	}
 	if spec.Settings, err = settingsOf(ch.queueNamed(spec.Name), spec.Args); err != nil {
 		return err
+	}
+	if spec.Settings.DeadLetters {
+		if err := ch.mayLeadTo(ch.queueNamed(spec.Name), spec.Settings.DeadLetterTo); err != nil {
+			return err
+		}
 	}
 	q, created, err := ch.c.s.broker.DeclareQueue(ch.c.ctx, spec)
 	switch {
@@ -345,6 +365,9 @@ func (ch *channel) deleteQueue(m *queueDelete) error {
 	if err != nil {
 		return err
 	}
+	if err := ch.may(broker.ToConfigure, ch.queueNamed(name)); err != nil {
+		return err
+	}
 	n := int64(0)
 	q, t, err := ch.find(name)
 	var e *Error
@@ -372,7 +395,7 @@ func (ch *channel) deleteQueue(m *queueDelete) error {
 }
 
 func (ch *channel) purgeQueue(m *queuePurge) error {
-	q, t, err := ch.find(m.queue)
+	q, t, err := ch.findFor(broker.ToRead, m.queue)
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func (s *Server) login(r *http.Request) (user string, ok bool) {
 		return "", false
 	}
 	addr := net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-	if s.amqp.Authenticate(user, password, addr) {
+	if _, ok := s.amqp.Login(user, password, addr); ok {
 		return user, true
 	}
 	s.config.Logger.Warn("management login refused", "client", r.RemoteAddr, "user", user)

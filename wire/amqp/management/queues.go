@@ -11,7 +11,9 @@ import (
 )
 
 // direct acts for the sender of a request.
-func (s *Server) direct(r *request) *amqp.Direct { return s.amqp.Direct(r.Context(), r.user) }
+func (s *Server) direct(r *request) *amqp.Direct {
+	return s.amqp.Direct(r.Context(), namespace, broker.User{Name: r.user})
+}
 
 func (s *Server) queues(*request) (any, error) {
 	list := []object{}
