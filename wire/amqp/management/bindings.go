@@ -10,15 +10,16 @@ import (
 	"strings"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/wire/amqp"
 )
 
-// allBindings lists every binding, the implicit ones of the default exchange among them, by source,
-// destination and key.
-func (s *Server) allBindings() (all []broker.Binding) {
+// allBindings lists every binding of a namespace, the implicit ones of the default exchange among
+// them, by source, destination and key.
+func (s *Server) allBindings(namespace string) (all []broker.Binding) {
 	for _, q := range s.b.Queues(namespace) {
 		all = append(all, implicit(q.Name()))
 	}
-	for _, t := range s.streams() {
+	for _, t := range s.streams(namespace) {
 		all = append(all, implicit(t.Name()))
 	}
 	for _, x := range s.b.Exchanges(namespace) {
@@ -35,11 +36,11 @@ func (s *Server) allBindings() (all []broker.Binding) {
 
 // implicit is the binding that every queue has: from the default exchange, by its name.
 func implicit(to broker.Name) broker.Binding {
-	return broker.Binding{Destination: to, Key: to.Name}
+	return broker.Binding{Namespace: to.Namespace, Destination: to, Key: to.Name}
 }
 
-func (s *Server) bindingsThat(keep func(*broker.Binding) bool) []broker.Binding {
-	return slices.DeleteFunc(s.allBindings(), func(b broker.Binding) bool { return !keep(&b) })
+func (s *Server) bindingsThat(r *request, keep func(*broker.Binding) bool) []broker.Binding {
+	return slices.DeleteFunc(s.allBindings(r.namespace), func(b broker.Binding) bool { return !keep(&b) })
 }
 
 func showBindings(all []broker.Binding) []object {
@@ -55,7 +56,7 @@ func showBinding(b *broker.Binding) object {
 	if b.Destination.Kind == broker.KindExchange {
 		kind = "exchange"
 	}
-	return object{"source": b.Source, "vhost": vhostName, "destination": b.Destination.Name,
+	return object{"source": b.Source, "vhost": amqp.VhostOf(b.Namespace), "destination": b.Destination.Name,
 		"destination_type": kind, "routing_key": b.Key, "arguments": showArgs(b.Args),
 		"properties_key": propertiesKey(b)}
 }
@@ -75,14 +76,16 @@ func propertiesKey(b *broker.Binding) string {
 	return key + "~" + base64.RawURLEncoding.EncodeToString(sum[:])
 }
 
-func (s *Server) bindings(*request) (any, error) { return showBindings(s.allBindings()), nil }
+func (s *Server) bindings(r *request) (any, error) {
+	return showBindings(eachVisible(s, r, s.allBindings)), nil
+}
 
 func (s *Server) bindingsFrom(r *request) (any, error) {
 	x, err := s.exchangeNamed(r)
 	if err != nil {
 		return nil, err
 	}
-	return showBindings(s.bindingsThat(func(b *broker.Binding) bool {
+	return showBindings(s.bindingsThat(r, func(b *broker.Binding) bool {
 		return b.Source == x.Name().Name
 	})), nil
 }
@@ -92,7 +95,7 @@ func (s *Server) bindingsTo(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return showBindings(s.bindingsThat(func(b *broker.Binding) bool {
+	return showBindings(s.bindingsThat(r, func(b *broker.Binding) bool {
 		return b.Destination == x.Name()
 	})), nil
 }
@@ -120,20 +123,21 @@ func (s *Server) ends(r *request) (b broker.Binding, err error) {
 	if err != nil {
 		return b, err
 	}
-	to := broker.Name{Kind: broker.KindExchange, Name: exchangeName(r.PathValue("to"))}
+	to := broker.Name{Kind: broker.KindExchange, Namespace: r.namespace,
+		Name: exchangeName(r.PathValue("to"))}
 	if strings.HasPrefix(r.route.path, toQueue) {
-		to = broker.Name{Kind: broker.KindQueue, Name: r.PathValue("to")}
-		if _, err = s.b.Queue(namespace, to.Name); err != nil {
+		to.Kind, to.Name = broker.KindQueue, r.PathValue("to")
+		if _, err = s.b.Queue(to.Namespace, to.Name); err != nil {
 			to.Kind = broker.KindTopic
-			_, err = s.b.Topic(namespace, to.Name)
+			_, err = s.b.Topic(to.Namespace, to.Name)
 		}
 	} else {
-		_, err = s.b.Exchange(namespace, to.Name)
+		_, err = s.b.Exchange(to.Namespace, to.Name)
 	}
 	if err != nil {
 		return b, errNotFound
 	}
-	return broker.Binding{Source: x.Name().Name, Destination: to}, nil
+	return broker.Binding{Namespace: r.namespace, Source: x.Name().Name, Destination: to}, nil
 }
 
 func (s *Server) between(r *request) ([]broker.Binding, error) {
@@ -141,7 +145,7 @@ func (s *Server) between(r *request) ([]broker.Binding, error) {
 	if err != nil {
 		return nil, err
 	}
-	return s.bindingsThat(func(b *broker.Binding) bool {
+	return s.bindingsThat(r, func(b *broker.Binding) bool {
 		return b.Source == ends.Source && b.Destination == ends.Destination
 	}), nil
 }

@@ -8,8 +8,8 @@
 //
 // Three ideas carry it:
 //
-//   - Who may use it is who may use AMQP: every request has basic auth, and the listener's own
-//     function judges it.
+//   - Who may use it is a user of AMQP: every request has basic auth, judged by the listener, and the
+//     user's tags say what he may ask for (access.go).
 //   - What changes something goes through amqp.Direct, and so meets the checks, and gets the words,
 //     of a channel. What only reads asks the broker.
 //   - A document is a map with RabbitMQ's names. What is not known is left out, and never

@@ -1,6 +1,9 @@
 package management
 
-import "github.com/tidings-io/tidings/broker"
+import (
+	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/wire/amqp"
+)
 
 // exchangeName is how an exchange is called that a path names: paths cannot name the default one.
 func exchangeName(path string) string {
@@ -10,9 +13,9 @@ func exchangeName(path string) string {
 	return path
 }
 
-func (s *Server) exchanges(*request) (any, error) {
+func (s *Server) exchanges(r *request) (any, error) {
 	list := []object{}
-	for _, x := range s.b.Exchanges(namespace) {
+	for _, x := range eachVisible(s, r, s.b.Exchanges) {
 		list = append(list, showExchange(x))
 	}
 	return list, nil
@@ -20,7 +23,7 @@ func (s *Server) exchanges(*request) (any, error) {
 
 // exchangeNamed is the exchange in the path.
 func (s *Server) exchangeNamed(r *request) (*broker.Exchange, error) {
-	x, err := s.b.Exchange(namespace, exchangeName(r.PathValue("x")))
+	x, err := s.b.Exchange(r.namespace, exchangeName(r.PathValue("x")))
 	if err != nil {
 		return nil, errNotFound
 	}
@@ -37,8 +40,8 @@ func (s *Server) exchange(r *request) (any, error) {
 
 func showExchange(x *broker.Exchange) object {
 	spec := x.Spec()
-	doc := object{"name": spec.Name, "vhost": vhostName, "type": spec.Type, "durable": spec.Durable,
-		"auto_delete": spec.AutoDelete, "internal": spec.Internal, "arguments": showArgs(spec.Args)}
+	doc := object{"name": spec.Name, "vhost": amqp.VhostOf(spec.Namespace), "type": spec.Type,
+		"durable": spec.Durable, "auto_delete": spec.AutoDelete, "internal": spec.Internal, "arguments": showArgs(spec.Args)}
 	if n := x.Delayed(); n > 0 || spec.Type == "x-delayed-message" {
 		doc["messages_delayed"] = n
 	}

@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // guard refuses what a foreign web page could make a browser send: a browser that knows the
@@ -71,19 +73,19 @@ func hostOnly(hostport string) string {
 }
 
 // login is who sends a request; false: nobody who may.
-func (s *Server) login(r *http.Request) (user string, ok bool) {
+func (s *Server) login(r *http.Request) (u broker.User, ok bool) {
 	user, password, ok := r.BasicAuth()
 	if !ok {
-		return "", false
+		return u, false
 	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return "", false
+		return u, false
 	}
 	addr := net.TCPAddrFromAddrPort(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-	if _, ok := s.amqp.Login(user, password, addr); ok {
-		return user, true
+	if u, ok := s.amqp.Login(user, password, addr); ok {
+		return u, true
 	}
 	s.config.Logger.Warn("management login refused", "client", r.RemoteAddr, "user", user)
-	return "", false
+	return u, false
 }

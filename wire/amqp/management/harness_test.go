@@ -26,12 +26,18 @@ type bench struct {
 
 func start(t *testing.T, c Config) *bench {
 	t.Helper()
+	return startWith(t, amqp.Config{}, c)
+}
+
+func startWith(t *testing.T, ac amqp.Config, c Config) *bench {
+	t.Helper()
 	b, err := broker.Open(t.TempDir(), broker.Config{
 		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: amqp.Props{}}})
 	if err != nil {
 		t.Fatal(err)
 	}
-	a, err := amqp.Listen(b, amqp.Config{Addr: "127.0.0.1:0"})
+	ac.Addr = "127.0.0.1:0"
+	a, err := amqp.Listen(b, ac)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,6 +111,11 @@ type client struct {
 // dial opens a connection with a name.
 func (x *bench) dial(name string) *client {
 	x.t.Helper()
+	return x.dialIn("/", name)
+}
+
+func (x *bench) dialIn(vhost, name string) *client {
+	x.t.Helper()
 	nc, err := net.Dial("tcp", x.amqp.Addr().String())
 	if err != nil {
 		x.t.Fatal(err)
@@ -117,7 +128,7 @@ func (x *bench) dial(name string) *client {
 	c.method(0, 10, 11, long(properties)+short("PLAIN")+long("\x00guest\x00guest")+short("en_US"))
 	c.expect(10, 30)
 	c.method(0, 10, 31, "\x00\x07"+"\x00\x02\x00\x00"+"\x00\x00")
-	c.method(0, 10, 40, short("/")+short("")+"\x00")
+	c.method(0, 10, 40, short(vhost)+short("")+"\x00")
 	c.expect(10, 41)
 	return c
 }

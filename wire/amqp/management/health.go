@@ -39,8 +39,11 @@ func (s *Server) alarms(*request) (any, error) {
 // vhostsWork fails once the disk has failed.
 func (s *Server) vhostsWork(*request) (any, error) {
 	if err := s.b.Err(); err != nil {
-		return failing("Some virtual hosts are down: "+err.Error(),
-			object{"virtual-hosts": []string{vhostName}}), nil
+		var down []string
+		for _, ns := range s.b.Namespaces() {
+			down = append(down, amqp.VhostOf(ns.Name))
+		}
+		return failing("Some virtual hosts are down: "+err.Error(), object{"virtual-hosts": down}), nil
 	}
 	return healthy, nil
 }

@@ -10,12 +10,7 @@ import (
 	"github.com/tidings-io/tidings/broker"
 )
 
-// What there is one of.
-const (
-	vhostName   = "/"
-	namespace   = "" // of the broker, which is the virtual host
-	productName = "Tidings"
-)
+const productName = "Tidings"
 
 // exchangeTypes are those that broker.ExchangeSpec.Type may be.
 var exchangeTypes = []string{"direct", "fanout", "headers", "topic", "x-consistent-hash",
@@ -24,28 +19,51 @@ var exchangeTypes = []string{"direct", "fanout", "headers", "topic", "x-consiste
 // nodeName is how the one node is called wherever RabbitMQ names a node.
 func (s *Server) nodeName() string { return "tidings@localhost" }
 
-func (s *Server) overview(*request) (any, error) {
+// overview counts what the user may see; one with the tag monitoring sees the listeners too.
+func (s *Server) overview(r *request) (any, error) {
 	info := s.amqp.Info()
-	totals, channels, consumers := s.queueTotals(), 0, 0
-	conns := s.amqp.Connections()
-	for i := range conns {
-		channels += len(conns[i].Channels)
-		for _, ch := range conns[i].Channels {
+	namespaces := s.visible(r)
+	if r.is(monitor) {
+		namespaces = s.everywhere()
+	}
+	totals, exchanges, queues := s.totalsOf(namespaces...), 0, 0
+	for _, name := range namespaces {
+		exchanges += len(s.b.Exchanges(name))
+		queues += len(s.b.Queues(name)) + len(s.streams(name))
+	}
+	conns, channels, consumers := 0, 0, 0
+	for _, c := range s.amqp.Connections() {
+		if !r.isShown(&c) {
+			continue
+		}
+		conns++
+		channels += len(c.Channels)
+		for _, ch := range c.Channels {
 			consumers += len(ch.Consumers)
 		}
 	}
-	return object{
+	doc := object{
 		"product_name": productName, "product_version": info.Version,
 		"management_version": info.Version, "rabbitmq_version": info.Version,
 		"cluster_name": info.Cluster, "node": s.nodeName(),
 		"rates_mode": "none", "statistics_level": "coarse", "statistics_db_event_queue": 0,
 		"exchange_types": showNames(exchangeTypes...),
-		"object_totals": object{"connections": len(conns), "channels": channels, "consumers": consumers,
-			"exchanges": len(s.b.Exchanges(namespace)), "queues": len(s.b.Queues(namespace)) + len(s.streams())},
+		"object_totals": object{"connections": conns, "channels": channels, "consumers": consumers,
+			"exchanges": exchanges, "queues": queues},
 		"queue_totals":  totals.lengths(),
 		"message_stats": totals.stats(),
-		"listeners":     s.showListeners(), "contexts": s.contexts(),
-	}, nil
+	}
+	if r.is(monitor) {
+		doc["listeners"], doc["contexts"] = s.showListeners(), s.contexts()
+	}
+	return doc, nil
+}
+
+func (s *Server) everywhere() (names []string) {
+	for _, ns := range s.b.Namespaces() {
+		names = append(names, ns.Name)
+	}
+	return names
 }
 
 func showNames(names ...string) []object {
@@ -56,15 +74,17 @@ func showNames(names ...string) []object {
 	return list
 }
 
-// totals add up all queues.
+// totals add up queues.
 type totals broker.QueueStats
 
-func (s *Server) queueTotals() (t totals) {
-	for _, q := range s.b.Queues(namespace) {
-		t.add(q.Stats())
-	}
-	for _, x := range s.streams() {
-		t.add(broker.QueueStats(streamTotals(x)))
+func (s *Server) totalsOf(namespaces ...string) (t totals) {
+	for _, name := range namespaces {
+		for _, q := range s.b.Queues(name) {
+			t.add(q.Stats())
+		}
+		for _, x := range s.streams(name) {
+			t.add(broker.QueueStats(streamTotals(x)))
+		}
 	}
 	return t
 }

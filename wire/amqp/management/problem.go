@@ -23,6 +23,14 @@ var (
 	errMethod   = &problem{http.StatusMethodNotAllowed, "method_not_allowed", "Method Not Allowed"}
 )
 
+// missing tells RabbitMQ's way that what was to be changed is not there.
+func missing(err error) error {
+	if errors.Is(err, broker.NotFound) {
+		return errNotFound
+	}
+	return err
+}
+
 func badRequest(format string, args ...any) error {
 	return &problem{http.StatusBadRequest, "bad_request", fmt.Sprintf(format, args...)}
 }
@@ -37,7 +45,7 @@ var replyStatus = map[uint16]struct {
 	status int
 	word   string
 }{
-	403: {http.StatusUnauthorized, "not_authorized"},
+	403: {http.StatusUnauthorized, "not_authorised"},
 	404: {http.StatusNotFound, "not_found"},
 	320: {http.StatusServiceUnavailable, "unavailable"}, // the broker is being closed
 	540: {http.StatusNotImplemented, "not_implemented"},

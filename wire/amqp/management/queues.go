@@ -10,26 +10,34 @@ import (
 	"github.com/tidings-io/tidings/wire/amqp"
 )
 
-// direct acts for the sender of a request.
+// direct acts for the sender of a request, in the virtual host of its path.
 func (s *Server) direct(r *request) *amqp.Direct {
-	return s.amqp.Direct(r.Context(), namespace, broker.User{Name: r.user})
+	return s.amqp.Direct(r.Context(), r.namespace, r.user)
 }
 
-func (s *Server) queues(*request) (any, error) {
+func (s *Server) queues(r *request) (any, error) {
 	list := []object{}
+	for _, namespace := range s.visible(r) {
+		list = append(list, s.queuesOf(namespace)...)
+	}
+	return list, nil
+}
+
+// queuesOf lists queues and streams by name.
+func (s *Server) queuesOf(namespace string) (list []object) {
 	for _, q := range s.b.Queues(namespace) {
 		list = append(list, s.showQueue(q))
 	}
-	for _, t := range s.streams() {
+	for _, t := range s.streams(namespace) {
 		list = append(list, s.showStream(t))
 	}
 	slices.SortFunc(list, func(a, b object) int { return compare(a["name"], b["name"]) })
-	return list, nil
+	return list
 }
 
 // queueNamed is the queue in the path.
 func (s *Server) queueNamed(r *request) (*broker.Queue, error) {
-	q, err := s.b.Queue(namespace, r.PathValue("q"))
+	q, err := s.b.Queue(r.namespace, r.PathValue("q"))
 	if err != nil {
 		return nil, errNotFound
 	}
@@ -41,16 +49,16 @@ func (s *Server) queue(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc := object{}
+	doc, name := object{}, broker.Name{}
 	if q != nil {
-		doc = s.showQueue(q)
+		doc, name = s.showQueue(q), q.Name()
 	} else {
-		doc = s.showStream(t)
+		doc, name = s.showStream(t), t.Name()
 	}
-	consumers := slices.DeleteFunc(s.eachChannel(s.showConsumers), func(x object) bool {
-		return x["queue"].(object)["name"] != doc["name"]
+	here := func(c *amqp.ConnectionInfo) bool { return c.Namespace == name.Namespace }
+	doc["consumer_details"] = slices.DeleteFunc(s.eachChannel(here, s.showConsumers), func(x object) bool {
+		return x["queue"].(object)["name"] != name.Name
 	})
-	doc["consumer_details"] = consumers
 	return doc, nil
 }
 
@@ -59,8 +67,8 @@ func (s *Server) showQueue(q *broker.Queue) object {
 	kind, _, _ := spec.Args.Text("x-queue-type")
 	doc := stats.lengths()
 	for name, v := range (object{
-		"name": spec.Name, "vhost": vhostName, "type": cmp.Or(kind, "classic"), "node": s.nodeName(),
-		"state": "running", "durable": spec.Durable, "auto_delete": spec.AutoDelete,
+		"name": spec.Name, "vhost": amqp.VhostOf(spec.Namespace), "type": cmp.Or(kind, "classic"),
+		"node": s.nodeName(), "state": "running", "durable": spec.Durable, "auto_delete": spec.AutoDelete,
 		"exclusive": spec.Owner != nil, "arguments": showArgs(spec.Args), "message_bytes": stats.Bytes,
 		"consumers": stats.Subscriptions, "message_stats": stats.stats(),
 	}) {

@@ -1,6 +1,10 @@
 package management
 
-import "net/http"
+import (
+	"net/http"
+
+	"github.com/tidings-io/tidings/broker"
+)
 
 // handler answers a request with a document: an object, a list of them, created, or nil for an
 // answer without a body.
@@ -10,8 +14,12 @@ type handler func(*Server, *request) (any, error)
 type request struct {
 	*http.Request
 	route *route
-	user  string
+	user  broker.User
 	body  []byte
+
+	// namespace is of the virtual host in the path, if inVhost.
+	namespace string
+	inVhost   bool
 }
 
 // object is a document of the API.
@@ -26,13 +34,15 @@ type route struct {
 	path                   string
 	get, put, post, delete handler
 	unbuilt                string
+	// who may use it at all, and who may change something by it.
+	who, whoWrites level
+	looksItself    bool // whether the virtual host in the path is there
+	shared         bool // who has no permission in the virtual host sees his own of it
 }
 
 const (
 	noName        = "the name of the cluster cannot be changed"
-	noVhosts      = "virtual hosts cannot be changed: there is only /"
-	noUsers       = "users are configured where the broker is started, and cannot be changed here"
-	noPermissions = "permissions are not built: a user who may connect may do everything"
+	noTracing     = "tracing is not built"
 	noPolicies    = "policies are not built: use the arguments of queues and exchanges"
 	noParameters  = "runtime parameters are not built"
 	noDefinitions = "export and import of definitions are not built"
@@ -50,27 +60,40 @@ const (
 
 var routes = []route{
 	{path: "/api/overview", get: (*Server).overview},
-	{path: "/api/cluster-name", get: (*Server).clusterName, unbuilt: noName},
+	{path: "/api/cluster-name", get: (*Server).clusterName, unbuilt: noName, whoWrites: administrator},
 	{path: "/api/whoami", get: (*Server).whoami},
-	{path: "/api/nodes", get: (*Server).nodes},
-	{path: "/api/nodes/{n}", get: (*Server).node},
+	{path: "/api/nodes", get: (*Server).nodes, who: monitor},
+	{path: "/api/nodes/{n}", get: (*Server).node, who: monitor},
 	{path: "/api/vhosts", get: (*Server).vhosts},
-	{path: "/api/vhosts/{v}", get: (*Server).vhost, unbuilt: noVhosts},
-	{path: "/api/vhosts/{v}/permissions", get: (*Server).permissions},
+	{path: "/api/vhosts/{v}", get: (*Server).vhost, put: (*Server).putVhost, delete: (*Server).deleteVhost,
+		who: administrator, looksItself: true},
+	{path: "/api/vhosts/{v}/permissions", get: (*Server).permissions, who: administrator},
+	{path: "/api/vhosts/{v}/topic-permissions", get: (*Server).topicPermissions, who: administrator},
 	{path: "/api/vhosts/{v}/connections", get: (*Server).connections},
 	{path: "/api/vhosts/{v}/channels", get: (*Server).channels},
-	{path: "/api/users", get: (*Server).users},
-	{path: "/api/users/{u}", get: (*Server).userNamed, unbuilt: noUsers},
-	{path: "/api/users/{u}/permissions", get: (*Server).permissionsOf},
-	{path: "/api/permissions", get: (*Server).permissions},
-	{path: "/api/permissions/{v}/{u}", get: (*Server).permission, unbuilt: noPermissions},
+	{path: "/api/users", get: (*Server).users, who: administrator},
+	{path: "/api/users/bulk-delete", post: (*Server).deleteUsers, who: administrator},
+	{path: "/api/users/without-permissions", get: (*Server).usersWithoutPermissions, who: administrator},
+	{path: "/api/users/{u}", get: (*Server).userNamed, put: (*Server).putUser, delete: (*Server).deleteUser,
+		who: administrator},
+	{path: "/api/users/{u}/permissions", get: (*Server).permissions, who: administrator},
+	{path: "/api/users/{u}/topic-permissions", get: (*Server).topicPermissions, who: administrator},
+	{path: "/api/permissions", get: (*Server).permissions, who: administrator},
+	{path: "/api/permissions/{v}/{u}", get: (*Server).permission, put: (*Server).putPermission,
+		delete: (*Server).deletePermission, who: administrator, looksItself: true},
+	{path: "/api/topic-permissions", get: (*Server).topicPermissions, who: administrator},
+	{path: "/api/topic-permissions/{v}/{u}", get: (*Server).topicPermissions, put: (*Server).putTopicPermission,
+		delete: (*Server).deleteTopicPermissions, who: administrator, looksItself: true},
+	{path: "/api/topic-permissions/{v}/{u}/{x}", get: (*Server).topicPermissions,
+		delete: (*Server).deleteTopicPermissions, who: administrator},
+	{path: "/api/auth/hash_password/{password}", get: (*Server).hashPassword, who: administrator},
 	{path: "/api/connections", get: (*Server).connections},
 	{path: "/api/connections/{c}", get: (*Server).connection, delete: (*Server).closeConnection},
 	{path: "/api/connections/{c}/channels", get: (*Server).channelsOf},
 	{path: "/api/channels", get: (*Server).channels},
 	{path: "/api/channels/{ch}", get: (*Server).channel},
 	{path: "/api/consumers", get: (*Server).consumers},
-	{path: "/api/consumers/{v}", get: (*Server).consumers},
+	{path: "/api/consumers/{v}", get: (*Server).consumers, shared: true},
 	{path: "/api/exchanges", get: (*Server).exchanges},
 	{path: "/api/exchanges/{v}", get: (*Server).exchanges},
 	{path: "/api/exchanges/{v}/{x}", get: (*Server).exchange, put: (*Server).putExchange,
@@ -106,8 +129,6 @@ var routes = []route{
 	{path: "/api/definitions/...", unbuilt: noDefinitions},
 	{path: "/api/vhost-limits/...", unbuilt: noLimits},
 	{path: "/api/user-limits/...", unbuilt: noLimits},
-	{path: "/api/topic-permissions/...", unbuilt: noPermissions},
-	{path: "/api/auth/hash_password/{password}", unbuilt: noUsers},
 	{path: "/api/stream/...", unbuilt: noStreams},
 	{path: "/api/feature-flags/...", unbuilt: noFlags},
 	{path: "/api/deprecated-features/...", unbuilt: noFlags},

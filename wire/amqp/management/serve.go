@@ -84,7 +84,8 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 		s.writeProblem(w, problem{http.StatusUnauthorized, "not_authorized", "Login failed"})
 		return
 	}
-	h, err := rt.handler(r)
+	req := &request{Request: r, route: rt, user: user}
+	h, err := s.handlerFor(req)
 	if err != nil {
 		s.writeProblem(w, asProblem(err))
 		return
@@ -95,7 +96,23 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 		return
 	}
 	defer free()
-	s.answer(w, &request{r, rt, user, body}, h)
+	req.body = body
+	s.answer(w, req, h)
+}
+
+// handlerFor is what answers the request, if its sender may send it.
+func (s *Server) handlerFor(r *request) (handler, error) {
+	h, err := r.route.handler(r.Request)
+	if r.route == nil {
+		return nil, err
+	}
+	if refused := s.admit(r.route, r.Method, &r.user); refused != nil {
+		return nil, refused
+	}
+	if err != nil {
+		return nil, err
+	}
+	return h, s.enter(r)
 }
 
 func (rt *route) handler(r *http.Request) (h handler, err error) {
@@ -117,8 +134,6 @@ func (rt *route) handler(r *http.Request) (h handler, err error) {
 		return nil, notBuilt(rt.unbuilt)
 	case h == nil:
 		return nil, errMethod
-	case strings.Contains(rt.path, "{v}") && r.PathValue("v") != vhostName:
-		return nil, errNotFound
 	}
 	return h, nil
 }

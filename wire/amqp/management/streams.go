@@ -7,8 +7,8 @@ import (
 	"github.com/tidings-io/tidings/wire/amqp"
 )
 
-// streams are the topics, as AMQP sees them: those whose name no queue has.
-func (s *Server) streams() []*broker.Topic {
+// streams are the topics of a namespace, as AMQP sees them: those whose name no queue has.
+func (s *Server) streams(namespace string) []*broker.Topic {
 	return slices.DeleteFunc(s.b.Topics(namespace), func(t *broker.Topic) bool {
 		_, err := s.b.Queue(namespace, t.Name().Name)
 		return err == nil
@@ -17,7 +17,7 @@ func (s *Server) streams() []*broker.Topic {
 
 // streamNamed is the stream in the path, where no queue is.
 func (s *Server) streamNamed(r *request) (*broker.Topic, error) {
-	t, err := s.b.Topic(namespace, r.PathValue("q"))
+	t, err := s.b.Topic(r.namespace, r.PathValue("q"))
 	if err != nil {
 		return nil, errNotFound
 	}
@@ -36,7 +36,7 @@ func (s *Server) showStream(t *broker.Topic) object {
 	stats := streamTotals(t)
 	doc := stats.lengths()
 	for name, v := range (object{
-		"name": t.Name().Name, "vhost": vhostName, "type": "stream", "node": s.nodeName(),
+		"name": t.Name().Name, "vhost": amqp.VhostOf(t.Name().Namespace), "type": "stream", "node": s.nodeName(),
 		"state": "running", "durable": true, "auto_delete": false, "exclusive": false,
 		"arguments": showArgs(amqp.StreamArgs(t)), "message_bytes": stats.Bytes,
 		"consumers": stats.Subscriptions, "message_stats": stats.stats(), "partitions": t.Partitions(),
