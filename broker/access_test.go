@@ -4,10 +4,12 @@ import (
 	"bytes"
 	"crypto/md5"
 	"crypto/sha512"
+	"errors"
 	"fmt"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/tidings-io/tidings/storage/vfs"
@@ -239,6 +241,55 @@ func TestNothingIsMadeInANamespaceThatIsBeingDeleted(t *testing.T) {
 	}
 	if n := contents(b, "doomed"); n != 0 {
 		t.Errorf("%d things are still in it", n)
+	}
+}
+
+// TestDeclarationsThatRaceADeletionLeaveNothing: what is declared, bound and published to
+// while a namespace is deleted goes with it, or is refused.
+func TestDeclarationsThatRaceADeletionLeaveNothing(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	mustUser(t, b, "ann", "secret")
+	fillNamespace(t, b, "doomed", 20)
+	begun := make(chan struct{})
+	var all sync.WaitGroup
+	for i := range 4 {
+		all.Go(func() {
+			for n := 0; ; n++ {
+				q, _, err := b.DeclareQueue(ctx, QueueSpec{Namespace: "doomed", Durable: true,
+					Name: fmt.Sprintf("late%d-%d", i, n)})
+				if errors.Is(err, NotFound) {
+					return
+				}
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				_ = b.Bind(ctx, Binding{Namespace: "doomed", Source: "x", Key: "k", Destination: q.Name()})
+				if x, err := b.Exchange("doomed", "x"); err == nil {
+					tx := b.Begin()
+					tx.Publish(x, QueueRecord{Exchange: "x", Key: "k", Body: []byte("r")})
+					if _, err := tx.Commit(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+				if n == 3 {
+					begun <- struct{}{}
+				}
+			}
+		})
+	}
+	for range 4 {
+		<-begun
+	}
+	if err := b.DeleteNamespace(ctx, "doomed"); err != nil {
+		t.Fatal(err)
+	}
+	all.Wait()
+	b.Close()
+	b = openOn(t, fs.Kill())
+	if n, keys := contents(b, "doomed"), keysOf(b, "doomed"); n != 0 || keys != 0 {
+		t.Errorf("%d things and %d keys are left", n, keys)
 	}
 }
 

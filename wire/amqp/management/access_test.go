@@ -72,6 +72,7 @@ var accessSteps = []struct {
 	{"PUT", "/api/permissions/%2F/ann", `{"configure":"","write":"b","read":"c"}`, 204, empty},
 	{"PUT", "/api/permissions/%2F/ann", `{"configure":"a","write":"b"}`, 400, `key_missing`},
 	{"PUT", "/api/permissions/%2F/ann", `{"configure":"(","write":"b","read":"c"}`, 400, `missing closing )`},
+	{"PUT", "/api/permissions/%2F/ann", `{"configure":"a(?=b)","write":"b","read":"c"}`, 400, `invalid`},
 	{"PUT", "/api/permissions/nowhere/ann", `{"configure":"","write":"b","read":"c"}`, 400, `vhost_or_user_not_found`},
 	{"PUT", "/api/permissions/%2F/nobody", `{"configure":"","write":"b","read":"c"}`, 400, `vhost_or_user_not_found`},
 	{"GET", "/api/permissions/%2F/nobody", "", 404, missingDoc},
