@@ -26,6 +26,7 @@ clients:
 
 bench:
 	cd bench && $(GO) run ./kafka
+	cd bench && $(GO) run ./amqp
 
 # The long runs; docs/soak.md keeps their results.
 SEEDS ?= 1000000

@@ -167,7 +167,7 @@ func TestEveryPacedMessageHasATime(t *testing.T) {
 	}
 }
 
-func TestALoadOnAServerThatStopsIsAnError(t *testing.T) {
+func TestALoadEndsWithItsContext(t *testing.T) {
 	to := listen(t)
 	s := scenario{queues: names(1), channels: 1, messages: 1}
 	if err := s.setup(t.Context(), to); err != nil {

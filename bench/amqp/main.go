@@ -3,18 +3,19 @@
 // confirmed.
 //
 // RabbitMQ comes with three kinds of queue. Each is a peer of its own, and the ratio is to the
-// best of them in the same round. The two classic ones confirm what they have written, without a
-// sync; the quorum queue, of one member, and Tidings sync first.
+// best of them in the same round. Classic queues of version 1, the quorum queue, of one member,
+// and tidings sync before they confirm; classic queues of version 2 write and do not sync.
 //
 // In every round each load meets one server, then the others, each as a new process on an empty
-// directory; who begins changes from round to round. Client and servers share the machine's
-// cores. The client is RabbitMQ's own for Go, unchanged, and costs some 6 us of processor time a
-// publish with its confirm and 10 us a delivery with its ack, on the machine of
-// docs/benchmarks.md: on two cores that alone bounds what can be measured at some 160 and 100
-// thousand messages a second and core. The servers' own share is in the column of processor
-// time, and every line on standard error shows server + client.
+// directory; who begins changes from round to round.
 //
-//	go run ./amqp                     # about an hour; prints a Markdown table
+// Client and servers share the machine's cores, and the client is RabbitMQ's own for Go,
+// unchanged. A publish with its confirm costs it some 8 us of processor time, a delivery with its
+// ack some 12 us, each with a write to the socket: more than they cost tidings. So the rates say
+// what a pair of client and server does together; the servers' own share is in the column of
+// processor time, and each line on standard error shows server + client.
+//
+//	go run ./amqp                     # most of an hour; prints a Markdown table
 //	go run ./amqp -quick -rounds 1
 //	go run ./amqp -run 'consume' -only ours -server embedded -profile /tmp/profiles
 package main

@@ -41,25 +41,25 @@ func scenarios(quick bool) []measure.Scenario {
 	waiting := fmt.Sprintf("memory with %d k waiting,", 200/share)
 	all := []scenario{
 		{
-			name: "1 KiB, 1 queue", queues: names(1), channels: 1, messages: 200_000 / share,
-			loads: []load{{"publish", measure.Rate, publishAll}, {waiting, measure.Memory, rest},
-				{"consume", measure.Rate, consumeAll}},
+			name: "1 queue", queues: names(1), channels: 1, messages: 200_000 / share,
+			loads: []load{{"publish 1 KiB,", measure.Rate, publishAll}, {waiting, measure.Memory, rest},
+				{"consume 1 KiB,", measure.Rate, consumeAll}},
 		}, {
-			name: "1 KiB, 1 queue", queues: names(1), channels: 1, messages: 200_000 / share,
-			loads: []load{{"publish and consume at once", measure.Rate, both}},
+			name: "1 queue", queues: names(1), channels: 1, messages: 200_000 / share,
+			loads: []load{{"publish and consume 1 KiB at once,", measure.Rate, both}},
 		}, {
-			name: "1 KiB at 200 msg/s", queues: names(1), channels: 1, messages: 2_000 / share,
-			loads: []load{{"confirm", measure.Latency, publishPaced}},
+			name: "at 200 msg/s", queues: names(1), channels: 1, messages: 2_000 / share,
+			loads: []load{{"confirm 1 KiB", measure.Latency, publishPaced}},
 		}, {
-			name: "1 KiB, fanout to 10 queues", queues: names(10), exchange: "bench", channels: 1,
+			name: "fanout to 10 queues", queues: names(10), exchange: "bench", channels: 1,
 			messages: 20_000 / share,
-			loads: []load{{"publish", measure.Rate, publishAll},
-				{"consume", measure.Rate, consumeAll}},
+			loads: []load{{"publish 1 KiB,", measure.Rate, publishAll},
+				{"consume 1 KiB,", measure.Rate, consumeAll}},
 		}, {
-			name: "1 KiB, 1,000 queues", queues: names(1000), channels: 4,
+			name: "1,000 queues", queues: names(1000), channels: 4,
 			messages: 100_000 / share, bare: true,
 			loads: []load{{"declare", measure.Rate, declareAll},
-				{"publish", measure.Rate, publishAll}, {"consume", measure.Rate, consumeAll}},
+				{"publish 1 KiB,", measure.Rate, publishAll}, {"consume 1 KiB,", measure.Rate, consumeAll}},
 		},
 	}
 	bound := []measure.Scenario{start}

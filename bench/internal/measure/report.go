@@ -104,6 +104,8 @@ func thousands(rate float64) string {
 		return fmt.Sprintf("%.2f M", rate/1e6)
 	case rate >= 1e4:
 		return fmt.Sprintf("%.0f k", rate/1e3)
+	case rate >= 1e3:
+		return fmt.Sprintf("%.1f k", rate/1e3)
 	}
-	return fmt.Sprintf("%.1f k", rate/1e3)
+	return fmt.Sprintf("%.0f", rate)
 }
