@@ -90,6 +90,8 @@ type Broker struct {
 	access atomic.Uint64 // see AccessGeneration
 	feed   *feed         // nil without an observer
 
+	rules atomic.Pointer[ruleBook] // the policies; replaced under the catalog's mutex
+
 	start   uint64 // random: tells a transient record of an earlier start
 	deliver *deliverLoop
 	timers  *timers[*Queue]

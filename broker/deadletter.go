@@ -11,7 +11,7 @@ import (
 
 // deadLetter reads a record that leaves the queue unaccepted, and makes of it what
 // goes to the dead letter exchange. ok is false where it cannot be found any more.
-func (q *Queue) deadLetter(s *txSettle, now int64) (rec QueueRecord, ok bool, err error) {
+func (q *Queue) deadLetter(s *txSettle, in *QueueSettings, now int64) (rec QueueRecord, ok bool, err error) {
 	l := q.laneOf(s.id.Log)
 	if l == nil {
 		return rec, false, nil
@@ -33,14 +33,14 @@ func (q *Queue) deadLetter(s *txSettle, now int64) (rec QueueRecord, ok bool, er
 	if gone {
 		return rec, false, nil // it was transient, and of an earlier start
 	}
-	rec.die(q, s.reason, now)
+	rec.die(q, in, s.reason, now)
 	return rec, true, nil
 }
 
 // die notes a death and readies the record for the dead letter exchange: by
 // RabbitMQ's rules its own time to live ends, and a dead letter key replaces all
 // keys it had.
-func (r *QueueRecord) die(q *Queue, reason DeathReason, now int64) {
+func (r *QueueRecord) die(q *Queue, in *QueueSettings, reason DeathReason, now int64) {
 	death := Death{Reason: reason, Queue: q.name.Name, Count: 1, Time: r.deathTime(now),
 		Exchange: r.Exchange, Keys: append([]string{r.Key}, r.CC...), Expiration: -1}
 	if !r.Expires.IsZero() {
@@ -59,8 +59,8 @@ func (r *QueueRecord) die(q *Queue, reason DeathReason, now int64) {
 		r.Deaths = r.Deaths[:maxDeaths]
 	}
 	r.Expires, r.Time, r.BCC = time.Time{}, time.Time{}, nil
-	r.Exchange = q.spec.Settings.DeadLetterTo
-	if key := q.spec.Settings.DeadLetterKey; key != nil {
+	r.Exchange = in.DeadLetterTo
+	if key := in.DeadLetterKey; key != nil {
 		r.Key, r.CC = *key, nil
 	}
 }
@@ -109,12 +109,12 @@ func (t *Tx) buryRefused(ctx context.Context) {
 	}
 	tx := t.b.Begin()
 	for _, r := range t.refused {
-		s := &r.q.spec.Settings
+		s := r.q.settings.Load()
 		x, err := t.b.Exchange(r.q.name.Namespace, s.DeadLetterTo)
 		if err != nil {
 			continue // an exchange that is not there takes no dead letters
 		}
-		r.rec.die(r.q, MaxLength, t.b.nowMillis())
+		r.rec.die(r.q, s, MaxLength, t.b.nowMillis())
 		tx.publishes = append(tx.publishes,
 			txPublish{x: x, rec: r.rec, result: -1, from: r.q, reason: MaxLength})
 	}

@@ -64,6 +64,7 @@ func (b *Broker) addQueue(op string, name Name, spec QueueSpec) (*Queue, bool, s
 	}
 	var batch storage.Batch
 	q := &Queue{b: b, id: newID(), name: name, spec: spec, in: map[bindingKey]*Binding{}}
+	q.followLocked() // nobody else has it
 	q.makeLanes(&batch)
 	if spec.Durable {
 		batch.Put(catalogKey(name), q.encode())
@@ -178,7 +179,7 @@ func (q *Queue) dropLanes(r *removal) {
 	}
 	for _, l := range q.lanes {
 		r.delete(handedKey(l.log.ID()))
-		if q.countsDeliveries() {
+		if q.counted {
 			for _, x := range l.back {
 				r.delete(deliveriesKey(l.log.ID(), x.off))
 			}
@@ -227,7 +228,7 @@ func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
 	}
 	r := removal{store: q.b.store, seq: q.b.store.Durable()}
 	for _, l := range q.lanes {
-		l.purgeBack(&r, q.countsDeliveries())
+		l.purgeBack(&r, q.counted && q.spec.Durable)
 		l.purge(&r.batch)
 	}
 	if seq, err = r.submit(); err == nil {

@@ -31,10 +31,12 @@ type Exchange struct {
 	spec ExchangeSpec
 
 	// Guarded by the catalog's mutex.
-	dead     bool
-	router   *router
-	out, in  map[bindingKey]*Binding
-	declared storage.Seq
+	dead      bool
+	router    *router
+	out, in   map[bindingKey]*Binding
+	declared  storage.Seq
+	policies  AppliedPolicies
+	alternate string // the one in force
 
 	schedule schedule // of what is to be published to it later
 }
@@ -162,6 +164,7 @@ func (b *Broker) addExchange(op string, name Name, spec ExchangeSpec) (*Exchange
 			return nil, false, storeError(op, name.String(), err)
 		}
 	}
+	x.followLocked()
 	b.cat.exchanges[name] = x
 	return x, true, nil
 }
@@ -195,6 +198,7 @@ func (b *Broker) builtInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
 	spec.Durable = true
 	x, err := b.newExchange(n, spec)
 	if err == nil {
+		x.followLocked()
 		b.cat.exchanges[n] = x
 	}
 	return x, err
@@ -309,8 +313,8 @@ func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Qu
 		}
 		r.hits = 0
 		r.askLocked(x)
-		if r.hits == 0 && x.spec.Alternate != "" {
-			r.visit(r.b.cat.exchanges[Name{KindExchange, x.name.Namespace, x.spec.Alternate}])
+		if r.hits == 0 && x.alternate != "" {
+			r.visit(r.b.cat.exchanges[Name{KindExchange, x.name.Namespace, x.alternate}])
 		}
 	}
 	if len(r.to) > 1 {

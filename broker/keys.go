@@ -28,6 +28,7 @@ const (
 	familyTrash           = 'T' // a dropped log whose stream index is being deleted
 	familyUser            = 'U' // name; alone: there has been a user
 	familyNamespace       = 'V' // name
+	familyPolicy          = 'Y' // operator or not, namespace, name
 )
 
 // valueVersion is the format of every value this program writes.

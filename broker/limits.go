@@ -20,12 +20,12 @@ type Limits struct {
 	Groups     int // groups of all namespaces; default 100,000
 	Queues     int // of all namespaces; default 1,000,000
 	Exchanges  int // of all namespaces, those that are always there included; default 100,000
+	Policies   int // of all namespaces, those of operators included; default 10,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
 	BindingsPerExchange int
 	Namespaces          int // the default one included; default 10,000
 	Users               int // default 100,000
 	Permissions         int // of all users, those for topics included; default 1,000,000
-	PatternBytes        int // of one expression of a permission; default 4096
 	// ProducersPerPart bounds the idempotent producers remembered per partition;
 	// default 10,000. Beyond it the one that is idle longest is forgotten, unless
 	// all of them were active in the last ten minutes: then the append is Full.
@@ -35,8 +35,8 @@ type Limits struct {
 	// 8 KiB.
 	GroupStateBytes int
 	StreamName      int // bytes of a stream's name; default 1024, at most 4000
-	// ConfigBytes bounds keys and values of TopicConfig.Extra together, and the tags and
-	// descriptions of a user or namespace; default 64 KiB.
+	// ConfigBytes bounds keys and values of TopicConfig.Extra together, a policy, and the
+	// tags and descriptions of a user or namespace; default 64 KiB.
 	ConfigBytes int
 }
 
@@ -66,12 +66,12 @@ var defaultLimits = Limits{
 	Groups:             100_000,
 	Queues:             1_000_000,
 	Exchanges:          100_000,
+	Policies:           10_000,
 
 	BindingsPerExchange: 1_000_000,
 	Namespaces:          10_000,
 	Users:               100_000,
 	Permissions:         1_000_000,
-	PatternBytes:        4096,
 	ProducersPerPart:    10_000,
 	CursorMetadata:      4096,
 	GroupStateBytes:     maxGroupState,
@@ -93,11 +93,11 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"groups", &l.Groups, &d.Groups},
 		{"queues", &l.Queues, &d.Queues},
 		{"exchanges", &l.Exchanges, &d.Exchanges},
+		{"policies", &l.Policies, &d.Policies},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},
 		{"namespaces", &l.Namespaces, &d.Namespaces},
 		{"users", &l.Users, &d.Users},
 		{"permissions", &l.Permissions, &d.Permissions},
-		{"pattern bytes", &l.PatternBytes, &d.PatternBytes},
 		{"producers per partition", &l.ProducersPerPart, &d.ProducersPerPart},
 		{"cursor metadata", &l.CursorMetadata, &d.CursorMetadata},
 		{"group state bytes", &l.GroupStateBytes, &d.GroupStateBytes},

@@ -20,10 +20,12 @@ func (b *Broker) load() error {
 		users: make(map[string]*user), permissions: make(map[rightKey]Permission),
 		topicPermissions: make(map[rightKey]map[string]TopicPermission),
 	}
+	b.rules.Store(newRuleBook(nil))
 	orphans := removal{store: b.store}
 	for _, step := range []func(*removal) error{
 		b.loadID, b.loadNamespaces, b.loadUsers, b.loadPermissions, b.loadCatalog, b.loadProducers,
-		b.loadCursors, b.loadProducerIDs, b.loadTrash, b.loadBindings, b.loadHandOuts, b.loadSchedules,
+		b.loadCursors, b.loadProducerIDs, b.loadTrash, b.loadBindings, b.loadPolicies, b.loadHandOuts,
+		b.loadSchedules,
 	} {
 		if err := step(&orphans); err != nil {
 			return err
@@ -190,18 +192,23 @@ func (b *Broker) loadTrash(*removal) error {
 // loadHandOuts deletes what is left of queues that are gone, and of records that
 // were settled.
 func (b *Broker) loadHandOuts(orphans *removal) error {
-	lanes := map[storage.LogID]*lane{}
+	type place struct {
+		*Queue
+		*lane
+	}
+	lanes := map[storage.LogID]place{}
 	for _, q := range b.cat.queues {
 		for _, l := range q.lanes {
-			lanes[l.log.ID()] = l
+			lanes[l.log.ID()] = place{q, l}
 		}
 	}
 	var gone [][]byte
 	for _, family := range []byte{familyHanded, familyDeliveries} {
 		for key := range b.store.Scan([]byte{family}) {
 			d := decoder{b: key[1:]}
-			l := lanes[storage.LogID(d.uint64())]
-			if l != nil && (family == familyHanded || !l.settled.Has(Offset(d.uint64()))) {
+			at := lanes[storage.LogID(d.uint64())]
+			if at.lane != nil && (family == familyHanded || !at.settled.Has(Offset(d.uint64()))) {
+				at.counted = at.counted || family == familyDeliveries
 				continue
 			}
 			gone = append(gone, append([]byte(nil), key...))

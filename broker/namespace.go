@@ -164,7 +164,7 @@ func (b *Broker) NamespaceGone(name string) <-chan struct{} {
 }
 
 // DeleteNamespace deletes a namespace with all that is in it, whoever owns it: queues,
-// exchanges, bindings, topics, event stores, groups and permissions, durably on return.
+// exchanges, bindings, topics, event stores, groups, policies and permissions, durably on return.
 // From the first moment on nobody has rights in it and nothing is made in it. It takes as
 // long as there is much in it; a deletion that a crash or an error cuts short is finished
 // by the next call or the next Open. Kinds: Invalid (the default one stays), NotFound,
@@ -212,7 +212,7 @@ func (b *Broker) endNamespace(op, name string) (*namespace, error) {
 // removeNamespace deletes what is in a namespace that is marked, and then itself.
 func (b *Broker) removeNamespace(ns *namespace) (storage.Seq, error) {
 	for _, step := range []func(namespace string) error{
-		b.clearQueues, b.clearExchanges, b.clearTopics, b.clearStreams, b.clearGroups,
+		b.clearPolicies, b.clearQueues, b.clearExchanges, b.clearTopics, b.clearStreams, b.clearGroups,
 	} {
 		if err := step(ns.Name); err != nil {
 			return 0, err
@@ -328,6 +328,18 @@ func (b *Broker) clearGroups(namespace string) error {
 }
 
 // loadNamespaces comes first: other things are in them.
+func (b *Broker) clearPolicies(namespace string) error {
+	for _, operator := range []bool{false, true} {
+		for _, p := range b.Policies(namespace, operator) {
+			_, _, err := b.changePolicy("delete policy", p.at(), nil, nil)
+			if err != nil && !errors.Is(err, NotFound) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 func (b *Broker) loadNamespaces(*removal) error {
 	b.cat.namespaces[""] = newNamespace(Namespace{})
 	for key, value := range b.store.Scan([]byte{familyNamespace}) {

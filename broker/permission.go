@@ -97,10 +97,7 @@ func (b *Broker) checkPermission(op string, p *Permission) error {
 
 func (b *Broker) checkPatterns(op, user string, all ...string) error {
 	for _, s := range all {
-		if limit := b.config.Limits.PatternBytes; len(s) > limit {
-			return fail(TooLarge, op, user, "an expression has %d bytes, the limit is %d", len(s), limit)
-		}
-		if _, err := newPattern(s); err != nil {
+		if _, err := newRight(s); err != nil {
 			return &Error{Kind: Invalid, Op: op, Name: user, Err: err}
 		}
 	}

@@ -22,10 +22,28 @@ type QueueSpec struct {
 	Owner any
 	// AutoDelete deletes the queue when its last subscription has ended.
 	AutoDelete bool
+	Type       QueueType
 	// Args are kept and shown as they were given; the settings below are what they
 	// mean, told by the protocol face.
 	Args     Args
 	Settings QueueSettings
+}
+
+// QueueType is which of RabbitMQ's queues a queue stands for. All are the same log;
+// policies may be meant for one of them.
+type QueueType uint8
+
+// The types of queues. The numbers are on disk.
+const (
+	ClassicQueue QueueType = iota
+	QuorumQueue            // a record is delivered again 20 times, unless it is said otherwise
+)
+
+func (t QueueType) target() Targets {
+	if t == QuorumQueue {
+		return QuorumQueues
+	}
+	return ClassicQueues
 }
 
 // QueueSettings bound and direct what a queue does. The zero value bounds nothing.
@@ -33,7 +51,11 @@ type QueueSettings struct {
 	TTL       *time.Duration // of records, from their publish; nil: none; at least 0
 	Expires   time.Duration  // of the queue, while nobody uses it; 0: never
 	MaxLength *int64         // of the records that wait; nil: no bound
-	Overflow  Overflow
+	// MaxLengthBytes bounds the bodies of the records that wait; nil: no bound.
+	MaxLengthBytes *int64
+	Overflow       Overflow
+	// OverflowSet says that DropHead, the zero value, was asked for.
+	OverflowSet bool
 	// DeadLetterTo is the exchange that gets what leaves the queue without being
 	// accepted, if DeadLetters; DeadLetterKey, if not nil, replaces the routing keys.
 	DeadLetters   bool
@@ -44,7 +66,7 @@ type QueueSettings struct {
 	// SingleActive gives records to one subscription at a time.
 	SingleActive bool
 	// DeliveryLimit is how often a record is delivered again before it is
-	// dead-lettered; nil: for ever.
+	// dead-lettered; nil: as the queue's type says; negative: for ever.
 	DeliveryLimit *int64
 }
 
@@ -79,6 +101,8 @@ type Queue struct {
 
 	// declared is the frame of the declaration.
 	declared storage.Seq
+	// settings are those in force, with the policies; written under mu.
+	settings atomic.Pointer[QueueSettings]
 
 	// mu guards all below. Several: ascending log id of the first lane.
 	mu    sync.Mutex
@@ -92,6 +116,8 @@ type Queue struct {
 	lastSeq  storage.Seq     // of the newest append
 	announce bool            // waits in the list of the deliver loop
 	expiring bool            // some record has a time to live of its own
+	policies AppliedPolicies
+	counted  bool // there may be keys that tell how often records were delivered
 	// When to look for expired records, and when the queue itself expires; zero: never.
 	nextExpiry, unusedUntil time.Time
 	looks                   uint64 // for expired records: the one that began last decides
@@ -141,6 +167,9 @@ func (q *Queue) Name() Name { return q.name }
 // Spec returns what the queue was declared with.
 func (q *Queue) Spec() QueueSpec { return q.spec }
 
+// Settings returns those in force: what the queue was declared with, and its policies.
+func (q *Queue) Settings() QueueSettings { return *q.settings.Load() }
+
 // String returns the queue's name, with its namespace in front where there is one.
 func (q *Queue) String() string { return q.name.String() }
 
@@ -160,7 +189,7 @@ func (q *Queue) Stats() QueueStats {
 // shownLocked is how many records wait, once what is too much has gone.
 func (q *Queue) shownLocked() int64 {
 	n := q.readyLocked()
-	if s := &q.spec.Settings; s.MaxLength != nil && s.Overflow == DropHead {
+	if s := q.settings.Load(); s.MaxLength != nil && s.Overflow == DropHead {
 		n -= max(n-q.assignedLocked()-*s.MaxLength, 0)
 	}
 	return n
@@ -238,6 +267,9 @@ func (q *Queue) encode() []byte {
 	if q.spec.AutoDelete {
 		flags |= queueAutoDelete
 	}
+	if q.spec.Type == QuorumQueue {
+		flags |= queueQuorum
+	}
 	v = append(v, flags)
 	v = appendArgs(v, q.spec.Args)
 	v = q.spec.Settings.appendTo(v)
@@ -250,22 +282,29 @@ func (q *Queue) encode() []byte {
 	return v
 }
 
-const queueAutoDelete = 1
+const (
+	queueAutoDelete = 1 << iota
+	queueQuorum
+)
 
 func (s *QueueSettings) appendTo(v []byte) []byte {
-	flags := byte(0)
+	flags := uint64(0)
 	for i, on := range []bool{s.TTL != nil, s.MaxLength != nil, s.DeadLetters, s.DeadLetterKey != nil,
-		s.SingleActive, s.DeliveryLimit != nil} {
+		s.SingleActive, s.DeliveryLimit != nil, s.MaxLengthBytes != nil, s.OverflowSet} {
 		if on {
 			flags |= 1 << i
 		}
 	}
-	v = append(v, flags, byte(s.Overflow), s.MaxPriority)
+	v = append(binary.AppendUvarint(v, flags), byte(s.Overflow), s.MaxPriority)
 	v = binary.AppendVarint(v, int64(orZero(s.TTL)))
 	v = binary.AppendVarint(v, int64(s.Expires))
 	v = binary.AppendVarint(v, orZero(s.MaxLength))
 	v = binary.AppendVarint(v, orZero(s.DeliveryLimit))
-	return appendString(appendString(v, s.DeadLetterTo), orZero(s.DeadLetterKey))
+	v = appendString(appendString(v, s.DeadLetterTo), orZero(s.DeadLetterKey))
+	if s.MaxLengthBytes != nil {
+		v = binary.AppendVarint(v, *s.MaxLengthBytes)
+	}
+	return v
 }
 
 func orZero[T any](p *T) (v T) {
@@ -276,7 +315,7 @@ func orZero[T any](p *T) (v T) {
 }
 
 func decodeSettings(d *decoder) (s QueueSettings) {
-	flags := d.byte()
+	flags := d.uvarint()
 	s.Overflow, s.MaxPriority = Overflow(d.byte()), d.byte()
 	ttl := time.Duration(d.varint())
 	s.Expires = time.Duration(d.varint())
@@ -289,6 +328,11 @@ func decodeSettings(d *decoder) (s QueueSettings) {
 	s.DeadLetterKey = pointerIf(flags&8 != 0, key)
 	s.SingleActive = flags&16 != 0
 	s.DeliveryLimit = pointerIf(flags&32 != 0, limit)
+	if flags&64 != 0 {
+		bytes := d.varint()
+		s.MaxLengthBytes = &bytes
+	}
+	s.OverflowSet = flags&128 != 0
 	return s
 }
 
@@ -306,7 +350,11 @@ func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
 	q := &Queue{b: b, name: name, in: map[bindingKey]*Binding{}, expiring: true,
 		spec: QueueSpec{Namespace: name.Namespace, Name: name.Name, Durable: true}}
 	copy(q.id[:], d.take(len(q.id)))
-	q.spec.AutoDelete = d.byte()&queueAutoDelete != 0
+	flags := d.byte()
+	q.spec.AutoDelete = flags&queueAutoDelete != 0
+	if flags&queueQuorum != 0 {
+		q.spec.Type = QuorumQueue
+	}
 	q.spec.Args = d.args()
 	q.spec.Settings = decodeSettings(d)
 	for range d.count() {
@@ -370,16 +418,25 @@ func (b *Broker) checkQueue(s *QueueSpec) error {
 		return err
 	}
 	switch t := &s.Settings; {
-	case t.TTL != nil && *t.TTL < 0:
-		return fmt.Errorf("time to live is %v", *t.TTL)
-	case t.Expires < 0:
-		return fmt.Errorf("expires after %v", t.Expires)
-	case orZero(t.MaxLength) < 0:
-		return fmt.Errorf("largest length is %d", *t.MaxLength)
 	case t.DeadLetterKey != nil && !t.DeadLetters:
 		return errors.New("a dead letter key without a dead letter exchange")
 	case s.Owner != nil && s.Durable:
 		return errors.New("a queue with an owner is not durable")
+	}
+	return s.Settings.check()
+}
+
+// check refuses numbers that make no sense.
+func (s *QueueSettings) check() error {
+	switch {
+	case s.TTL != nil && *s.TTL < 0:
+		return fmt.Errorf("time to live is %v", *s.TTL)
+	case s.Expires < 0:
+		return fmt.Errorf("expires after %v", s.Expires)
+	case orZero(s.MaxLength) < 0:
+		return fmt.Errorf("largest length is %d", *s.MaxLength)
+	case orZero(s.MaxLengthBytes) < 0:
+		return fmt.Errorf("largest length is %d bytes", *s.MaxLengthBytes)
 	}
 	return nil
 }

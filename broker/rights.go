@@ -2,11 +2,9 @@ package broker
 
 import (
 	"errors"
-	"fmt"
 	"regexp"
 	"slices"
 	"strings"
-	"unicode/utf8"
 )
 
 // Access is what somebody wants to do with a queue or an exchange.
@@ -48,7 +46,7 @@ func (b *Broker) Rights(namespace, user string, vars ...string) (*Rights, error)
 		return nil, err
 	}
 	for i, s := range []string{p.Configure, p.Write, p.Read} {
-		if r.allowed[i], err = newPattern(s); err != nil {
+		if r.allowed[i], err = newRight(s); err != nil {
 			return nil, &Error{Kind: Corrupt, Op: "read permission", Name: user, Err: err}
 		}
 	}
@@ -64,8 +62,8 @@ func (b *Broker) topicRights(r *Rights, k rightKey, vars []string) error {
 	b.cat.mu.RLock()
 	defer b.cat.mu.RUnlock()
 	for name, p := range b.cat.topicPermissions[k] {
-		write, err := newPattern(replace.Replace(p.Write))
-		read, also := newPattern(replace.Replace(p.Read))
+		write, err := newRight(replace.Replace(p.Write))
+		read, also := newRight(replace.Replace(p.Read))
 		if err := errors.Join(err, also); err != nil {
 			return &Error{Kind: Corrupt, Op: "read topic permission", Name: k.user, Err: err}
 		}
@@ -95,24 +93,10 @@ func (r *Rights) BindsTopics(exchange string) bool {
 	return bound
 }
 
-// pattern is a compiled expression.
-type pattern struct {
-	always bool // it matches everything
-	re     *regexp.Regexp
-}
-
-func newPattern(s string) (p pattern, err error) {
-	switch s {
-	case ".*":
-		return pattern{always: true}, nil
-	case "":
+// newRight compiles an expression of a permission: an empty one gives no access.
+func newRight(s string) (pattern, error) {
+	if s == "" {
 		s = "^$"
 	}
-	if !utf8.ValidString(s) {
-		return p, fmt.Errorf("the expression %q is not valid UTF-8", s)
-	}
-	p.re, err = regexp.Compile(s)
-	return p, err
+	return newPattern(s)
 }
-
-func (p *pattern) matches(s string) bool { return p.always || p.re != nil && p.re.MatchString(s) }

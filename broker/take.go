@@ -193,7 +193,7 @@ func (q *Queue) expiry(r *QueueRecord) (ms int64, ok bool) {
 	if !r.Expires.IsZero() {
 		ms, ok = r.Expires.UnixMilli(), true
 	}
-	if ttl := q.spec.Settings.TTL; ttl != nil {
+	if ttl := q.settings.Load().TTL; ttl != nil {
 		if by := r.Time.Add(*ttl).UnixMilli(); !ok || by < ms {
 			ms, ok = by, true
 		}

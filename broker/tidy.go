@@ -16,7 +16,7 @@ const tidyBatch = 256
 
 // bounded says whether records may leave the queue by themselves.
 func (q *Queue) bounded() bool {
-	s := &q.spec.Settings
+	s := q.settings.Load()
 	return s.MaxLength != nil && s.Overflow == DropHead || s.TTL != nil || q.expiring
 }
 
@@ -49,7 +49,7 @@ func (q *Queue) shorten() bool {
 
 // tooManyLocked takes what is beyond the queue's length, from its head.
 func (q *Queue) tooManyLocked() (gone []lost) {
-	s := &q.spec.Settings
+	s := q.settings.Load()
 	if q.dead || s.MaxLength == nil || s.Overflow != DropHead {
 		return nil
 	}
@@ -83,7 +83,7 @@ func (q *Queue) loseLocked(l *lane, why DeathReason) lost {
 // for the next; more says that there may be further ones.
 func (q *Queue) buryExpired() (more bool) {
 	q.mu.Lock()
-	dead, bounded := q.dead, q.spec.Settings.TTL != nil || q.expiring
+	dead, bounded := q.dead, q.settings.Load().TTL != nil || q.expiring
 	lanes := q.lanes
 	q.looks++
 	look := q.looks
@@ -140,12 +140,13 @@ func (q *Queue) setTimerLocked() {
 // usedLocked notes that somebody uses the queue now. One that expires begins to do
 // so again unless it has subscriptions.
 func (q *Queue) usedLocked() {
-	if q.spec.Settings.Expires == 0 {
+	expires := q.settings.Load().Expires
+	if expires == 0 && q.unusedUntil.IsZero() {
 		return
 	}
 	q.unusedUntil = time.Time{}
-	if len(q.subs) == 0 {
-		q.unusedUntil = q.b.config.Now().Add(q.spec.Settings.Expires)
+	if expires > 0 && len(q.subs) == 0 {
+		q.unusedUntil = q.b.config.Now().Add(expires)
 	}
 	q.setTimerLocked()
 }

@@ -132,18 +132,18 @@ func (t *Tx) route(now int64) (topics bool) {
 }
 
 func (t *Tx) prepareSettle(s *txSettle, now int64) error {
-	limit := s.q.spec.Settings.DeliveryLimit
-	if s.outcome == Requeue && limit != nil && int64(s.id.Receive) > *limit {
+	in := s.q.settings.Load()
+	if limit := in.DeliveryLimit; s.outcome == Requeue && limit != nil && int64(s.id.Receive) > *limit {
 		s.outcome, s.reason = Reject, DeliveryLimit
 	}
-	if s.outcome != Reject || !s.q.spec.Settings.DeadLetters {
+	if s.outcome != Reject || !in.DeadLetters {
 		return nil
 	}
-	rec, ok, err := s.q.deadLetter(s, now)
+	rec, ok, err := s.q.deadLetter(s, in, now)
 	if err != nil || !ok {
 		return err
 	}
-	x, err := t.b.Exchange(s.q.name.Namespace, s.q.spec.Settings.DeadLetterTo)
+	x, err := t.b.Exchange(s.q.name.Namespace, in.DeadLetterTo)
 	if err != nil {
 		return nil // an exchange that is not there takes no dead letters
 	}
@@ -182,7 +182,7 @@ func (c *commit) checkMoves() error {
 			case p.x == nil && q.refusesBehindLocked(coming[q]):
 				return fail(Full, "move", q.String(), "the queue is full, and refuses more")
 			}
-			if s := &q.spec.Settings; s.MaxLength != nil && s.Overflow != DropHead {
+			if s := q.settings.Load(); s.MaxLength != nil && s.Overflow != DropHead {
 				if coming == nil {
 					coming = map[*Queue]int64{}
 				}
@@ -217,7 +217,7 @@ func (c *commit) stagePublish(p *txPublish) {
 	for _, q := range p.to {
 		if q.refusesLocked() {
 			r.Refused = true
-			if s := &q.spec.Settings; s.Overflow == RejectDeadLetter && s.DeadLetters {
+			if s := q.settings.Load(); s.Overflow == RejectDeadLetter && s.DeadLetters {
 				c.tx.refused = append(c.tx.refused, refusedRecord{q, p.rec})
 			}
 			continue
@@ -245,7 +245,7 @@ func (q *Queue) refusesLocked() bool { return q.refusesBehindLocked(0) }
 
 // refusesBehindLocked says whether it will be with so many more.
 func (q *Queue) refusesBehindLocked(more int64) bool {
-	s := &q.spec.Settings
+	s := q.settings.Load()
 	return s.Overflow != DropHead && s.MaxLength != nil && q.readyLocked()+more >= *s.MaxLength
 }
 
@@ -274,7 +274,7 @@ func (c *commit) stageSettle(s *txSettle) {
 		q.counts.Rejected++
 	}
 	l.settleLocked(&c.work.batch, s.id.Offset)
-	if s.id.Receive > 1 && q.countsDeliveries() {
+	if s.id.Receive > 1 && q.counted && q.spec.Durable {
 		c.work.batch.Delete(deliveriesKey(l.log.ID(), s.id.Offset))
 	}
 }
@@ -282,7 +282,7 @@ func (c *commit) stageSettle(s *txSettle) {
 // countsDeliveries says whether the queue must know over a restart how often each
 // record was delivered.
 func (q *Queue) countsDeliveries() bool {
-	return q.spec.Durable && q.spec.Settings.DeliveryLimit != nil
+	return q.spec.Durable && q.settings.Load().DeliveryLimit != nil
 }
 
 func (q *Queue) laneOf(log storage.LogID) *lane {

@@ -129,11 +129,16 @@ func (s *settings) oneOf(name string, values ...string) int {
 	return 0
 }
 
-// quorumDeliveryLimit is what RabbitMQ 4 gives quorum queues that ask for none.
-const quorumDeliveryLimit = 20
+// typeOf is what kind of queue the arguments ask for. Classic and quorum are the same durable queue, but
+// for the delivery limit and the policies that are meant for one of them.
+func typeOf(args broker.Args) broker.QueueType {
+	if kind, _, _ := args.Text("x-queue-type"); kind == "quorum" {
+		return broker.QuorumQueue
+	}
+	return broker.ClassicQueue
+}
 
-// settingsOf reads the arguments that say what a queue does; others are kept without effect. The
-// types classic and quorum are the same durable queue, but for the delivery limit.
+// settingsOf reads the arguments that say what a queue does; others are kept without effect.
 func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, error) {
 	s := settings{queue: queue, args: args}
 	var q broker.QueueSettings
@@ -148,7 +153,8 @@ func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, erro
 	if s.number("x-max-length-bytes", 0, 1<<53) != nil {
 		s.err = errorf(replyNotImplemented, "x-max-length-bytes")
 	}
-	q.Overflow = broker.Overflow(s.oneOf("x-overflow", "drop-head", "reject-publish", "reject-publish-dlx"))
+	q.Overflow = broker.Overflow(s.oneOf("x-overflow", overflows...))
+	_, q.OverflowSet = args.Get("x-overflow")
 	q.DeadLetterTo, q.DeadLetters = s.text("x-dead-letter-exchange")
 	if key, ok := s.text("x-dead-letter-routing-key"); ok {
 		q.DeadLetterKey = &key
@@ -161,18 +167,12 @@ func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, erro
 	}
 	q.SingleActive, _, _ = args.Bool("x-single-active-consumer")
 	q.DeliveryLimit = s.number("x-delivery-limit", -1, 1<<31)
-	const quorum = 1 // streams are told apart before
-	if s.oneOf("x-queue-type", "classic", "quorum") == quorum {
-		if _, set := args.Get("x-delivery-limit"); !set {
-			limit := int64(quorumDeliveryLimit)
-			q.DeliveryLimit = &limit
-		}
-	}
-	if q.DeliveryLimit != nil && *q.DeliveryLimit < 0 {
-		q.DeliveryLimit = nil
-	}
+	s.oneOf("x-queue-type", "classic", "quorum") // streams are told apart before
 	return q, s.err
 }
+
+// overflows are the values of x-overflow, in the order of broker.Overflow.
+var overflows = []string{"drop-head", "reject-publish", "reject-publish-dlx"}
 
 // queueArgs are those that a redeclaration must repeat.
 var queueArgs = []string{"x-expires", "x-message-ttl", "x-max-length", "x-max-length-bytes", "x-max-priority",

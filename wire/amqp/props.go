@@ -81,9 +81,7 @@ func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
 // countsDeliveries says whether consumers of a queue are told how often a record came back: those
 // of type quorum are, as in RabbitMQ, and those with a limit.
 func countsDeliveries(q *broker.Queue) bool {
-	spec := q.Spec()
-	kind, _, _ := spec.Args.Text("x-queue-type")
-	return kind == "quorum" || spec.Settings.DeliveryLimit != nil
+	return q.Spec().Type == broker.QuorumQueue || q.Settings().DeliveryLimit != nil
 }
 
 // addDeaths tells how the record left queues before. A dead letter key replaced all that it had been

@@ -308,6 +308,7 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	case IsStream(spec.Args):
 		return ch.declareStream(m, spec.Args)
 	}
+	spec.Type = typeOf(spec.Args)
 	if spec.Settings, err = settingsOf(ch.queueNamed(spec.Name), spec.Args); err != nil {
 		return err
 	}
