@@ -45,6 +45,7 @@ func showExchange(x *broker.Exchange) object {
 	if n := x.Delayed(); n > 0 || spec.Type == "x-delayed-message" {
 		doc["messages_delayed"] = n
 	}
+	showApplied(doc, x.Policies())
 	if x.BuiltIn() {
 		doc["user_who_performed_action"] = "rmq-internal"
 	}

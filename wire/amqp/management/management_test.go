@@ -40,8 +40,6 @@ var steps = []struct {
 	{"PATCH", "/api/whoami", "", 405, `method_not_allowed`},
 	{"PUT", "/api/cluster-name", "{}", 501, noName},
 	{"GET", "/api/vhost-limits", "", 501, noLimits},
-	{"GET", "/api/policies", "", 501, noPolicies},
-	{"PUT", "/api/policies/%2F/p", "{}", 501, noPolicies},
 	{"GET", "/api/definitions", "", 501, noDefinitions},
 
 	// Queues.

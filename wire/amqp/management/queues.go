@@ -71,9 +71,11 @@ func (s *Server) showQueue(q *broker.Queue) object {
 		"node": s.nodeName(), "state": "running", "durable": spec.Durable, "auto_delete": spec.AutoDelete,
 		"exclusive": spec.Owner != nil, "arguments": showArgs(spec.Args), "message_bytes": stats.Bytes,
 		"consumers": stats.Subscriptions, "message_stats": stats.stats(),
+		"policy": nil, "operator_policy": nil, "effective_policy_definition": object{},
 	}) {
 		doc[name] = v
 	}
+	showApplied(doc, q.Policies())
 	if owner := amqp.ConnectionOf(spec.Owner); owner != "" {
 		doc["owner_pid_details"] = ownerOf(owner)
 	}

@@ -43,7 +43,6 @@ type route struct {
 const (
 	noName        = "the name of the cluster cannot be changed"
 	noTracing     = "tracing is not built"
-	noPolicies    = "policies are not built: use the arguments of queues and exchanges"
 	noParameters  = "runtime parameters are not built"
 	noDefinitions = "export and import of definitions are not built"
 	noLimits      = "limits of users and virtual hosts are not built"
@@ -115,6 +114,14 @@ var routes = []route{
 	{path: toExchange, get: (*Server).bindingsBetween, post: (*Server).bind},
 	{path: toQueue + "/{props}", get: (*Server).binding, delete: (*Server).unbind},
 	{path: toExchange + "/{props}", get: (*Server).binding, delete: (*Server).unbind},
+	{path: "/api/policies", get: (*Server).policies, who: policymaker},
+	{path: "/api/policies/{v}", get: (*Server).policies, who: policymaker},
+	{path: "/api/policies/{v}/{p}", get: (*Server).policy, put: (*Server).putPolicy,
+		delete: (*Server).deletePolicy, who: policymaker},
+	{path: "/api/operator-policies", get: (*Server).operatorPolicies, who: policymaker},
+	{path: "/api/operator-policies/{v}", get: (*Server).operatorPolicies, who: policymaker},
+	{path: "/api/operator-policies/{v}/{p}", get: (*Server).operatorPolicy, put: (*Server).putOperatorPolicy,
+		delete: (*Server).deleteOperatorPolicy, who: policymaker, whoWrites: administrator},
 	{path: "/api/aliveness-test/{v}", get: (*Server).alive},
 	{path: "/api/health/checks/alarms", get: (*Server).alarms},
 	{path: "/api/health/checks/local-alarms", get: (*Server).alarms},
@@ -122,8 +129,6 @@ var routes = []route{
 	{path: "/api/health/checks/port-listener/{port}", get: (*Server).portListens},
 	{path: "/api/health/checks/protocol-listener/{protocol}", get: (*Server).protocolListens},
 
-	{path: "/api/policies/...", unbuilt: noPolicies},
-	{path: "/api/operator-policies/...", unbuilt: noPolicies},
 	{path: "/api/parameters/...", unbuilt: noParameters},
 	{path: "/api/global-parameters/...", unbuilt: noParameters},
 	{path: "/api/definitions/...", unbuilt: noDefinitions},
