@@ -66,7 +66,7 @@ every acknowledged record is on disk.`,
 	})
 	root.AddGroup(
 		&cobra.Group{ID: "run", Title: "Run a broker:"},
-		&cobra.Group{ID: "use", Title: "Topics and records:"},
+		&cobra.Group{ID: "use", Title: "Topics, queues and records:"},
 		&cobra.Group{ID: "groups", Title: "Consumer groups:"},
 		&cobra.Group{ID: "care", Title: "Look after it:"},
 	)
@@ -81,7 +81,7 @@ every acknowledged record is on disk.`,
 	}
 	add("run", a.devCommand(), a.serveCommand())
 	add("use", a.pubCommand(), a.subCommand(), a.lsCommand(), a.showCommand(),
-		a.createCommand(), a.rmCommand())
+		a.createCommand(), a.bindCommand(), a.unbindCommand(), a.rmCommand(), a.dlqCommand())
 	add("groups", a.lagCommand(), a.resetCommand())
 	add("care", a.benchCommand(), a.doctorCommand(), a.repairCommand(), a.backupCommand(),
 		a.versionCommand())

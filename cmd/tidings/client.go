@@ -23,7 +23,7 @@ type client interface {
 	Groups(ctx context.Context) ([]console.Group, error)
 	Group(ctx context.Context, name string) (console.GroupDetail, error)
 	DeleteGroup(ctx context.Context, name string) error
-	Lag(ctx context.Context, group, topic string) ([]console.Lag, error) // "": all
+	Lag(ctx context.Context, group, topic string) (console.Lags, error) // "": all
 	Reset(ctx context.Context, group string, r console.Reset) (console.ResetPlan, error)
 
 	// Publish stores records and returns when they are acknowledged.

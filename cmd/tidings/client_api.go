@@ -91,7 +91,7 @@ func (c *apiClient) DeleteGroup(ctx context.Context, name string) error {
 	return c.delete(ctx, "/groups/"+url.PathEscape(name))
 }
 
-func (c *apiClient) Lag(ctx context.Context, group, topic string) ([]console.Lag, error) {
+func (c *apiClient) Lag(ctx context.Context, group, topic string) (doc console.Lags, err error) {
 	q := url.Values{}
 	if group != "" {
 		q.Set("group", group)
@@ -99,9 +99,8 @@ func (c *apiClient) Lag(ctx context.Context, group, topic string) ([]console.Lag
 	if topic != "" {
 		q.Set("topic", topic)
 	}
-	var doc console.Lags
-	err := c.get(ctx, "/lag?"+q.Encode(), &doc)
-	return doc.Lag, err
+	err = c.get(ctx, "/lag?"+q.Encode(), &doc)
+	return doc, err
 }
 
 func (c *apiClient) Reset(
@@ -291,6 +290,10 @@ func problemFailure(p console.Problem) *failure {
 		f = f.hint("see all", "tidings ls")
 	case strings.HasPrefix(p.Message, "no group named"):
 		f = f.hint("see all", "tidings ls groups")
+	case strings.HasPrefix(p.Message, "no queue named"):
+		f = f.hint("see all", "tidings ls queues")
+	case strings.HasPrefix(p.Message, "no exchange named"):
+		f = f.hint("see all", "tidings ls exchanges")
 	}
 	return f
 }

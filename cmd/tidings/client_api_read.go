@@ -33,8 +33,7 @@ func (c *apiClient) Read(
 	case err != nil && ctx.Err() != nil:
 		return ctx.Err()
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.As(err, &network):
-		return unreachable("tidings", c.addr, errors.New("the server went away")).
-			hint("start it again", "tidings dev")
+		return c.wentAway()
 	}
 	return err
 }

@@ -225,7 +225,7 @@ func (c *kafkaClient) Topic(ctx context.Context, name string) (doc console.Topic
 	if doc.Config, err = c.topicConfig(short, name); err != nil {
 		return doc, err
 	}
-	if doc.GroupList, err = c.Lag(ctx, "", name); err != nil {
+	if doc.GroupList, err = c.lagRows(ctx, "", name); err != nil {
 		return doc, err
 	}
 	doc.Groups = len(doc.GroupList)

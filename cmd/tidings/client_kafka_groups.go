@@ -178,7 +178,12 @@ func (c *kafkaClient) DeleteGroup(ctx context.Context, name string) error {
 	return c.fail(err, "group", name)
 }
 
-func (c *kafkaClient) Lag(ctx context.Context, group, topic string) ([]console.Lag, error) {
+func (c *kafkaClient) Lag(ctx context.Context, group, topic string) (console.Lags, error) {
+	rows, err := c.lagRows(ctx, group, topic)
+	return console.Lags{Lag: rows}, err
+}
+
+func (c *kafkaClient) lagRows(ctx context.Context, group, topic string) ([]console.Lag, error) {
 	var named []string
 	if group != "" {
 		named = []string{group}

@@ -149,7 +149,8 @@ func (s *story) reset() {
 		console.Reset{Topic: s.topic, Partitions: []int{1}, To: "1", Apply: true})
 	s.must(err)
 	s.unread()
-	lags, err := s.c.Lag(ctx, s.group, s.topic)
+	doc, err := s.c.Lag(ctx, s.group, s.topic)
+	lags := doc.Lag
 	s.must(err)
 	if len(lags) != 1 || lags[0].Lag != 3 || lags[0].Partitions != 1 ||
 		lags[0].LagSeconds < 0 || lags[0].LagSeconds > 60 {

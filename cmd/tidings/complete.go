@@ -54,14 +54,21 @@ func groupNames(ctx context.Context, c client) []string {
 	return names
 }
 
-// completeTopics completes the first argument of pub and sub, and --topic.
+// completeTopics completes --topic.
 func (a *app) completeTopics(
+	cmd *cobra.Command, _ []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	return a.completions(cmd, prefix, topicNames)
+}
+
+// completeTargets completes the first argument of pub and sub.
+func (a *app) completeTargets(
 	cmd *cobra.Command, args []string, prefix string,
 ) ([]string, cobra.ShellCompDirective) {
-	if len(args) > 0 && cmd.Name() != "lag" {
+	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveDefault
 	}
-	return a.completions(cmd, prefix, topicNames)
+	return a.completeNames(cmd, args, prefix)
 }
 
 func (a *app) completeGroups(
@@ -91,14 +98,22 @@ func (a *app) completeGroupThenTopic(
 	return nil, cobra.ShellCompDirectiveNoFileComp
 }
 
-// completeNames completes names of topics, and of groups with group: before them.
+// completeNames completes names of everything, with its kind where a plain name means
+// another.
 func (a *app) completeNames(
 	cmd *cobra.Command, _ []string, prefix string,
 ) ([]string, cobra.ShellCompDirective) {
 	return a.completions(cmd, prefix, func(ctx context.Context, c client) []string {
-		names := topicNames(ctx, c)
-		for _, g := range groupNames(ctx, c) {
-			names = append(names, "group:"+g)
+		all, _ := listAll(ctx, c) // no server, no names
+		rows := all.things()
+		name := uniqueNames(rows)
+		var names []string
+		for _, r := range rows {
+			if strings.HasPrefix(prefix, r.Kind+"/") {
+				names = append(names, r.Kind+"/"+r.Name)
+				continue
+			}
+			names = append(names, name(r))
 		}
 		return names
 	})

@@ -31,12 +31,15 @@ func (a *app) createCommand() *cobra.Command {
 	var f topicFlags
 	cmd := &cobra.Command{
 		Use:   "create NAME[:PARTITIONS]...",
-		Short: "Create topics, or add partitions to one",
+		Short: "Create topics, a queue or an exchange",
 		Long: `Create topics. With --grow, topics that exist get more partitions instead; keys then
-map to other partitions than before.`,
+map to other partitions than before. Queues and exchanges have commands of their own:
+tidings create queue NAME, tidings create exchange NAME. A topic with such a name is
+queue:1 or exchange:1.`,
 		Example: "  tidings create orders:3 audit --retention 30d\n" +
 			"  tidings create orders:6 --grow\n" +
-			"  tidings create orders:3 --if-missing",
+			"  tidings create orders:3 --if-missing\n" +
+			"  tidings create queue mail --ttl 1h --dead-letter-queue dead",
 		Args:              between(1, -1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -45,6 +48,7 @@ map to other partitions than before.`,
 	}
 	f.add(cmd)
 	a.addTarget(cmd)
+	cmd.AddCommand(a.createQueueCommand(), a.createExchangeCommand())
 	return cmd
 }
 

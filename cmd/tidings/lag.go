@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"time"
 
@@ -20,12 +21,14 @@ type lagFlags struct {
 func (a *app) lagCommand() *cobra.Command {
 	f := lagFlags{every: 2 * time.Second}
 	cmd := &cobra.Command{
-		Use:   "lag [GROUP]",
-		Short: "How far consumer groups are behind, in records and in time",
+		Use:   "lag [GROUP|QUEUE]",
+		Short: "How far consumer groups are behind, and what waits in queues",
 		Long: `How far groups are behind, by topic: LAG in records, BEHIND the age of the oldest
-record not yet read. With --watch it is measured again and again, and TREND says
-which way it goes. For single partitions see: tidings show GROUP`,
+record not yet read. And how much waits in queues, which have no GROUP: MEMBERS are their
+consumers, LAG the records that are ready. With --watch it is measured again and again,
+and TREND says which way it goes. For single partitions see: tidings show GROUP`,
 		Example: "  tidings lag\n" +
+			"  tidings lag queue/mail\n" +
 			"  tidings lag billing --watch\n" +
 			"  tidings lag --topic orders -o json",
 		Args:              between(0, 1),
@@ -38,14 +41,14 @@ which way it goes. For single partitions see: tidings show GROUP`,
 			if f.watch {
 				return a.watchLag(ctx, c, group, f)
 			}
-			rows, err := c.Lag(ctx, group, f.topic)
+			doc, err := lagOf(ctx, c, group, f.topic)
 			if err != nil {
 				return err
 			}
-			if len(rows) == 0 {
+			if len(lagRows(doc)) == 0 {
 				a.note("no group has a cursor there yet")
 			}
-			return a.writeLag(rows, nil)
+			return a.writeLag(doc, nil)
 		}),
 	}
 	fs := cmd.Flags()
@@ -55,47 +58,108 @@ which way it goes. For single partitions see: tidings show GROUP`,
 	_ = cmd.RegisterFlagCompletionFunc("topic", a.completeTopics)
 	a.addTarget(cmd)
 	a.addOutput(cmd)
-	cmd.Flags().Lookup("quiet").Usage = "names of the groups only"
+	cmd.Flags().Lookup("quiet").Usage = "names of the groups and queues only"
 	return cmd
 }
 
-func (a *app) writeLag(rows []console.Lag, before map[lagKey]int64) error {
-	return render(a, listing[console.Lag]{
-		columns: a.lagColumnsWithTrend(before), rows: rows, doc: console.Lags{Lag: notNil(rows), Queues: []console.QueueLag{}},
-		name: func(l console.Lag) string { return l.Group },
+// lagOf measures all, or what has the name: a group if there is one, else a queue.
+func lagOf(ctx context.Context, c client, name, topic string) (console.Lags, error) {
+	kind, rest := splitKind(name)
+	api, none := queuesOf(c)
+	switch {
+	case kind == "queue" && none != nil:
+		return console.Lags{}, none
+	case kind == "queue" && topic != "":
+		return console.Lags{}, usage("--topic: a queue reads no topic")
+	case kind == "queue":
+		return api.QueueLag(ctx, rest)
+	case kind == "group":
+		return c.Lag(ctx, rest, topic)
+	}
+	doc, err := c.Lag(ctx, name, topic)
+	if name == "" || none != nil || topic != "" || !isNotFound(err) {
+		return doc, err
+	}
+	if doc, ofQueue := api.QueueLag(ctx, name); ofQueue == nil {
+		return doc, nil
+	}
+	return doc, err
+}
+
+// lagRow is a row about a group, or about a queue.
+type lagRow struct {
+	console.Lag
+	queue *console.QueueLag
+}
+
+// MarshalJSON writes the API's document of the one or the other.
+func (r lagRow) MarshalJSON() ([]byte, error) {
+	if r.queue != nil {
+		return json.Marshal(r.queue)
+	}
+	return json.Marshal(r.Lag)
+}
+
+func lagRows(doc console.Lags) (rows []lagRow) {
+	for _, l := range doc.Lag {
+		rows = append(rows, lagRow{Lag: l})
+	}
+	for _, q := range doc.Queues {
+		rows = append(rows, lagRow{queue: &q, Lag: console.Lag{Topic: "queue/" + q.Queue,
+			Members: q.Subscriptions, Lag: q.Ready, LagSeconds: q.OldestSeconds}})
+	}
+	return rows
+}
+
+func (r lagRow) name() string {
+	if r.queue != nil {
+		return r.Topic
+	}
+	return r.Group
+}
+
+func (a *app) writeLag(doc console.Lags, before map[lagKey]int64) error {
+	return render(a, listing[lagRow]{
+		columns: a.lagColumnsWithTrend(before), rows: lagRows(doc),
+		doc: console.Lags{Lag: notNil(doc.Lag), Queues: notNil(doc.Queues)}, name: lagRow.name,
 	})
 }
 
 // lagKey is what a row of lag is about.
 type lagKey struct{ group, topic string }
 
-var lagColumns = []column[console.Lag]{
-	{title: "GROUP", show: func(l console.Lag) string { return l.Group }},
-	{title: "TOPIC", show: func(l console.Lag) string { return l.Topic }},
-	{title: "MEMBERS", right: true, show: func(l console.Lag) string { return plain(l.Members) }},
-	{title: "LAG", right: true, show: func(l console.Lag) string { return count(l.Lag) },
-		raw: func(l console.Lag) string { return known(l.Lag) }},
+var lagColumns = []column[lagRow]{
+	{title: "GROUP", show: func(l lagRow) string {
+		if l.queue != nil {
+			return "-"
+		}
+		return l.Group
+	}},
+	{title: "READS", show: func(l lagRow) string { return l.Topic }},
+	{title: "MEMBERS", right: true, show: func(l lagRow) string { return plain(l.Members) }},
+	{title: "LAG", right: true, show: func(l lagRow) string { return count(l.Lag.Lag) },
+		raw: func(l lagRow) string { return known(l.Lag.Lag) }},
 	{title: "BEHIND", right: true,
-		show: func(l console.Lag) string { return seconds(l.LagSeconds) },
-		raw:  func(l console.Lag) string { return rawSeconds(l.LagSeconds) }},
+		show: func(l lagRow) string { return seconds(l.LagSeconds) },
+		raw:  func(l lagRow) string { return rawSeconds(l.LagSeconds) }},
 }
 
-func (a *app) lagColumnsWithTrend(before map[lagKey]int64) []column[console.Lag] {
+func (a *app) lagColumnsWithTrend(before map[lagKey]int64) []column[lagRow] {
 	if before == nil {
 		return lagColumns
 	}
-	trend := func(l console.Lag) string {
+	trend := func(l lagRow) string {
 		was, known := before[lagKey{l.Group, l.Topic}]
 		switch {
-		case !known || was == l.Lag:
+		case !known || was == l.Lag.Lag:
 			return a.term.glyph("→ steady", "steady")
-		case was < l.Lag:
+		case was < l.Lag.Lag:
 			return a.term.glyph("↗ growing", "growing")
 		}
 		return a.term.glyph("↘ falling", "falling")
 	}
 	return append(lagColumns[:len(lagColumns):len(lagColumns)],
-		column[console.Lag]{title: "TREND", show: trend})
+		column[lagRow]{title: "TREND", show: trend})
 }
 
 // watchLag measures until the context ends. On a terminal each measurement
@@ -111,16 +175,16 @@ func (a *app) watchLag(ctx context.Context, c client, group string, f lagFlags) 
 	defer ticker.Stop()
 	before := map[lagKey]int64{}
 	for {
-		rows, err := c.Lag(ctx, group, f.topic)
+		doc, err := lagOf(ctx, c, group, f.topic)
 		if err != nil {
 			return err
 		}
-		if err := a.writeLagSample(rows, before, f); err != nil {
+		if err := a.writeLagSample(doc, before, f); err != nil {
 			return err
 		}
 		clear(before)
-		for _, r := range rows {
-			before[lagKey{r.Group, r.Topic}] = r.Lag
+		for _, r := range lagRows(doc) {
+			before[lagKey{r.Group, r.Topic}] = r.Lag.Lag
 		}
 		select {
 		case <-ticker.C:
@@ -130,8 +194,8 @@ func (a *app) watchLag(ctx context.Context, c client, group string, f lagFlags) 
 	}
 }
 
-func (a *app) writeLagSample(rows []console.Lag, before map[lagKey]int64, f lagFlags) error {
-	now := a.now()
+func (a *app) writeLagSample(doc console.Lags, before map[lagKey]int64, f lagFlags) error {
+	now, rows := a.now(), lagRows(doc)
 	switch form := a.form(); {
 	case form == "table" && a.term.out.tty && !a.term.dumb:
 		fmt.Fprint(a.out, "\x1b[H\x1b[2J") // home, clear
@@ -141,21 +205,32 @@ func (a *app) writeLagSample(rows []console.Lag, before map[lagKey]int64, f lagF
 		if len(rows) == 0 {
 			fmt.Fprintln(a.out, "no group has a cursor there yet")
 		}
-		err := a.writeLag(rows, before)
+		err := a.writeLag(doc, before)
 		fmt.Fprintln(a.out)
 		return err
 	case form == "jsonl":
+		at := now.UTC().Truncate(time.Millisecond)
 		for _, r := range rows {
-			writeJSONLine(a.jsonOutput(a.out), struct {
-				Time time.Time `json:"time"`
-				console.Lag
-			}{now.UTC().Truncate(time.Millisecond), r})
+			writeJSONLine(a.jsonOutput(a.out), r.at(at))
 		}
 		return nil
 	}
-	return render(a, listing[console.Lag]{rows: rows,
-		name: func(l console.Lag) string { return l.Group },
-		columns: append([]column[console.Lag]{
-			{title: "TIME", show: func(console.Lag) string { return rawTime(now) }},
+	return render(a, listing[lagRow]{rows: rows, name: lagRow.name,
+		columns: append([]column[lagRow]{
+			{title: "TIME", show: func(lagRow) string { return rawTime(now) }},
 		}, lagColumns...)})
+}
+
+// at is the row's document with the time of its measurement.
+func (r lagRow) at(t time.Time) any {
+	if r.queue != nil {
+		return struct {
+			Time time.Time `json:"time"`
+			console.QueueLag
+		}{t, *r.queue}
+	}
+	return struct {
+		Time time.Time `json:"time"`
+		console.Lag
+	}{t, r.Lag}
 }

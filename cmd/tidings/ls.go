@@ -10,23 +10,29 @@ import (
 )
 
 func (a *app) lsCommand() *cobra.Command {
+	lists := map[string]func(context.Context, client) error{
+		"topics": a.lsTopics, "queues": a.lsQueues, "exchanges": a.lsExchanges, "groups": a.lsGroups,
+	}
+	words := []string{"topics", "queues", "exchanges", "groups"}
 	cmd := &cobra.Command{
-		Use:   "ls [topics|groups]",
-		Short: "List topics, or consumer groups",
-		Long: `List topics (the default) or consumer groups. GROUPS is how many groups read a
-topic, LAG how many records the one furthest behind has not read.`,
+		Use:   "ls [topics|queues|exchanges|groups]",
+		Short: "List topics, queues, exchanges and consumer groups",
+		Long: `List everything there is, or one kind with its own columns. READERS are groups that read
+a topic, consumers of a queue, bindings that lead from an exchange, members of a group.
+WAITING are records: those that the group furthest behind has not read of a topic, those
+that are ready in a queue, the lag of a group. Exchanges that are always there are left
+out until something is bound to them: tidings ls exchanges.`,
 		Example: "  tidings ls\n" +
-			"  tidings ls groups\n" +
-			"  tidings ls -q\n" +
+			"  tidings ls queues\n" +
+			"  tidings ls groups -q\n" +
 			"  tidings ls --kafka broker:9092",
-		Args: oneOf("topics", "groups"),
-		ValidArgsFunction: cobra.FixedCompletions(
-			[]string{"topics", "groups"}, cobra.ShellCompDirectiveNoFileComp),
+		Args:              oneOf(words...),
+		ValidArgsFunction: cobra.FixedCompletions(words, cobra.ShellCompDirectiveNoFileComp),
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
-			if len(args) > 0 && args[0] == "groups" {
-				return a.lsGroups(ctx, c)
+			if len(args) > 0 {
+				return lists[args[0]](ctx, c)
 			}
-			return a.lsTopics(ctx, c)
+			return a.lsAll(ctx, c)
 		}),
 	}
 	a.addTarget(cmd)
@@ -34,14 +40,15 @@ topic, LAG how many records the one furthest behind has not read.`,
 	return cmd
 }
 
+const noTopics = "no topics yet. Make one:  tidings create orders:3   or just   tidings pub orders 'hello'"
+
 func (a *app) lsTopics(ctx context.Context, c client) error {
 	rows, err := c.Topics(ctx)
 	if err != nil {
 		return err
 	}
 	if len(rows) == 0 {
-		a.note("no topics yet. Make one:  tidings create orders:3" +
-			"   or just   tidings pub orders 'hello'")
+		a.note(noTopics)
 	}
 	return render(a, listing[console.Topic]{
 		columns: topicColumns, rows: rows, doc: console.Topics{Topics: notNil(rows)},
@@ -135,14 +142,17 @@ func between(min, max int) cobra.PositionalArgs {
 		case len(args) < min:
 			missing := strings.Trim(strings.Fields(cmd.Use)[1+len(args)], ".")
 			return usage(missing+" is missing").
-				hint("usage", "tidings "+cmd.Use).hint("help", cmd.CommandPath()+" --help")
+				hint("usage", usageLine(cmd)).hint("help", cmd.CommandPath()+" --help")
 		case max >= 0 && len(args) > max:
 			return usage("one argument too many: "+quote(args[max])).
-				hint("usage", "tidings "+cmd.Use).hint("help", cmd.CommandPath()+" --help")
+				hint("usage", usageLine(cmd)).hint("help", cmd.CommandPath()+" --help")
 		}
 		return nil
 	}
 }
+
+// usageLine is a command's first line of help, with the commands that it is below.
+func usageLine(cmd *cobra.Command) string { return cmd.Parent().CommandPath() + " " + cmd.Use }
 
 // notNil makes an empty list an empty JSON array.
 func notNil[T any](s []T) []T {

@@ -188,7 +188,7 @@ func TestGroupWithMembersIsShownAndProtected(t *testing.T) {
 	}
 	for _, args := range [][]string{
 		{"reset", "billing", "orders", "--to", "start", "--yes"},
-		{"rm", "group:billing", "--yes"},
+		{"rm", "group/billing", "--yes"},
 	} {
 		cmd := start(t, env, args...)
 		if got := cmd.wait(t); got != exitConflict || !strings.Contains(cmd.errOut.String(),

@@ -23,25 +23,40 @@ type pubFlags struct {
 	partition int
 	null      bool
 	timeout   time.Duration
+
+	// For queues and exchanges.
+	exchange  string
+	priority  int
+	ttl       time.Duration
+	transient bool
+	mandatory bool
 }
 
 func (a *app) pubCommand() *cobra.Command {
 	f := pubFlags{input: "lines"}
 	cmd := &cobra.Command{
-		Use:   "pub TOPIC [VALUE...]",
+		Use:   "pub NAME [VALUE...]",
 		Short: "Publish records: arguments, files or standard input",
-		Long: `Publish each VALUE as one record; without any, what comes on standard input, a
+		Long: `Publish each VALUE as one record to a topic, a queue (queue/NAME where a topic has the
+same name) or, by --exchange, an exchange; without any, what comes on standard input, a
 record per line. Each --file is one record. It returns when all is on the server's
 disk. For arguments and files the place of each record is written, for input only a
 summary (on standard error), unless -o asks for the places.`,
 		Example: "  tidings pub orders 'hello'\n" +
 			"  tidings pub orders '{\"id\":\"o-1\"}' --key o-1 --header source=shop\n" +
+			"  tidings pub queue/mail 'hello' --ttl 1h\n" +
+			"  tidings pub --exchange shop --key order.created 'hello'\n" +
 			"  tidings pub orders < lines.txt\n" +
 			"  tidings pub orders --key-separator : < keyed-lines.txt\n" +
 			"  tidings pub avatars --file me.png --key me\n" +
 			"  tidings sub orders --from start -e -o jsonl | tidings pub copy --input jsonl",
-		Args:              between(1, -1),
-		ValidArgsFunction: a.completeTopics,
+		Args: func(cmd *cobra.Command, args []string) error {
+			if f.exchange != "" {
+				return nil
+			}
+			return between(1, -1)(cmd, args)
+		},
+		ValidArgsFunction: a.completeTargets,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
 			return a.pub(ctx, c, args, f)
 		}),
@@ -71,6 +86,12 @@ func (f *pubFlags) add(cmd *cobra.Command) {
 		"publish one record with a null value: a tombstone for --key")
 	fs.DurationVar(&f.timeout, "timeout", 30*time.Second,
 		"how long the server may take to acknowledge what it was sent")
+	fs.StringVarP(&f.exchange, "exchange", "x", "",
+		"publish to this exchange; --key is the routing key, and all arguments are values")
+	fs.IntVar(&f.priority, "priority", 0, "priority in queues that have priorities")
+	fs.DurationVar(&f.ttl, "ttl", 0, "records expire after this time in a queue")
+	fs.BoolVar(&f.transient, "transient", false, "queues may lose the records in a restart")
+	fs.BoolVar(&f.mandatory, "mandatory", false, "exit with 6 if a record reaches no queue")
 	_ = cmd.RegisterFlagCompletionFunc("input",
 		cobra.FixedCompletions(inputs, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -78,8 +99,17 @@ func (f *pubFlags) add(cmd *cobra.Command) {
 var inputs = []string{"lines", "jsonl", "one"}
 
 func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) error {
-	topic, values := args[0], args[1:]
+	to, values, err := f.target(ctx, c, args)
+	if err != nil {
+		return err
+	}
+	if to.kind != "topic" {
+		return a.pubQueue(ctx, c, to, values, f)
+	}
+	topic := to.name
 	switch {
+	case f.priority != 0 || f.ttl != 0 || f.transient || f.mandatory:
+		return usage("--priority, --ttl, --transient and --mandatory are for queues and exchanges")
 	case f.timeout <= 0:
 		return usage("--timeout: must be more than 0")
 	case f.partition < -1:

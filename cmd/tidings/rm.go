@@ -14,17 +14,18 @@ func (a *app) rmCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rm NAME...",
-		Short: "Delete topics or consumer groups",
-		Long: `Delete topics with all their records, or groups with their cursors. What is not
-empty needs --yes. A name that both have is written topic:NAME or group:NAME.`,
-		Example:           "  tidings rm orders --yes\n  tidings rm group:billing",
+		Short: "Delete topics, queues, exchanges or consumer groups",
+		Long: `Delete topics and queues with all their records, exchanges with their bindings, or
+groups with their cursors. What is not empty or in use needs --yes. A name that several
+have is written topic/NAME, queue/NAME, exchange/NAME or group/NAME.`,
+		Example:           "  tidings rm orders --yes\n  tidings rm queue/mail\n  tidings rm group/billing",
 		Args:              between(1, -1),
 		ValidArgsFunction: a.completeNames,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
 			return a.rm(ctx, c, args, yes)
 		}),
 	}
-	cmd.Flags().BoolVar(&yes, "yes", false, "delete although there is something in it")
+	cmd.Flags().BoolVar(&yes, "yes", false, "delete although there is something in it, or someone uses it")
 	a.addTarget(cmd)
 	return cmd
 }
@@ -47,29 +48,27 @@ func (a *app) rm(ctx context.Context, c client, names []string, yes bool) error 
 		all = append(all, found)
 	}
 	for _, n := range all {
-		if err := a.rmOne(ctx, c, n); err != nil {
+		if err := a.rmOne(ctx, c, n, yes); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// same reports whether both mean the same topic or group.
-func (n named) same(o named) bool {
-	switch {
-	case n.topic != nil && o.topic != nil:
-		return n.topic.Name == o.topic.Name
-	case n.group != nil && o.group != nil:
-		return n.group.Name == o.group.Name
-	}
-	return false
-}
+// same reports whether both mean the same thing.
+func (n named) same(o named) bool { return n.String() == o.String() }
 
 // content says what would be lost; "" if nothing.
 func (n named) content() string {
 	switch {
 	case n.topic != nil && n.topic.Records > 0:
 		return fmt.Sprintf("topic %s holds %s", n.topic.Name, plural(n.topic.Records, "record"))
+	case n.queue != nil && n.queue.Ready+n.queue.Leased > 0:
+		return fmt.Sprintf("queue %s holds %s", n.queue.Name, plural(n.queue.Ready+n.queue.Leased, "record"))
+	case n.queue != nil && n.queue.Subscriptions > 0:
+		return fmt.Sprintf("queue %s has %s", n.queue.Name, plural(int64(n.queue.Subscriptions), "consumer"))
+	case n.exchange != nil && n.exchange.BoundTo > 0:
+		return fmt.Sprintf("exchange %s has %s", n.exchange.Name, plural(int64(n.exchange.BoundTo), "binding"))
 	case n.group != nil && cursors(n.group.Cursors) > 0:
 		return fmt.Sprintf("group %s has %s", n.group.Name,
 			plural(cursors(n.group.Cursors), "cursor"))
@@ -87,17 +86,30 @@ func cursors(rows []console.Cursor) (n int64) {
 	return n
 }
 
-func (a *app) rmOne(ctx context.Context, c client, n named) error {
-	if n.topic != nil {
-		if err := c.DeleteTopic(ctx, n.topic.Name); err != nil {
-			return err
-		}
-		a.note("deleted topic %s", n.topic.Name)
-		return nil
-	}
-	if err := c.DeleteGroup(ctx, n.group.Name); err != nil {
+func (a *app) rmOne(ctx context.Context, c client, n named, sure bool) error {
+	if err := n.remove(ctx, c, sure); err != nil {
 		return err
 	}
-	a.note("deleted group %s", n.group.Name)
+	kind, name := splitKind(n.String())
+	a.note("deleted %s %s", kind, name)
 	return nil
+}
+
+// remove deletes it. Unless sure, the server looks once more whether a queue or exchange
+// is empty and unused: somebody may have come meanwhile.
+func (n named) remove(ctx context.Context, c client, sure bool) error {
+	switch {
+	case n.topic != nil:
+		return c.DeleteTopic(ctx, n.topic.Name)
+	case n.group != nil:
+		return c.DeleteGroup(ctx, n.group.Name)
+	}
+	api, err := queuesOf(c)
+	if err != nil {
+		return err
+	}
+	if n.queue != nil {
+		return api.DeleteQueue(ctx, n.queue.Name, sure)
+	}
+	return api.DeleteExchange(ctx, n.exchange.Name, sure)
 }

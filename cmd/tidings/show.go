@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"strings"
 
@@ -14,11 +13,12 @@ import (
 func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show one topic or consumer group in detail",
-		Long: `Show a topic: settings, partitions, the groups that read it. Or a group: members and
-cursors. A name that both have is written topic:NAME or group:NAME. Piped, only the
-rows are written: partitions of a topic, cursors of a group.`,
-		Example:           "  tidings show orders\n  tidings show group:billing -o json",
+		Short: "Show one topic, queue, exchange or consumer group in detail",
+		Long: `Show a topic: settings, partitions, the groups that read it. A queue: what it does, its
+counts and bindings. An exchange: its bindings. Or a group: members and cursors. A name
+that several have is written topic/NAME, queue/NAME, exchange/NAME or group/NAME. Piped,
+only the rows are written: partitions of a topic, bindings, cursors of a group.`,
+		Example:           "  tidings show orders\n  tidings show queue/mail\n  tidings show group/billing -o json",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeNames,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -27,7 +27,7 @@ rows are written: partitions of a topic, cursors of a group.`,
 	}
 	a.addTarget(cmd)
 	a.addOutput(cmd)
-	cmd.Flags().Lookup("quiet").Usage = "TOPIC/PARTITION only"
+	cmd.Flags().Lookup("quiet").Usage = "TOPIC/PARTITION, or the other end of each binding, only"
 	return cmd
 }
 
@@ -36,72 +36,15 @@ func (a *app) show(ctx context.Context, c client, name string) error {
 	if err != nil {
 		return err
 	}
-	if found.topic != nil {
+	switch {
+	case found.topic != nil:
 		return a.showTopic(*found.topic)
+	case found.queue != nil:
+		return a.showQueue(*found.queue)
+	case found.exchange != nil:
+		return a.showExchange(*found.exchange)
 	}
 	return a.showGroup(*found.group)
-}
-
-// named is a topic or a group.
-type named struct {
-	topic *console.TopicDetail
-	group *console.GroupDetail
-}
-
-// resolveName finds what a name means: a topic or a group, if only one of them
-// has it, or by a topic: or group: before it.
-func resolveName(ctx context.Context, c client, name string) (found named, err error) {
-	kind, rest, prefixed := strings.Cut(name, ":")
-	if !prefixed || kind != "topic" && kind != "group" {
-		kind, rest = "", name
-	}
-	topicErr, groupErr := errNotAsked, errNotAsked
-	if kind != "group" {
-		var t console.TopicDetail
-		if t, topicErr = c.Topic(ctx, rest); topicErr == nil {
-			found.topic = &t
-		}
-	}
-	if kind != "topic" && (topicErr == nil || isNotFound(topicErr)) {
-		var g console.GroupDetail
-		if g, groupErr = c.Group(ctx, rest); groupErr == nil {
-			found.group = &g
-		}
-	}
-	return found, oneMeaning(rest, topicErr, groupErr)
-}
-
-// errNotAsked stands for a kind that the name excludes.
-var errNotAsked error = &failure{exit: exitNotFound, code: "not_found"}
-
-func isNotFound(err error) bool {
-	var f *failure
-	return errors.As(err, &f) && f.exit == exitNotFound
-}
-
-func oneMeaning(name string, topicErr, groupErr error) error {
-	switch {
-	case topicErr == nil && groupErr == nil:
-		return conflict("both a topic and a group are named %q", name).
-			hint("the topic", "topic:"+name).hint("the group", "group:"+name)
-	case topicErr == nil && isNotFound(groupErr), groupErr == nil && isNotFound(topicErr):
-		return nil
-	case topicErr == errNotAsked || topicErr == nil:
-		return groupErr
-	case groupErr == errNotAsked || !isNotFound(topicErr):
-		return topicErr
-	case !isNotFound(groupErr):
-		return groupErr
-	}
-	f := notFound("topic or group", name)
-	for _, err := range []error{topicErr, groupErr} {
-		for _, h := range err.(*failure).hints {
-			if h.label == didYouMean {
-				f = f.hint(h.label, h.text)
-			}
-		}
-	}
-	return f.hint("see all", "tidings ls").hint("groups", "tidings ls groups")
 }
 
 func (a *app) showTopic(t console.TopicDetail) error {
@@ -116,7 +59,7 @@ func (a *app) showTopic(t console.TopicDetail) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	return render(a, listing[console.Lag]{columns: lagColumns, rows: t.GroupList})
+	return render(a, listing[lagRow]{columns: lagColumns, rows: lagRows(console.Lags{Lag: t.GroupList})})
 }
 
 func (a *app) topicHead(t console.TopicDetail) {

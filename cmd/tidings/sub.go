@@ -23,15 +23,20 @@ type subFlags struct {
 	expect     int64
 	timeout    time.Duration
 	exitAtEnd  bool
+	take       bool
 }
 
 func (a *app) subCommand() *cobra.Command {
 	var f subFlags
 	cmd := &cobra.Command{
-		Use:   "sub TOPIC",
+		Use:   "sub NAME",
 		Short: "Read records, and those to come",
 		Long: `Read a topic from a place on and follow it until Ctrl-C. Nothing is consumed:
 reading moves no group's cursor, unless --group makes this a member of one.
+
+Or look at what waits in a queue (queue/NAME where a topic has the same name): the first
+100 records, or -n, and no more; they stay. With --take they are consumed, as they come,
+until Ctrl-C: each is accepted once it has been written, and what was not goes back.
 
 --from takes: end (default), start, an offset (17), -10 (that many before the end,
 in each partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z,
@@ -46,12 +51,21 @@ documents.`,
 		Example: "  tidings sub orders --from start\n" +
 			"  tidings sub orders --from -5m -e -o jsonl | jq .value\n" +
 			"  tidings sub orders --group billing\n" +
-			"  tidings sub orders --from start --expect 10 --timeout 5s   # or exit 6",
+			"  tidings sub orders --from start --expect 10 --timeout 5s   # or exit 6\n" +
+			"  tidings sub queue/mail\n" +
+			"  tidings sub queue/mail --take -n 1",
 		Args:              between(1, 1),
-		ValidArgsFunction: a.completeTopics,
+		ValidArgsFunction: a.completeTargets,
 		PreRunE:           func(cmd *cobra.Command, _ []string) error { return f.checkGiven(cmd) },
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
-			return a.sub(ctx, c, args[0], f)
+			to, err := resolveTarget(ctx, c, args[0], "topic", "queue")
+			if err != nil {
+				return err
+			}
+			if to.kind == "queue" {
+				return a.subQueue(ctx, c, to.name, f)
+			}
+			return a.sub(ctx, c, to.name, f)
 		}),
 	}
 	f.add(cmd)
@@ -77,6 +91,7 @@ func (f *subFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&f.timeout, "timeout", 0, "end after this time")
 	fs.BoolVarP(&f.exitAtEnd, "exit-at-end", "e", false,
 		"end when all records there are now have been read")
+	fs.BoolVar(&f.take, "take", false, "consume the records of a queue")
 }
 
 // checkGiven refuses flags whose value says nothing: an empty variable in a
@@ -120,6 +135,10 @@ func (f *subFlags) check(a *app) error {
 		if f.group != "" {
 			f.from = "start"
 		}
+	}
+	if f.take {
+		return usage("--take is for queues: a topic keeps its records").
+			hint("a member", "--group NAME reads each record once")
 	}
 	_, err := console.ParsePosition(f.from, a.now())
 	if err != nil {

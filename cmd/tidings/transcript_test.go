@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 var update = flag.Bool("update", false, "write what commands say now into testdata/*.txt")
@@ -24,6 +26,7 @@ var update = flag.Bool("update", false, "write what commands say now into testda
 //     @serve         the same as serve runs it: nothing is auto-created
 //     @tty           the commands below write to a terminal (@pipe: no longer)
 //     @env A=b       environment of the commands below
+//     @reject q      a consumer takes all records of a queue and rejects them
 //     $ ls -q        a command, words and 'quoted words'
 //     < text         its standard input
 //     | text         its stdout
@@ -106,6 +109,8 @@ func (p *transcript) play(text string) string {
 			p.tty = true
 		case "@pipe":
 			p.tty = false
+		case "@reject":
+			p.reject(rest)
 		case "@env":
 			name, value, _ := strings.Cut(rest, "=")
 			p.env[name] = value
@@ -140,6 +145,31 @@ func (p *transcript) run(line, stdin string) {
 	}
 }
 
+func (p *transcript) reject(queue string) {
+	q, err := p.node.b.Queue("", queue)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for {
+		d, ok, err := q.Get(p.t.Context(), nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		if !ok {
+			return
+		}
+		tx := p.node.b.Begin()
+		tx.Settle(q, nil, d.ID, broker.Reject)
+		c, err := tx.Commit(p.t.Context())
+		if err == nil {
+			err = c.Wait(p.t.Context())
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+	}
+}
+
 func (p *transcript) getenv(name string) string {
 	if v, ok := p.env[name]; ok {
 		return v
@@ -165,6 +195,7 @@ var normals = []struct {
 	{regexp.MustCompile(`(in|after) \d+(\.\d+)?(ms|s|µs)`), "$1 MS"},
 	{regexp.MustCompile(`"lagSeconds": \d\.\d+(e-\d+)?`), `"lagSeconds": 0.1`},
 	{regexp.MustCompile(`"seconds": \d\.\d+(e-\d+)?`), `"seconds": 0.1`},
+	{regexp.MustCompile(`"oldestSeconds": \d\.\d+(e-\d+)?`), `"oldestSeconds": 0.1`},
 	{regexp.MustCompile(`"bytes": \d{7,}`), `"bytes": MANY`},
 	{regexp.MustCompile(`pid \d+`), "pid PID"},
 	{regexp.MustCompile(`0\.\d s`), "0.1 s"},
@@ -184,12 +215,12 @@ func (p *transcript) normal(text string) string {
 	return text
 }
 
-// real puts the data directory into a command.
+// real puts the data directory and the address of Kafka into a command.
 func (p *transcript) real(line string) string {
 	if p.node == nil {
 		return line
 	}
-	return strings.ReplaceAll(line, "DATA", p.node.s.Data)
+	return strings.NewReplacer("DATA", p.node.s.Data, "KAFKA", p.node.kafka.Addr().String()).Replace(line)
 }
 
 var discardLog = slog.New(slog.DiscardHandler)
