@@ -96,7 +96,7 @@ func (r *reachable) exchange(name string) {
 		case x.Spec().Type == "direct" && r.key != nil && *r.key != b.Key:
 		case b.Destination.Kind == broker.KindExchange:
 			r.exchange(b.Destination.Name)
-		default:
+		case b.Destination.Kind == broker.KindQueue:
 			if q, err := r.s.b.Queue("", b.Destination.Name); err == nil && !slices.Contains(r.queues, q) {
 				r.queues = append(r.queues, q)
 			}

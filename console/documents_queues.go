@@ -104,11 +104,12 @@ type NewExchange struct {
 	Args       map[string]any `json:"args,omitempty"`
 }
 
-// Binding leads from an exchange to a queue or to another exchange: one of the two
+// Binding leads from an exchange to a queue, a topic or another exchange: one of them
 // is named.
 type Binding struct {
 	Source     string         `json:"source,omitempty"` // in requests that of the path
 	Queue      string         `json:"queue,omitempty"`
+	Topic      string         `json:"topic,omitempty"`
 	ToExchange string         `json:"toExchange,omitempty"`
 	Key        string         `json:"key"`
 	Args       map[string]any `json:"args,omitempty"`

@@ -168,30 +168,43 @@ func (s *Server) binding(r *http.Request) (b broker.Binding, err error) {
 	if err != nil {
 		return b, err
 	}
-	if doc.Source != "" && doc.Source != x.Name().Name || (doc.Queue == "") == (doc.ToExchange == "") {
-		return b, invalid("a binding leads from the exchange of the path to a queue or toExchange")
+	if doc.Source != "" && doc.Source != x.Name().Name {
+		return b, invalid("the binding is from exchange %s, the path says %s", doc.Source, x.Name().Name)
 	}
 	b = broker.Binding{Source: x.Name().Name, Key: doc.Key}
 	if b.Args, err = brokerArgs(doc.Args); err != nil {
 		return b, err
 	}
-	if doc.Queue != "" {
+	b.Destination, err = s.destination(doc)
+	return b, err
+}
+
+// destination finds what a binding is to lead to.
+func (s *Server) destination(doc Binding) (n broker.Name, err error) {
+	switch {
+	case doc.Queue != "" && doc.Topic == "" && doc.ToExchange == "":
 		q, err := s.queue(doc.Queue)
 		if err == nil && q.Spec().Owner != nil {
 			err = &broker.Error{Kind: broker.Denied, Op: "bind", Name: q.String(), Err: errExclusive}
 		}
 		if err != nil {
-			return b, err
+			return n, err
 		}
-		b.Destination = q.Name()
-		return b, nil
+		return q.Name(), nil
+	case doc.Topic != "" && doc.Queue == "" && doc.ToExchange == "":
+		t, err := s.topic(doc.Topic)
+		if err != nil {
+			return n, err
+		}
+		return t.Name(), nil
+	case doc.ToExchange != "" && doc.Queue == "" && doc.Topic == "":
+		to, err := s.ownExchange(doc.ToExchange, "bound")
+		if err != nil {
+			return n, err
+		}
+		return to.Name(), nil
 	}
-	to, err := s.ownExchange(doc.ToExchange, "bound")
-	if err != nil {
-		return b, err
-	}
-	b.Destination = to.Name()
-	return b, nil
+	return n, invalid("a binding leads to one of queue, topic and toExchange")
 }
 
 // publishTo publishes to an exchange; queuePublish to one queue by its name.

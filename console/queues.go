@@ -297,9 +297,12 @@ func bindingRows(all []broker.Binding) []Binding {
 	rows := []Binding{}
 	for _, b := range all {
 		row := Binding{Source: shownExchange(b.Source), Key: b.Key}
-		if b.Destination.Kind == broker.KindQueue {
+		switch b.Destination.Kind {
+		case broker.KindQueue:
 			row.Queue = b.Destination.Name
-		} else {
+		case broker.KindTopic:
+			row.Topic = b.Destination.Name
+		default:
 			row.ToExchange = b.Destination.Name
 		}
 		if len(b.Args) > 0 {
@@ -309,7 +312,7 @@ func bindingRows(all []broker.Binding) []Binding {
 	}
 	slices.SortFunc(rows, func(a, b Binding) int {
 		return cmp.Or(cmp.Compare(a.Source, b.Source), cmp.Compare(a.Queue, b.Queue),
-			cmp.Compare(a.ToExchange, b.ToExchange), cmp.Compare(a.Key, b.Key))
+			cmp.Compare(a.Topic, b.Topic), cmp.Compare(a.ToExchange, b.ToExchange), cmp.Compare(a.Key, b.Key))
 	})
 	return rows
 }

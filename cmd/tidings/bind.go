@@ -17,11 +17,11 @@ type bindFlags struct {
 func (a *app) bindCommand() *cobra.Command {
 	return a.bindingCommand(&cobra.Command{
 		Use:   "bind EXCHANGE QUEUE",
-		Short: "Lead records of an exchange to a queue or another exchange",
-		Long: `Lead records of an exchange to a queue, or to another exchange written exchange/NAME.
-Which ones the type of the exchange decides: by --key, or by --arg for headers.`,
+		Short: "Lead records of an exchange to a queue, a topic or another exchange",
+		Long: `Lead records of an exchange to a queue, a topic (topic/NAME) or another exchange
+(exchange/NAME). Which ones the type of the exchange decides: by --key, or by --arg for headers.`,
 		Example: "  tidings bind shop mail --key 'order.*'\n" +
-			"  tidings bind shop exchange/audit --key '#'\n" +
+			"  tidings bind shop topic/audit --key '#'\n" +
 			"  tidings bind amq.headers mail --arg x-match=any --arg source=shop",
 	}, "bound", (*apiClient).Bind)
 }
@@ -74,10 +74,12 @@ func (f bindFlags) binding(from, to string) (b console.Binding, err error) {
 	switch kind, name := splitKind(to); kind {
 	case "", "queue":
 		b.Queue = name
+	case "topic":
+		b.Topic = name
 	case "exchange":
 		b.ToExchange = name
 	default:
-		return b, usage("a binding leads to a queue or an exchange, not to a " + kind)
+		return b, usage("a binding leads to a queue, a topic or an exchange, not to a " + kind)
 	}
 	return b, addArgs(b.Args, f.args)
 }

@@ -166,8 +166,9 @@ func (a *app) writeDeadLetter(w *bufio.Writer, r console.QueueRecord) {
 		if d.Count > 1 {
 			times = ", " + plain(d.Count) + " times"
 		}
-		fmt.Fprintf(w, "    %s\n", a.term.out.paint(dim, printable(fmt.Sprintf("%s in %s%s, first %s, published to %s",
-			d.Reason, d.Queue, times, clock(d.Time, a.now()), publishPlace(d)))))
+		line := fmt.Sprintf("%s in %s%s, first %s, published to %s", d.Reason, d.Queue, times,
+			clock(d.Time, a.now()), publishPlace(d))
+		fmt.Fprintf(w, "    %s\n", a.term.out.paint(dim, printable(line)))
 	}
 }
 

@@ -14,7 +14,9 @@ import (
 )
 
 // command runs a command against a node and returns what it wrote.
-func command(t *testing.T, ctx context.Context, n *node, out io.Writer, args ...string) (exit int, errOut string) {
+func command(
+	t *testing.T, ctx context.Context, n *node, out io.Writer, args ...string,
+) (exit int, errOut string) {
 	t.Helper()
 	var said bytes.Buffer
 	env := func(name string) string {
@@ -146,7 +148,8 @@ func TestRedriveTellsHowFarItIs(t *testing.T) {
 	mustCommand(t, n, append([]string{"pub", "dead"}, values...)...)
 	var said bytes.Buffer
 	now := time.Now()
-	a := &app{out: io.Discard, errOut: &said, now: func() time.Time { now = now.Add(2 * time.Second); return now }}
+	later := func() time.Time { now = now.Add(2 * time.Second); return now }
+	a := &app{out: io.Discard, errOut: &said, now: later}
 	c := newAPIClient(n.admin.Addr().String())
 	defer c.Close()
 	if err := a.redrive(t.Context(), c, "dead", console.Redrive{To: "queue/mail"}); err != nil {

@@ -111,8 +111,11 @@ var bindingColumns = []column[console.Binding]{
 }
 
 func bindingTarget(b console.Binding) string {
-	if b.Queue != "" {
+	switch {
+	case b.Queue != "":
 		return "queue/" + b.Queue
+	case b.Topic != "":
+		return "topic/" + b.Topic
 	}
 	return "exchange/" + b.ToExchange
 }

@@ -13,6 +13,10 @@ type Vocabulary struct{}
 
 // QueueSettings returns what the arguments of a queue mean.
 func (Vocabulary) QueueSettings(queue string, args broker.Args) (broker.QueueSettings, error) {
+	if IsStream(args) {
+		return broker.QueueSettings{}, inBroker("declare queue", queue, errorf(replyNotImplemented,
+			"a queue of type stream is a topic: create that"))
+	}
 	s, err := settingsOf(broker.Name{Kind: broker.KindQueue, Name: queue}, args)
 	return s, inBroker("declare queue", queue, err)
 }

@@ -25,6 +25,13 @@ func TestVocabularyTellsWhatArgumentsMean(t *testing.T) {
 	}
 }
 
+func TestVocabularyMakesNoQueueOfAStream(t *testing.T) {
+	_, err := Vocabulary{}.QueueSettings("q", broker.Args{{Name: "x-queue-type", Value: "stream"}})
+	if broker.KindOf(err) != broker.Unsupported {
+		t.Errorf("got %v, want kind unsupported", err)
+	}
+}
+
 func TestVocabularyDescribesRecordsAsAPublisherWould(t *testing.T) {
 	properties := broker.Args{
 		{Name: "headers", Value: broker.Args{{Name: "source", Value: "shop"}, {Name: "CC", Value: []any{"k2"}}}},
