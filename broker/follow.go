@@ -105,6 +105,8 @@ func (t *Topic) Follow(ctx context.Context, o FollowOptions) (*Follower, error) 
 			"an offset means nothing in %d partitions: name one", n)
 	case o.From.offset < 0:
 		return nil, fail(Invalid, op, t.name.String(), "offset %d", o.From.offset)
+	case t.b.closed.Load():
+		return nil, storeError(op, t.name.String(), storage.ErrClosed)
 	}
 	f := &Follower{t: t, opts: o, waiter: Waiter{C: o.Wake}}
 	for _, p := range t.all() {
@@ -233,7 +235,7 @@ func (f *Follower) acquire() bool {
 func (f *Follower) Take(dst []Followed, max int) ([]Followed, error) {
 	f.unkeep()
 	f.waiter.Rearm()
-	if f.ended.Load() {
+	if f.ended.Load() || f.cursors[0].part.log.Dropped() { // also where there is no credit
 		return dst, &Error{Kind: NotFound, Op: "take", Name: f.t.name.String()}
 	}
 	f.grow()

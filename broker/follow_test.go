@@ -273,7 +273,10 @@ func TestAFollowerEndsWithItsTopic(t *testing.T) {
 	b := openOn(t, vfs.NewMem())
 	topic := mustTopic(t, b, TopicSpec{Name: "t"})
 	wake := make(chan struct{}, 1)
-	f := follow(t, topic, FollowOptions{Wake: wake})
+	var none Credit
+	none.SetLimit(1)
+	none.acquire()
+	f := follow(t, topic, FollowOptions{Wake: wake, Credits: []*Credit{&none}})
 	wantTaken(t, "before", f)
 	if n := topic.Followers(); n != 1 {
 		t.Errorf("%d follow, want 1", n)

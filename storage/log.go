@@ -164,6 +164,13 @@ func (l *Log) Unwatch(w *Waiter) {
 	}
 }
 
+// Dropped says that the log is gone for good.
+func (l *Log) Dropped() bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return l.dropped
+}
+
 // Rouse wakes whoever watches the log, for news that is not in it.
 func (l *Log) Rouse() { l.fire() }
 
