@@ -179,7 +179,19 @@ func (c *crossing) address() {
 		c.out.Key = string(key)
 		return
 	}
-	c.more = append(c.more, Field{headerKey, string(key)})
+	if c.fits(fieldBytes + len(headerKey) + len(key)) {
+		c.more = append(c.more, Field{headerKey, string(key)})
+	}
+}
+
+// fits takes room for a part of the message; where there is none the part is left out.
+func (c *crossing) fits(size int) bool {
+	if size > c.room {
+		c.left++
+		return false
+	}
+	c.room -= size
+	return true
 }
 
 func (c *crossing) properties() []byte {
@@ -211,7 +223,11 @@ func (c *crossing) take(p *Properties) {
 	named := p.named()
 	for i := range c.rec.Headers {
 		h := &c.rec.Headers[i]
-		if h != c.exchange && h != c.exact && !p.takeNamed(named, h) {
+		switch {
+		case h == c.exchange || h == c.exact:
+		case 1+len(h.Value) <= c.room && p.takeNamed(named, h):
+			c.room -= 1 + len(h.Value)
+		default:
 			c.header(p, h)
 		}
 	}
@@ -259,12 +275,13 @@ const fieldBytes = 1 + 1 + 4
 
 func (c *crossing) header(p *Properties, h *broker.Header) {
 	name := nameInAMQP(h.Key)
-	size := fieldBytes + len(name) + len(h.Value)
-	if len(name) > maxShortString || size > c.room {
+	if len(name) > maxShortString {
 		c.left++
 		return
 	}
-	c.room -= size
+	if !c.fits(fieldBytes + len(name) + len(h.Value)) {
+		return
+	}
 	f := Field{Name: name}
 	if h.Value != nil {
 		f.Value = string(h.Value)
@@ -274,7 +291,7 @@ func (c *crossing) header(p *Properties, h *broker.Header) {
 }
 
 // withHeaders adds headers to properties, and leaves all else in them as it is. Where one is there
-// already, it gets the new value.
+// already, the new one is instead.
 func withHeaders(props []byte, more Table) []byte {
 	if len(more) == 0 {
 		return props
@@ -316,7 +333,7 @@ func withHeadersAnew(props []byte, more Table) []byte {
 		return props
 	}
 	for _, f := range more {
-		p.Headers = p.Headers.with(f.Name, f.Value)
+		p.Headers = append(p.Headers.without(f.Name), f)
 	}
 	out, err := p.append(nil)
 	if err != nil {

@@ -240,3 +240,35 @@ func TestDeadLettersCross(t *testing.T) {
 	equal(t, "x-death", death, any([]any{Table{{"count", int64(1)}, {"reason", "rejected"}, {"queue", "q"},
 		{"time", Timestamp(9)}, {"exchange", ""}, {"routing-keys", []any{"k"}}}}))
 }
+
+// Whatever a Kafka client sends is a message that fits a frame, or the part of it that does.
+func TestAnyRecordOfATopicIsAMessage(t *testing.T) {
+	const limit = 3000
+	for seed := range uint64(3000) {
+		d := &propsDie{rand.New(rand.NewPCG(seed, 5))}
+		rec := broker.Record{Key: bytes.Repeat([]byte("k"), d.IntN(2)*d.IntN(5000)), Time: time.Unix(d.Int64N(1e10), 0)}
+		names := []string{"content-type", "content-encoding", "priority", "correlation-id", "reply-to", "expiration",
+			"message-id", "timestamp", "type", "user-id", "app-id", "cluster-id", headerExchange, headerExact,
+			headerKey, headerMillis, headerLeftOut, "ce_", "", strings.Repeat("n", 300), d.name()}
+		for range d.IntN(40) {
+			h := broker.Header{Key: names[d.IntN(len(names))]}
+			switch d.IntN(4) {
+			case 0:
+				h.Value = make([]byte, d.IntN(4000))
+			case 1:
+				h.Value = d.props(t)
+			case 2:
+				h.Value = []byte(d.text())
+			}
+			rec.Headers = append(rec.Headers, h)
+		}
+		got := fromTopic(&rec, limit, Table{{"x-stream-offset", int64(1)}, {"x-stream-partition", int64(1)}})
+		p, err := parseProperties(got.Props)
+		if offset, _ := p.Headers.Get("x-stream-offset"); err != nil || offset != int64(1) {
+			t.Fatalf("seed %d: got %x, %v", seed, got.Props, err)
+		}
+		if n := len(got.Props); n > limit+streamFrameBytes-contentHeadBytes-8 || len(got.Key) > maxShortString {
+			t.Fatalf("seed %d: got %d bytes of properties, a key of %d", seed, n, len(got.Key))
+		}
+	}
+}
