@@ -226,8 +226,9 @@ func (f *Follower) acquire() bool {
 }
 
 // Take appends to dst at most max durable records of one partition, no more after 256 KiB
-// of them, as long as there is credit. It does not wait for more; call it until it gives nothing, then Rest. The
-// records are valid until the next Take or Rest. For one goroutine at a time.
+// of them, as long as there is credit. It does not wait for more; call it until it gives
+// nothing, then Rest. The records are valid until the next Take or Rest. For one goroutine
+// at a time.
 //
 // Where retention has passed the cursor, it goes on with the first record that is there.
 // Kinds: Corrupt, TooLarge and Unsupported (the batch that is named is passed over),

@@ -130,7 +130,9 @@ func (g *gathering) seal(p *Partition) error {
 // dropGone forgets records for topics that were deleted since they were routed there. An
 // append that was asked for by name is refused instead.
 func (c *commit) dropGone() {
-	c.tx.appends = slices.DeleteFunc(c.tx.appends, func(a staged) bool { return a.result < 0 && a.p.dead })
+	c.tx.appends = slices.DeleteFunc(c.tx.appends, func(a staged) bool {
+		return a.result < 0 && a.p.dead
+	})
 }
 
 // reachedLocked is what is known of a publish before its queues are asked.

@@ -282,7 +282,8 @@ func (x *consumer) deliver(dst []byte) []byte {
 
 // isPassedOver says that a take failed for a record that the next one will not meet again.
 func isPassedOver(err error) bool {
-	return errors.Is(err, broker.Corrupt) || errors.Is(err, broker.TooLarge) || errors.Is(err, broker.Unsupported)
+	return errors.Is(err, broker.Corrupt) || errors.Is(err, broker.TooLarge) ||
+		errors.Is(err, broker.Unsupported)
 }
 
 // takeMost bounds the deliveries of one consumer in one go, so that others have their turn.
@@ -348,7 +349,7 @@ func (ch *channel) get(m *basicGet) error {
 		return err
 	}
 	if q == nil {
-		return errorf(replyNotImplemented, "basic.get not supported by stream queues queue %s", inVhost(t.Name()))
+		return noGet(t)
 	}
 	d, ok, err := q.Get(ch.c.ctx, ch.c)
 	if err != nil {

@@ -154,8 +154,8 @@ func TestPropertiesAreHeadersInATopic(t *testing.T) {
 			got = append(got, h.Key+"="+string(h.Value))
 		}
 	}
-	equal(t, "headers", got, []string{"amqp-exchange=x", "content-type=application/json", "content-encoding=gzip",
-		"priority=7", "correlation-id=c", "reply-to=r", "expiration=60000", "message-id=m",
+	equal(t, "headers", got, []string{"amqp-exchange=x", "content-type=application/json",
+		"content-encoding=gzip", "priority=7", "correlation-id=c", "reply-to=r", "expiration=60000", "message-id=m",
 		"timestamp=2026-01-02T03:04:05Z", "type=created", "user-id=guest", "app-id=shop", "cluster-id=",
 		"traceparent=00-1-2-01", "n=-5", "yes=true", "none", "pi=3.5", "price=1.50", "at=1970-01-01T00:00:00Z",
 		"bytes=\x01", "ce_type=t", "ce_id=1", `nested={"b":1,"a":["x","/w==",null,false,"1970-01-01T00:00:00Z"]}`})
@@ -229,8 +229,8 @@ func TestARecordOfATopicIsAMessage(t *testing.T) {
 
 // Dead letters say in a topic what they say in a queue.
 func TestDeadLettersCross(t *testing.T) {
-	in := broker.QueueRecord{Exchange: "dlx", Key: "k", Deaths: []broker.Death{{Reason: broker.Rejected, Queue: "q",
-		Count: 1, Time: time.Unix(9, 0), Keys: []string{"k"}, Expiration: -1}}}
+	in := broker.QueueRecord{Exchange: "dlx", Key: "k", Deaths: []broker.Death{{Reason: broker.Rejected,
+		Queue: "q", Count: 1, Time: time.Unix(9, 0), Keys: []string{"k"}, Expiration: -1}}}
 	rec := recordOf(in)
 	p, err := parseProperties(fromTopic(&rec, noLimit, nil).Props)
 	if err != nil {
@@ -246,9 +246,10 @@ func TestAnyRecordOfATopicIsAMessage(t *testing.T) {
 	const limit = 3000
 	for seed := range uint64(3000) {
 		d := &propsDie{rand.New(rand.NewPCG(seed, 5))}
-		rec := broker.Record{Key: bytes.Repeat([]byte("k"), d.IntN(2)*d.IntN(5000)), Time: time.Unix(d.Int64N(1e10), 0)}
-		names := []string{"content-type", "content-encoding", "priority", "correlation-id", "reply-to", "expiration",
-			"message-id", "timestamp", "type", "user-id", "app-id", "cluster-id", headerExchange, headerExact,
+		rec := broker.Record{Key: bytes.Repeat([]byte("k"), d.IntN(2)*d.IntN(5000)),
+			Time: time.Unix(d.Int64N(1e10), 0)}
+		names := []string{"content-type", "content-encoding", "priority", "correlation-id", "reply-to",
+			"expiration", "message-id", "timestamp", "type", "user-id", "app-id", "cluster-id", headerExchange, headerExact,
 			headerKey, headerMillis, headerLeftOut, "ce_", "", strings.Repeat("n", 300), d.name()}
 		for range d.IntN(40) {
 			h := broker.Header{Key: names[d.IntN(len(names))]}

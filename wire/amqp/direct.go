@@ -155,7 +155,7 @@ func (d *Direct) Get(queue string, count, size int, then broker.Outcome) ([]Mess
 		return nil, err
 	}
 	if q == nil {
-		return nil, errorf(replyNotImplemented, "basic.get not supported by stream queues queue %s", inVhost(t.Name()))
+		return nil, noGet(t)
 	}
 	c := d.ch.c
 	var all []Message

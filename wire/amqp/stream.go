@@ -129,14 +129,24 @@ func (ch *channel) deleteStream(m *queueDelete, t *broker.Topic) error {
 }
 
 // streamArgs are those that a redeclaration of a stream must repeat.
-var streamArgs = []string{"x-queue-type", "x-max-length-bytes", "x-max-age", "x-stream-max-segment-size-bytes",
-	"x-initial-cluster-size", "x-queue-leader-locator"}
+var streamArgs = []string{"x-queue-type", "x-max-length-bytes", "x-max-age",
+	"x-stream-max-segment-size-bytes", "x-initial-cluster-size", "x-queue-leader-locator"}
 
 // notOfStreams are the arguments that mean something to other types of queues only.
-var notOfStreams = []string{"x-expires", "x-message-ttl", "x-dead-letter-exchange", "x-dead-letter-routing-key",
-	"x-dead-letter-strategy", "x-max-length", "x-max-in-memory-length", "x-max-in-memory-bytes",
+var notOfStreams = []string{"x-expires", "x-message-ttl", "x-dead-letter-exchange",
+	"x-dead-letter-routing-key", "x-dead-letter-strategy", "x-max-length", "x-max-in-memory-length", "x-max-in-memory-bytes",
 	"x-max-priority", "x-overflow", "x-queue-mode", "x-queue-version", "x-single-active-consumer",
 	"x-quorum-initial-group-size", "x-delivery-limit"}
+
+func notOfStream(arg string, queue broker.Name) error {
+	return errorf(replyPreconditionFailed, "invalid arg '%s' for queue %s of queue type rabbit_stream_queue",
+		arg, inVhost(queue))
+}
+
+// noGet: messages of a stream are not taken out.
+func noGet(t *broker.Topic) error {
+	return errorf(replyNotImplemented, "basic.get not supported by stream queues queue %s", inVhost(t.Name()))
+}
 
 // maxSegmentBytes is RabbitMQ's largest segment of a stream.
 const maxSegmentBytes = 3_000_000_000
@@ -146,8 +156,7 @@ func (ch *channel) streamConfig(m *queueDeclare, args broker.Args) (c broker.Top
 	s := settings{queue: ch.queueNamed(m.queue), args: args}
 	for _, arg := range notOfStreams {
 		if _, set := args.Get(arg); set {
-			return c, errorf(replyPreconditionFailed, "invalid arg '%s' for queue %s of queue type rabbit_stream_queue",
-				arg, inVhost(s.queue))
+			return c, notOfStream(arg, s.queue)
 		}
 	}
 	for _, x := range []struct {
@@ -236,8 +245,7 @@ const streamFrameBytes = 1 << 10
 func followOptions(t *broker.Topic, args broker.Args) (o broker.FollowOptions, err error) {
 	s := settings{queue: t.Name(), args: args}
 	if _, set := args.Get("x-priority"); set {
-		return o, errorf(replyPreconditionFailed, "invalid arg 'x-priority' for queue %s of queue type "+
-			"rabbit_stream_queue", inVhost(t.Name()))
+		return o, notOfStream("x-priority", t.Name())
 	}
 	o.Partition = broker.EveryPartition
 	if n := s.number("x-stream-partition", 0, int64(t.Partitions())-1); n != nil {

@@ -21,7 +21,8 @@ func (c *client) stream(name string, args ...Field) *queueDeclareOk {
 // replay consumes a stream from an offset on.
 func (c *client) replay(channel uint16, queue string, offset any, args ...Field) {
 	c.t.Helper()
-	c.consume(channel, basicConsume{queue: queue, arguments: append(Table{{"x-stream-offset", offset}}, args...)})
+	c.consume(channel, basicConsume{queue: queue,
+		arguments: append(Table{{"x-stream-offset", offset}}, args...)})
 }
 
 // offsets reads n deliveries, and shows each with its offset.
@@ -158,8 +159,9 @@ func TestWhatAStreamCannotDoIsRefused(t *testing.T) {
 			"invalid arg 'x-max-age' for queue 'n' in vhost '/': invalid_max_age"},
 		{declare(args(Field{"x-stream-max-segment-size-bytes", int64(3_000_000_001)})), replyPreconditionFailed,
 			"Exceeded max value for x-stream-max-segment-size-bytes"},
-		{&queueDeclare{queue: "s", durable: true, arguments: args(Field{"x-max-age", "1h"})}, replyPreconditionFailed,
-			"inequivalent arg 'x-max-age' for " + s + ": received the value '1h' of type 'longstr' but current is none"},
+		{&queueDeclare{queue: "s", durable: true, arguments: args(Field{"x-max-age", "1h"})},
+			replyPreconditionFailed, "inequivalent arg 'x-max-age' for " + s + ": " +
+				"received the value '1h' of type 'longstr' but current is none"},
 		{&queueDeclare{queue: "s", arguments: args()}, replyPreconditionFailed,
 			"inequivalent arg 'durable' for " + s + ": received 'false' but current is 'true'"},
 		{&queueDeclare{queue: "q", durable: true, arguments: args()}, replyPreconditionFailed,
@@ -231,7 +233,8 @@ func TestEveryTopicIsAStream(t *testing.T) {
 		}
 	}
 	c := r.dial()
-	equal(t, "passive", *c.queue(queueDeclare{queue: "k", passive: true}), queueDeclareOk{queue: "k", messageCount: 4})
+	equal(t, "passive", *c.queue(queueDeclare{queue: "k", passive: true}),
+		queueDeclareOk{queue: "k", messageCount: 4})
 	equal(t, "as a stream", *c.stream("k"), queueDeclareOk{queue: "k", messageCount: 4})
 	c.qos(1, 10, false)
 	c.replay(1, "k", "first")
@@ -349,7 +352,8 @@ func TestStreamsInATransaction(t *testing.T) {
 		m := c.nextOn(2)
 		got = append(got, m.id().String()+m.body)
 	}
-	if all := strings.Join(got, " "); !strings.Contains(all, "b") || !strings.Contains(all, (&txCommitOk{}).id().String()) {
+	ok := (&txCommitOk{}).id().String()
+	if all := strings.Join(got, " "); !strings.Contains(all, "b") || !strings.Contains(all, ok) {
 		t.Errorf("got %q, want commit-ok and b", all)
 	}
 	equal(t, "after the commit", c.ready("s"), 3)
