@@ -15,7 +15,7 @@
 // were received. A group's cursor is one number per partition. An event store
 // ([Streams]) is a log with an index by stream. A [Queue] is a log with a cursor, a
 // set of what was settled, and what was given back; it hands each record to one
-// [Subscription], and an [Exchange] leads records to queues.
+// [Subscription], and an [Exchange] leads records to queues, at once or at a later time.
 //
 // A change is one atomic batch, and a confirm is one number. Append, Write and
 // Tx.Commit check everything, hand one batch to the store and return without
@@ -36,15 +36,15 @@
 //
 // # Order of locks
 //
-// Catalog, partitions, event stores and queues (several: ascending log id), groups
+// Catalog, partitions, event stores and queues (several: ascending log id), schedules, groups
 // (several: by namespace and name), feed, store. No lock is held while waiting
 // for disk, channel or callback.
 //
 // # Goroutines
 //
-// One retention loop, one loop that hands out what has become durable and one for
-// timers per Broker and, where Config.Observer is set, one feed that
-// tells the observer. Close ends both and waits for them.
+// One retention loop, one loop that hands out what has become durable, one for
+// timers and one for schedules per Broker and, where Config.Observer is set, one feed that
+// tells the observer. Close ends all and waits for them.
 //
 // # What is not here
 //

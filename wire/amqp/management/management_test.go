@@ -114,6 +114,12 @@ var steps = []struct {
 	{"POST", "/api/queues/%2F/q/get", `{"count":1,"ackmode":"keep","encoding":"auto"}`, 400, `key_missing`},
 	{"GET", "/api/queues?columns=name,messages,message_stats.publish", "", 200,
 		`[{"message_stats":{"publish":2},"messages":0,"name":"q"}]`},
+	{"PUT", "/api/exchanges/%2F/later", `{"type":"x-delayed-message","arguments":{"x-delayed-type":"fanout"}}`,
+		201, empty},
+	{"POST", "/api/exchanges/%2F/later/publish", `{"routing_key":"","properties":{"headers":{"x-delay":60000}},` +
+		`"payload":"","payload_encoding":"string"}`, 200, `{"routed":true}`},
+	{"GET", "/api/exchanges/%2F/later?columns=messages_delayed", "", 200, `{"messages_delayed":1}`},
+	{"DELETE", "/api/exchanges/%2F/later", "", 204, empty},
 	{"DELETE", "/api/queues/%2F/q/contents", "", 204, empty},
 
 	// Checks.
