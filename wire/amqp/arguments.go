@@ -166,6 +166,7 @@ func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, erro
 		q.MaxPriority = uint8(*p)
 	}
 	q.SingleActive, _, _ = args.Bool("x-single-active-consumer")
+	s.number(timeoutArg, 1, maxMillis) // consumers ask for it
 	q.DeliveryLimit = s.number("x-delivery-limit", -1, 1<<31)
 	s.oneOf("x-queue-type", "classic", "quorum") // streams are told apart before
 	return q, s.err

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidings-io/tidings/broker"
 )
@@ -48,6 +49,16 @@ type unacked struct {
 	// follower, instead of all that, is of a stream: it keeps nothing of what was delivered, and
 	// wants back its credit.
 	follower *broker.Follower
+	// until is when it is overdue, in the server's time, and timeout how long that is.
+	until, timeout time.Duration
+}
+
+// from is the queue or stream that it is of.
+func (u *unacked) from() broker.Name {
+	if u.follower != nil {
+		return u.follower.Topic().Name()
+	}
+	return u.q.Name()
 }
 
 func newChannel(c *conn, id uint16) *channel {

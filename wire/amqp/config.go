@@ -49,6 +49,10 @@ type Limits struct {
 	QueuedBytes int
 	// Consumers bounds those of a channel; default 10,000.
 	Consumers int
+	// ConsumerTimeout is how long a delivery may be kept without being settled, where neither its
+	// consumer nor its queue says; default 30 min, negative: for ever. Beyond it 406 closes the
+	// channel, and what it has goes back.
+	ConsumerTimeout time.Duration
 	// TxBytes bounds what a channel in tx mode may publish before it commits; default 64 MiB.
 	TxBytes int
 }
@@ -56,7 +60,7 @@ type Limits struct {
 var defaultLimits = Limits{
 	Connections: 20_000, Channels: 2047, FrameBytes: 131_072, MessageBytes: 16 << 20,
 	Heartbeat: 60 * time.Second, Handshake: 10 * time.Second,
-	QueuedBytes: 256 << 10, Consumers: 10_000, TxBytes: 64 << 20,
+	QueuedBytes: 256 << 10, Consumers: 10_000, ConsumerTimeout: 30 * time.Minute, TxBytes: 64 << 20,
 }
 
 func (c Config) checked() (Config, error) {
@@ -71,6 +75,7 @@ func (c Config) checked() (Config, error) {
 	or(&l.Handshake, d.Handshake)
 	or(&l.QueuedBytes, d.QueuedBytes)
 	or(&l.Consumers, d.Consumers)
+	or(&l.ConsumerTimeout, d.ConsumerTimeout)
 	or(&l.TxBytes, d.TxBytes)
 	if c.LoopbackUsers == nil {
 		c.LoopbackUsers = []string{guest}

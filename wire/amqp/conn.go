@@ -3,6 +3,7 @@ package amqp
 import (
 	"context"
 	"errors"
+	"math"
 	"net"
 	"os"
 	"runtime/debug"
@@ -53,6 +54,9 @@ type conn struct {
 
 	forced chan struct{} // closed when CloseConnection ends it
 	shown  shown
+	// overdue asks the read loop to look for deliveries that are, and look says when.
+	overdue atomic.Bool
+	look    look
 
 	// The write loop's: the method it uses again and again, and whose turn it is.
 	delivering basicDeliver
@@ -65,6 +69,7 @@ func newConn(s *Server, nc net.Conn) *conn {
 	c.out.wake, c.out.taken = make(chan struct{}, 1), make(chan struct{}, 1)
 	c.ctx, c.cancel = context.WithCancel(s.life)
 	c.tx.c = c
+	c.look.next.Store(math.MaxInt64)
 	return c
 }
 
@@ -271,7 +276,7 @@ func (r *frameReader) fill(want int) error {
 		copy(grown, r.buf)
 		r.buf = grown
 	}
-	if n > 0 || err == nil {
+	if n > 0 || err == nil || r.c.looked(err) {
 		return nil
 	}
 	return r.c.readFailed(err)
@@ -317,7 +322,7 @@ func (c *conn) awaitRoom() error {
 // readBy sets the time by which a read must end; zero is never. Close's own stays above it.
 func (c *conn) readBy(at time.Time) error {
 	err := c.nc.SetReadDeadline(at)
-	if err == nil && c.draining() { // Close may have set its deadline before us
+	if err == nil && (c.draining() || c.overdue.Load()) { // they may have set their deadline before us
 		err = c.nc.SetReadDeadline(time.Now())
 	}
 	return err

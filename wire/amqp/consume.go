@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"time"
 
 	"github.com/tidings-io/tidings/broker"
 )
@@ -14,7 +15,9 @@ type consumer struct {
 	src    source // nil: of direct replies
 	credit broker.Credit
 	room   []broker.Delivery // the write loop's
-	info   ConsumerInfo
+	// timeout is how long a delivery may be kept; 0: for ever.
+	timeout time.Duration
+	info    ConsumerInfo
 }
 
 // source is where a consumer's deliveries come from: a queue, which gives each message to one
@@ -190,8 +193,11 @@ func (ch *channel) consume(m *basicConsume) error {
 	return nil
 }
 
-func (x *consumer) subscribe(m *basicConsume, q *broker.Queue) error {
+func (x *consumer) subscribe(m *basicConsume, q *broker.Queue) (err error) {
 	ch := x.ch
+	if x.timeout, err = ch.timeoutOf(q.Name(), q.Spec().Args, m.arguments); err != nil {
+		return err
+	}
 	priority, _, err := toArgs(m.arguments).Int("x-priority")
 	if err != nil {
 		return errorf(replyPreconditionFailed, "invalid arg 'x-priority': %v", err)
@@ -292,6 +298,7 @@ const takeMost = 64
 // hand notes deliveries as unsettled and gives them tags from first on. Where the channel has ended
 // meanwhile they are left, to be given back.
 func (ch *channel) hand(x *consumer, got []broker.Delivery) (first uint64, left []unacked) {
+	until := ch.c.s.until(x.timeout)
 	ch.mu.Lock()
 	defer ch.mu.Unlock()
 	first = ch.lastTag + 1
@@ -304,8 +311,11 @@ func (ch *channel) hand(x *consumer, got []broker.Delivery) (first uint64, left 
 		list = &left
 	}
 	for i := range got {
-		*list = append(*list, x.src.unsettled(first+uint64(i), &got[i]))
+		u := x.src.unsettled(first+uint64(i), &got[i])
+		u.until, u.timeout = until, x.timeout
+		*list = append(*list, u)
 	}
+	ch.c.dueBy(until)
 	return first, left
 }
 
@@ -351,6 +361,10 @@ func (ch *channel) get(m *basicGet) error {
 	if q == nil {
 		return noGet(t)
 	}
+	timeout, err := ch.timeoutOf(q.Name(), q.Spec().Args, nil)
+	if err != nil {
+		return err
+	}
 	d, ok, err := q.Get(ch.c.ctx, ch.c)
 	if err != nil {
 		return queueFailed(q, err)
@@ -358,15 +372,16 @@ func (ch *channel) get(m *basicGet) error {
 	if !ok {
 		return ch.answer(&basicGetEmpty{})
 	}
+	u := unacked{q: q, id: d.ID, until: ch.c.s.until(timeout), timeout: timeout}
 	ch.mu.Lock()
 	ch.lastTag++
-	tag := ch.lastTag
+	u.tag = ch.lastTag
 	if !m.noAck {
-		ch.unacked = append(ch.unacked, unacked{tag: tag, q: q, id: d.ID})
+		ch.unacked = append(ch.unacked, u)
 	}
 	ch.mu.Unlock()
 	ch.c.out.put(func(dst []byte) []byte {
-		out, err := appendMethod(dst, ch.id, &basicGetOk{deliveryTag: tag, redelivered: d.Deliveries > 0,
+		out, err := appendMethod(dst, ch.id, &basicGetOk{deliveryTag: u.tag, redelivered: d.Deliveries > 0,
 			exchange: d.Record.Exchange, routingKey: d.Record.Key, messageCount: uint32(d.Ready)})
 		if err != nil {
 			return dst
@@ -374,8 +389,9 @@ func (ch *channel) get(m *basicGet) error {
 		return appendContent(out, ch.id, propsOf(q, &d), d.Record.Body, ch.c.frameMax)
 	})
 	if m.noAck {
-		return ch.c.tx.settle(ch, []unacked{{tag: tag, q: q, id: d.ID}}, broker.Accept)
+		return ch.c.tx.settle(ch, []unacked{u}, broker.Accept)
 	}
+	ch.c.dueBy(u.until)
 	return nil
 }
 

@@ -76,8 +76,9 @@ var beyond = map[string]string{
 	"Handshake":    "until connection.open, TLS handshake included: closed",
 	"QueuedBytes": "waiting to be written to a connection: nothing more is delivered to it, and its " +
 		"requests are not read",
-	"Consumers": "of a channel: 530",
-	"TxBytes":   "published in an open transaction: 506",
+	"Consumers":       "of a channel: 530",
+	"ConsumerTimeout": "of a delivery that is not settled: 406, and what the channel has goes back",
+	"TxBytes":         "published in an open transaction: 506",
 }
 
 func limitsTable(t testing.TB) string {

@@ -121,6 +121,8 @@ func (c *conn) hangUp() {
 
 // leave gives back all that the connection holds.
 func (c *conn) leave() {
+	c.s.deadlines.forget(c)
+	c.overdue.Store(false)
 	c.conceal()
 	if err := c.tx.commit(); err != nil {
 		c.s.config.Logger.Warn("amqp: the last of a connection was not taken", "error", err)

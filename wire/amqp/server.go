@@ -13,20 +13,22 @@ import (
 	"github.com/tidings-io/tidings/broker"
 )
 
-// Server is a listener that speaks AMQP 0-9-1 for a broker: an accept loop for each address, and a
-// read and a write loop for each connection.
+// Server is a listener that speaks AMQP 0-9-1 for a broker: an accept loop for each address, one that
+// watches for overdue deliveries, and a read and a write loop for each connection.
 type Server struct {
 	broker    *broker.Broker
 	config    Config
 	listeners []net.Listener
 	replies   replies
 	memory    memoryAlarm
+	began     time.Time
+	deadlines deadlines
 
 	life  context.Context // ends when Close cuts connections
 	cut   context.CancelFunc
 	drain chan struct{} // closed when Close begins
 	once  sync.Once
-	loops sync.WaitGroup // accept loop and connections
+	loops sync.WaitGroup // accept loop, watchDeadlines and connections
 
 	accepted, refused, panics atomic.Uint64
 
@@ -60,11 +62,13 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 		return nil, fmt.Errorf("amqp: %w", err)
 	}
 	s := &Server{broker: b, config: c, listeners: ls, drain: make(chan struct{}),
-		conns: make(map[*conn]struct{})}
+		conns: make(map[*conn]struct{}), began: time.Now(),
+		deadlines: deadlines{wake: make(chan struct{}, 1)}}
 	s.life, s.cut = context.WithCancel(context.Background())
 	for _, l := range ls {
 		s.loops.Go(func() { s.accept(l) })
 	}
+	s.loops.Go(s.watchDeadlines)
 	return s, nil
 }
 

@@ -214,13 +214,16 @@ type streamSource struct {
 }
 
 // follow begins to consume a stream.
-func (x *consumer) follow(m *basicConsume, t *broker.Topic) error {
+func (x *consumer) follow(m *basicConsume, t *broker.Topic) (err error) {
 	ch, name := x.ch, inVhost(t.Name())
 	switch {
 	case ch.prefetch == 0:
 		return errorf(replyPreconditionFailed, "consumer prefetch count is not set for stream queue %s", name)
 	case m.noAck:
 		return errorf(replyNotImplemented, "automatic acknowledgement not supported by stream queue %s", name)
+	}
+	if x.timeout, err = ch.timeoutOf(t.Name(), StreamArgs(t), m.arguments); err != nil {
+		return err
 	}
 	o, err := followOptions(t, toArgs(m.arguments))
 	if err != nil {

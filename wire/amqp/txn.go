@@ -76,6 +76,9 @@ func (ch *channel) rollbackTx() error {
 	if ch.txn == nil {
 		return errNoTx
 	}
+	for _, u := range ch.txn.unsettled() {
+		ch.c.dueBy(u.until)
+	}
 	ch.mu.Lock()
 	ch.unacked = append(ch.unacked, ch.txn.unsettled()...)
 	slices.SortFunc(ch.unacked, func(a, b unacked) int { return int(int64(a.tag) - int64(b.tag)) })
