@@ -121,13 +121,13 @@ const leastLead = 100 // ms
 
 // appendLocked puts a record into the class that it belongs to, and returns when that
 // could be due.
-func (s *schedule) appendLocked(w *work, rec *QueueRecord, now, due int64, start uint64) (opens int64) {
+func (s *schedule) appendLocked(w *work, rec *QueueRecord, now, due int64) (opens int64) {
 	k, noted := s.placeLocked(now, due)
 	c := s.classLocked(k)
 	if c == nil {
 		c = s.makeClassLocked(&w.batch, k)
 	}
-	w.scratch = appendScheduled(w.scratch[:0], rec, due, start)
+	w.scratch = appendScheduled(w.scratch[:0], rec, due, s.x.b.start)
 	w.batch.Append(c.log, storage.Entry{Count: 1, Time: noted, Bytes: w.scratch})
 	c.end++
 	c.last = max(c.last, noted)
@@ -334,7 +334,8 @@ func dueOf(entry []byte) (due int64, err error) {
 
 // decodeScheduled reads an entry. lost says that the record was transient and of an
 // earlier start.
-func decodeScheduled(entry []byte, start uint64) (rec QueueRecord, due int64, lost bool, err error) {
+func decodeScheduled(entry []byte, start uint64) (
+	rec QueueRecord, due int64, lost bool, err error) {
 	if due, err = dueOf(entry); err != nil {
 		return rec, 0, false, err
 	}

@@ -77,8 +77,9 @@ func (p *planner) open() {
 
 func (p *planner) exchange(name string) *Exchange {
 	p.t.Helper()
-	x, _, err := p.b.DeclareExchange(ctx, ExchangeSpec{Name: name, Type: delayedType, Durable: p.durable,
-		Args: Args{{delayedRouting, "fanout"}}})
+	x, _, err := p.b.DeclareExchange(ctx, ExchangeSpec{Name: name, Type: delayedType,
+		Durable: p.durable,
+		Args:    Args{{delayedRouting, "fanout"}}})
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -267,7 +268,8 @@ func TestFurtherKeysLeadADelayedRecordToo(t *testing.T) {
 // TestAnExchangeDelaysWhatAnotherLeadsToIt, and what was delayed once is led on at once.
 func TestAnExchangeDelaysWhatAnotherLeadsToIt(t *testing.T) {
 	plans(t, func(p *planner) {
-		fan, _, err := p.b.DeclareExchange(ctx, ExchangeSpec{Name: "fan", Type: "fanout", Durable: p.durable})
+		spec := ExchangeSpec{Name: "fan", Type: "fanout", Durable: p.durable}
+		fan, _, err := p.b.DeclareExchange(ctx, spec)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -383,6 +385,10 @@ func TestPublishAtIsAPublishLater(t *testing.T) {
 		p.want("at once", "a c", 0)
 		if n := x.Delayed(); n != 1 {
 			t.Errorf("%d wait", n)
+		}
+		p.pass(24 * time.Hour)
+		if p.durable {
+			p.kill(time.Hour)
 		}
 		p.pass(9*24*time.Hour - time.Second)
 		p.want("in 9 days", "a c b", 0)

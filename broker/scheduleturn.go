@@ -39,7 +39,8 @@ func (s *schedule) turn(ctx context.Context) {
 
 // advance reads on and publishes, within the bounds of a turn, and returns when to come
 // again.
-func (s *schedule) advance(ctx context.Context, classes []*class, now int64) (next int64, err error) {
+func (s *schedule) advance(ctx context.Context, classes []*class, now int64) (
+	next int64, err error) {
 	for _, c := range classes {
 		more, err := s.readOn(c, now)
 		if err != nil || more {
@@ -70,7 +71,10 @@ func (s *schedule) advance(ctx context.Context, classes []*class, now int64) (ne
 func (s *schedule) readOn(c *class, now int64) (more bool, err error) {
 	_, durable, _ := c.log.Bounds()
 	from := c.settled.Next(c.next)
-	if c.opens > now || from >= durable {
+	if from >= durable {
+		c.opens = 0
+	}
+	if from >= durable || c.opens > now {
 		return false, nil
 	}
 	var buf storage.Buffer

@@ -37,16 +37,17 @@ type txTaken struct {
 // of their PublishAt. One that has a time to live begins it when it is published.
 func (t *Tx) PublishAt(x *Exchange, rec QueueRecord, at time.Time) int {
 	i := t.Publish(x, rec)
-	t.publishes[len(t.publishes)-1].hold = &txHold{at: millisOf(at), props: rec.Props, by: []txHeld{{x: x}}}
+	p := &t.publishes[len(t.publishes)-1]
+	p.hold = &txHold{at: millisOf(at), props: rec.Props, by: []txHeld{{x: x}}}
 	return i
 }
 
-// millisOf is a time in ms, as far as that goes.
+// millisOf is a time in ms, not before it, and as far as that goes.
 func millisOf(at time.Time) int64 {
 	if at.Year() > 9999 {
 		return math.MaxInt64 >> 1
 	}
-	return at.UnixMilli()
+	return at.Add(time.Millisecond - 1).UnixMilli()
 }
 
 // hold is what becomes of the record that was routed last and that exchanges hold back.
@@ -115,7 +116,7 @@ func (c *commit) stageHold(p *txPublish) (taken bool) {
 			continue
 		}
 		h.taken, taken = true, true
-		h.opens = s.appendLocked(c.work, &rec, p.hold.now, p.hold.at, c.b.start)
+		h.opens = s.appendLocked(c.work, &rec, p.hold.now, p.hold.at)
 	}
 	return taken
 }

@@ -90,8 +90,8 @@ type Message struct {
 }
 
 // Publish publishes a message, and returns when every queue that took it has it on disk; routed is
-// whether one did, or an exchange delays it. Numbers among the properties may be of any width; a timestamp may be a time or
-// seconds since 1970; properties that AMQP does not know are left out.
+// whether one did, or an exchange delays it. Numbers among the properties may be of any width; a
+// timestamp may be a time or seconds since 1970; properties that AMQP does not know are left out.
 func (d *Direct) Publish(m Message) (routed bool, err error) {
 	p, err := d.publishing(m)
 	if err != nil {
