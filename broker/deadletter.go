@@ -154,6 +154,7 @@ func (q *Queue) unlose(gone []lost) {
 	defer q.mu.Unlock()
 	for _, x := range gone {
 		q.leased--
-		q.laneOf(x.id.Log).back.push(returnedRecord{x.id.Offset, x.id.Receive - 1})
+		r := returnedRecord{off: x.id.Offset, deliveries: x.id.Receive - 1}
+		q.returnLocked(q.laneOf(x.id.Log), r, x.body)
 	}
 }

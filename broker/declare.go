@@ -231,6 +231,7 @@ func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
 		l.purgeBack(&r, q.counted && q.spec.Durable)
 		l.purge(&r.batch)
 	}
+	q.emptySizesLocked()
 	if seq, err = r.submit(); err == nil {
 		q.tellPurged(seq, records)
 	}

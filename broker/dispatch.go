@@ -32,7 +32,8 @@ func (q *Queue) assignLocked() {
 			return
 		}
 		r := l.take()
-		a := assignment{lane: l, off: r.off, deliveries: r.deliveries, at: now}
+		a := assignment{lane: l, off: r.off, deliveries: r.deliveries, at: now,
+			size: q.assignedSizeLocked(r.size)}
 		if r.off >= l.waited {
 			a.at = 0
 		}
@@ -109,7 +110,7 @@ func (l *lane) take() returnedRecord {
 		return l.back.pop()
 	}
 	l.next++
-	return returnedRecord{off: l.next - 1}
+	return returnedRecord{off: l.next - 1, size: l.sizeAt(l.next - 1)}
 }
 
 // nextTakerLocked returns the subscription whose turn it is and that has credit,

@@ -21,7 +21,7 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 		if q.b.closed.Load() {
 			return d, false, storeError(op, q.String(), storage.ErrClosed)
 		}
-		a, ready, err := q.lease()
+		a, ready, turn, err := q.lease()
 		if err == nil && a.lane == nil {
 			if seq, coming := q.coming(); coming {
 				err := q.b.usable() // else nothing comes any more
@@ -38,7 +38,9 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 			return d, false, err
 		}
 		var buf storage.Buffer // its memory is the delivery's: not given back
-		got, _, gone, err := q.read(nil, &buf, []assignment{a})
+		as := []assignment{a}
+		got, _, gone, err := q.read(nil, &buf, as)
+		q.gotten(as, turn, got)
 		if err == nil && len(gone) > 0 {
 			err = q.bury(gone)
 		}
@@ -46,9 +48,6 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 			return d, false, err
 		}
 		if len(got) > 0 {
-			q.mu.Lock()
-			q.deliveredLocked(nil, got)
-			q.mu.Unlock()
 			got[0].Ready = ready
 			return got[0], true, nil
 		}
@@ -63,11 +62,18 @@ func (q *Queue) PutBack(ids ...DeliveryID) {
 	for _, id := range ids {
 		if l := q.laneOf(id.Log); l != nil {
 			q.leased--
-			l.back.push(returnedRecord{id.Offset, id.Receive - 1})
+			q.returnLocked(l, returnedRecord{off: id.Offset, deliveries: id.Receive - 1}, -1)
 		}
 	}
 	q.dispatchLocked()
 	q.lookLocked()
+}
+
+func (q *Queue) gotten(as []assignment, turn uint64, got []Delivery) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.handedLocked(as, turn)
+	q.deliveredLocked(nil, got)
 }
 
 // coming says that records are on their way to the disk, or the mark is that lets
@@ -82,21 +88,22 @@ func (q *Queue) coming() (seq storage.Seq, ok bool) {
 }
 
 // lease takes the next record that is ready; no lane: there is none.
-func (q *Queue) lease() (a assignment, ready int64, err error) {
+func (q *Queue) lease() (a assignment, ready int64, turn uint64, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.dead {
-		return a, 0, &Error{Kind: NotFound, Op: "get", Name: q.String()}
+		return a, 0, 0, &Error{Kind: NotFound, Op: "get", Name: q.String()}
 	}
 	q.usedLocked()
 	l := q.headLocked()
 	if l == nil {
-		return a, 0, nil
+		return a, 0, 0, nil
 	}
 	r := l.take()
 	q.leased++
 	q.headMovedLocked()
-	return assignment{lane: l, off: r.off, deliveries: r.deliveries, at: q.b.nowMillis()}, q.readyLocked(), nil
+	a = assignment{lane: l, off: r.off, deliveries: r.deliveries, at: q.b.nowMillis(), size: r.size}
+	return a, q.readyLocked(), q.sizes.turn, nil
 }
 
 // Browse reads records that wait in the queue without taking them, from the first

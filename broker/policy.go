@@ -394,9 +394,13 @@ func (a AppliedPolicies) all() iter.Seq2[int, *Policy] {
 // followLocked finds the queue's policies, and puts in force what it is to do with them.
 func (q *Queue) followLocked() {
 	q.policies = q.b.rules.Load().find(q.spec.Type.target(), q.name)
-	s := q.policies.apply(q.spec.Settings, q.spec.Type)
-	old := q.settings.Swap(&s)
+	s := &q.spec.Settings
+	if in := q.policies.apply(*s, q.spec.Type); in != *s { // most queues have what they were declared with
+		s = &in
+	}
+	old := q.settings.Swap(s)
 	q.counted = q.counted || s.DeliveryLimit != nil
+	q.followSizesLocked(s)
 	if old == nil || q.dead {
 		return // it is just being made
 	}

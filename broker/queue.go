@@ -122,6 +122,7 @@ type Queue struct {
 	nextExpiry, unusedUntil time.Time
 	looks                   uint64 // for expired records: the one that began last decides
 	counts                  QueueCounts
+	sizes                   sizing
 }
 
 // lane is the records of one priority.
@@ -143,6 +144,9 @@ type lane struct {
 	// waited is what was on disk when no subscription took more: a record from there
 	// on that finds one has not waited at all.
 	waited Offset
+	// Of what lies between these two the size is not known yet, and does not count.
+	sized, sizedTo Offset
+	coming         []bodyLength // that are on their way to the disk, where the queue counts bytes
 }
 
 // QueueCounts counts since the queue was declared or the broker opened.

@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -25,6 +26,8 @@ func (w *queueWorld) roll() {
 		w.purge()
 	case n < 88:
 		w.remove()
+	case n < 91 && w.ruled && w.d.IntN(2) == 0:
+		w.policy()
 	case n < 91:
 		if name := w.any().name; name == "dead" {
 			w.flood()
@@ -50,8 +53,8 @@ func (w *queueWorld) publish() {
 	for range 1 + w.d.IntN(4) {
 		w.serial++
 		now := time.Now().UnixMilli()
-		c := modelCopy{id: fmt.Sprint("r", w.serial), priority: uint8(w.d.IntN(6)),
-			transient: w.d.IntN(4) == 0 && !w.dropsHeads(), time: now}
+		c := modelCopy{id: fmt.Sprint("r", w.serial, strings.Repeat(".", w.d.IntN(8))), priority: uint8(w.d.IntN(6)),
+			transient: w.d.IntN(4) == 0 && !w.ruled && !w.dropsHeads(), time: now}
 		if w.d.IntN(5) == 0 && w.storm == nil {
 			c.expires = now + 300 + int64(w.d.IntN(4000))
 		}
@@ -75,9 +78,9 @@ func (w *queueWorld) publish() {
 		s := sent{index: tx.Publish(x, rec)}
 		for _, name := range to {
 			q, one := w.queues[name], c
-			if q.full() && w.storm == nil {
+			if q.full(&c) && w.storm == nil {
 				s.refused = true
-				if q.spec.Settings.Overflow == RejectDeadLetter {
+				if q.in.Overflow == RejectDeadLetter {
 					refused = append(refused, func() { w.bury(q, &one, MaxLength) })
 				}
 				continue
@@ -127,8 +130,8 @@ func (w *queueWorld) offer(name string, c *modelCopy) {
 	if q == nil || c.cycles(name) {
 		return
 	}
-	if q.full() {
-		if q.spec.Settings.Overflow == RejectDeadLetter {
+	if q.full(c) {
+		if q.in.Overflow == RejectDeadLetter {
 			w.bury(q, c, MaxLength)
 		}
 		return
@@ -137,7 +140,7 @@ func (w *queueWorld) offer(name string, c *modelCopy) {
 }
 
 func (w *queueWorld) bury(q *modelQueue, c *modelCopy, why DeathReason) {
-	switch s := &q.spec.Settings; {
+	switch s := &q.in; {
 	case c.gone || !s.DeadLetters:
 	case q.name == "dead":
 		w.offer("a", c.died(q, why))
@@ -198,7 +201,7 @@ func (w *queueWorld) take() {
 	for len(s.assigned) > 0 {
 		c := s.assigned[0]
 		s.assigned = s.assigned[1:]
-		if c.doomed {
+		if q.doomed(c) {
 			s.used--
 			w.bury(q, c, Expired)
 			q.dispatch()
@@ -307,7 +310,9 @@ func (w *queueWorld) settle() {
 		}
 	}
 	for _, h := range back {
-		h.c.deliveries++
+		if h.c.deliveries++; h.q.in.DeliveryLimit != nil {
+			h.c.noted = h.c.deliveries
+		}
 		h.c.waited = true
 		h.q.insert(h.c)
 	}
@@ -317,7 +322,7 @@ func (w *queueWorld) settle() {
 }
 
 func (h *modelHeld) overLimit() bool {
-	limit := h.q.spec.Settings.DeliveryLimit
+	limit := h.q.in.DeliveryLimit
 	return limit != nil && int64(h.c.deliveries)+1 > *limit
 }
 
@@ -381,10 +386,41 @@ func (w *queueWorld) forget(name string) {
 	w.held = slices.DeleteFunc(w.held, func(h *modelHeld) bool { return h.q == q })
 }
 
+// policy sets a policy for some of the queues, or ends one.
+func (w *queueWorld) policy() {
+	p := Policy{Name: fmt.Sprint("p", w.d.IntN(2)), Operator: w.d.IntN(3) == 0, ApplyTo: AllQueues,
+		Pattern: []string{"^a$", "^[ab]$", "^[abm]$"}[w.d.IntN(3)], Priority: int64(w.d.IntN(2))}
+	if _, err := w.b.Policy("", p.Name, p.Operator); err == nil && w.d.IntN(2) == 0 {
+		w.note("delete policy %s operator %v", p.Name, p.Operator)
+		if err := w.b.DeletePolicy(ctx, "", p.Name, p.Operator); err != nil {
+			w.t.Errorf("delete policy: %v", err)
+		}
+	} else {
+		p.Queue = w.settings("b")
+		p.Queue.MaxPriority, p.Queue.SingleActive = 0, false
+		if w.round {
+			p.Queue.Overflow = DropHead
+		}
+		w.note("policy %s operator %v for %s, priority %d: %s", p.Name, p.Operator, p.Pattern, p.Priority,
+			settingsText(&p.Queue))
+		if _, err := w.b.SetPolicy(ctx, p); err != nil {
+			w.t.Errorf("set policy: %v", err)
+		}
+	}
+	for _, q := range w.queues {
+		w.follow(q)
+	}
+}
+
+// follow has a queue do what policies say: TestOnePolicyApplies and TestSettingsInForce judge that.
+func (w *queueWorld) follow(q *modelQueue) {
+	q.in = w.b.rules.Load().find(ClassicQueues, q.q.name).apply(q.spec.Settings, ClassicQueue)
+}
+
 // flood moves many records through a queue that has no bounds, beyond the stride.
 func (w *queueWorld) flood() {
 	q := w.any()
-	if s := &q.spec.Settings; s.TTL != nil || s.MaxLength != nil || len(q.subs) > 0 || q.waiting() > 0 {
+	if s := &q.in; s.TTL != nil || s.MaxLength != nil || s.MaxLengthBytes != nil || len(q.subs) > 0 || q.waiting() > 0 {
 		return
 	}
 	w.note("flood %s", q.name)
@@ -402,7 +438,8 @@ func (w *queueWorld) flood() {
 // first.
 func (w *queueWorld) dropsHeads() bool {
 	for _, q := range w.queues {
-		if s := &q.spec.Settings; q.spec.Durable && s.MaxLength != nil && s.Overflow == DropHead {
+		if s := &q.in; q.spec.Durable && (s.MaxLength != nil || s.MaxLengthBytes != nil) &&
+			s.Overflow == DropHead {
 			return true
 		}
 	}

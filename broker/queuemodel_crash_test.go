@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -87,6 +88,9 @@ func (w *queueWorld) check() {
 		if want := [3]int{q.waiting(), len(q.leased), len(q.subs)}; got != want {
 			w.t.Errorf("%s: got ready, leased, subscriptions %v, want %v", name, got, want)
 		}
+		if s := q.q.Settings(); !reflect.DeepEqual(s, q.in) {
+			w.t.Errorf("%s: in force is %s, want %s", name, settingsText(&s), settingsText(&q.in))
+		}
 		all, err := q.q.Browse(1000)
 		var want []*modelCopy
 		for _, c := range q.ready {
@@ -94,9 +98,28 @@ func (w *queueWorld) check() {
 				want = append(want, c)
 			}
 		}
+		w.checkBytes(q)
 		if g, x := deliveryList(all), copyList(want); g != x || err != nil {
 			w.t.Errorf("%s: got%s, %v\nwant%s", name, g, err, x)
 		}
+	}
+}
+
+// checkBytes compares the count of a queue that is bounded by bytes.
+func (w *queueWorld) checkBytes(q *modelQueue) {
+	if q.in.MaxLengthBytes == nil {
+		return
+	}
+	q.q.mu.Lock()
+	measured := q.q.measuredLocked()
+	q.q.mu.Unlock()
+	if !measured { // nothing has asked for it
+		q.q.measure()
+	}
+	q.q.mu.Lock()
+	defer q.q.mu.Unlock()
+	if got, want := q.q.sizes.ready, q.waitingBytes(); got != want {
+		w.t.Errorf("%s: %d bytes count, want %d", q.name, got, want)
 	}
 }
 
@@ -136,6 +159,7 @@ func (w *queueWorld) restart(how string, end func()) {
 		old := before[name]
 		w.queues[name] = &modelQueue{name: name, spec: old.spec, q: q.q, ready: old.all(),
 			next: old.next, seen: old.seen}
+		w.follow(w.queues[name])
 		for _, c := range old.all() {
 			c.gone, c.waited = c.gone || c.transient, true
 		}
@@ -156,10 +180,7 @@ func (w *queueWorld) came(q *modelQueue, got []*modelCopy) {
 		return
 	}
 	for i, old := range q.ready {
-		least := old.deliveries
-		if !q.q.countsDeliveries() {
-			least = min(least, 1)
-		}
+		least := max(min(old.deliveries, 1), old.noted)
 		if old.handed {
 			least = max(least, 1)
 		}
@@ -184,6 +205,7 @@ func (w *queueWorld) open() {
 		if !real.spec.Durable {
 			w.t.Errorf("%s came back from memory", name)
 		}
+		w.follow(q)
 		w.readAll(q)
 		for _, bd := range real.Bindings() {
 			w.bound[name] = w.bound[name] || bd.Source != ""

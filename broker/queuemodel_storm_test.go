@@ -168,9 +168,9 @@ func (c *modelCopy) ways(q *modelQueue) (all []*modelCopy) {
 
 // mayLeave says whether records may leave the queue by themselves.
 func (q *modelQueue) mayLeave(c *modelCopy) bool {
-	s := &q.spec.Settings
+	s := &q.in
 	_, expires := q.expiry(c)
-	return expires || s.MaxLength != nil && s.Overflow == DropHead
+	return expires || s.Overflow == DropHead && (s.MaxLength != nil || s.MaxLengthBytes != nil)
 }
 
 // survivedOne judges one record of a durable queue; fresh says that its publish was
@@ -184,7 +184,7 @@ func (w *queueWorld) survivedOne(q *modelQueue, c *modelCopy, there census, fres
 			}
 		}
 	}
-	s, f := &q.spec.Settings, c.fate
+	s, f := &q.in, c.fate
 	confirmed := slices.ContainsFunc(f.confirms, Confirm.Done)
 	mayLeave := q.mayLeave(c)
 	lost := len(here) == 0 && moved == 0
@@ -222,7 +222,7 @@ func (w *queueWorld) survivedTx(tx stormTx, there census, sure bool) {
 	kept, firm := 0, 0
 	for _, x := range tx.copies {
 		if x.q.spec.Durable && !x.c.transient && !x.c.fate.purged && !x.q.mayLeave(x.c) &&
-			x.q.spec.Settings.MaxLength == nil {
+			x.q.in.MaxLength == nil && x.q.in.MaxLengthBytes == nil {
 			firm++
 			kept += len(there[x.q.name][x.c.String()])
 		}

@@ -12,6 +12,7 @@ import (
 type modelQueue struct {
 	name   string
 	spec   QueueSpec
+	in     QueueSettings // in force
 	q      *Queue
 	ready  []*modelCopy // in the order in which they go out
 	leased []*modelCopy
@@ -31,11 +32,12 @@ type modelCopy struct {
 	expires    int64 // its own, ms; 0: never
 	deaths     []string
 	place      int
-	waited     bool // when it was not handed out at once
-	gone       bool // transient, and of an earlier start
-	doomed     bool // assigned after its time
+	waited     bool  // when it was not handed out at once
+	gone       bool  // transient, and of an earlier start
+	at         int64 // assigned then, after it had waited; 0: at once
 	deliveries uint32
-	handed     bool // delivered at least once
+	noted      uint32 // of them, those that a restart must know
+	handed     bool   // delivered at least once
 	fate       copyFate
 }
 
@@ -82,14 +84,47 @@ func (q *modelQueue) waiting() (n int) {
 	return n + len(q.ready) + len(q.coming)
 }
 
-func (q *modelQueue) full() bool {
-	s := &q.spec.Settings
-	return s.Overflow != DropHead && s.MaxLength != nil && q.waiting() >= int(*s.MaxLength)
+func (q *modelQueue) full(c *modelCopy) bool {
+	s := &q.in
+	return s.Overflow != DropHead && (s.MaxLength != nil && q.waiting() >= int(*s.MaxLength) ||
+		s.MaxLengthBytes != nil && q.waitingBytes()+c.size() > *s.MaxLengthBytes)
+}
+
+// size is how much of a queue's bytes a record takes.
+func (c *modelCopy) size() int64 {
+	if c.gone {
+		return 0
+	}
+	return int64(len(c.id))
+}
+
+func sizeOf(all ...[]*modelCopy) (n int64) {
+	for _, cs := range all {
+		for _, c := range cs {
+			n += c.size()
+		}
+	}
+	return n
+}
+
+func (q *modelQueue) waitingBytes() int64 {
+	n := sizeOf(q.ready, q.coming)
+	for _, s := range q.subs {
+		n += sizeOf(s.assigned)
+	}
+	return n
+}
+
+// tooMuch says that what waits is beyond the length or bytes of a queue that drops its head.
+func (q *modelQueue) tooMuch() bool {
+	s := &q.in
+	return len(q.ready) > 0 && s.Overflow == DropHead && (s.MaxLength != nil && len(q.ready) > int(*s.MaxLength) ||
+		s.MaxLengthBytes != nil && sizeOf(q.ready) > *s.MaxLengthBytes)
 }
 
 func (q *modelQueue) expiry(c *modelCopy) (at int64, ok bool) {
 	at, ok = c.expires, c.expires != 0
-	if ttl := q.spec.Settings.TTL; ttl != nil && (!ok || c.time+ttl.Milliseconds() < at) {
+	if ttl := q.in.TTL; ttl != nil && (!ok || c.time+ttl.Milliseconds() < at) {
 		at, ok = c.time+ttl.Milliseconds(), true
 	}
 	return at, ok
@@ -98,6 +133,12 @@ func (q *modelQueue) expiry(c *modelCopy) (at int64, ok bool) {
 func (q *modelQueue) expired(c *modelCopy) bool {
 	at, ok := q.expiry(c)
 	return ok && at <= time.Now().UnixMilli()
+}
+
+// doomed says that an assigned record must not be delivered: its time had run out before.
+func (q *modelQueue) doomed(c *modelCopy) bool {
+	at, ok := q.expiry(c)
+	return c.gone || ok && c.at > 0 && at <= c.at
 }
 
 // dispatch assigns what is ready, in turn.
@@ -109,7 +150,9 @@ func (q *modelQueue) dispatch() {
 		}
 		c := q.ready[0]
 		q.ready = q.ready[1:]
-		c.doomed = c.gone || c.waited && q.expired(c)
+		if c.at = 0; c.waited {
+			c.at = time.Now().UnixMilli()
+		}
 		s.used++
 		s.assigned = append(s.assigned, c)
 	}
@@ -147,8 +190,7 @@ func (s *modelSub) room() bool {
 
 // tidy takes what must leave by itself from the head.
 func (q *modelQueue) tidy(bury func(*modelQueue, *modelCopy, DeathReason)) (changed bool) {
-	s := &q.spec.Settings
-	for s.MaxLength != nil && s.Overflow == DropHead && len(q.ready) > int(*s.MaxLength) {
+	for q.tooMuch() {
 		bury(q, q.pop(0), MaxLength)
 		changed = true
 	}

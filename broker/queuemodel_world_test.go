@@ -25,6 +25,7 @@ type queueWorld struct {
 	bound  map[string]bool
 	held   []*modelHeld
 	round  bool // dead letters go round
+	ruled  bool // there are policies
 	serial int
 	done   []string
 	storm  *storm // while the power may go
@@ -40,7 +41,7 @@ type modelHeld struct {
 
 func newQueueWorld(t *testing.T, d *rand.Rand) *queueWorld {
 	w := &queueWorld{t: t, d: d, fs: vfs.NewMem(), queues: map[string]*modelQueue{},
-		bound: map[string]bool{}, round: d.IntN(2) == 0}
+		bound: map[string]bool{}, round: d.IntN(2) == 0, ruled: d.IntN(2) == 0}
 	w.b = openOn(t, w.fs)
 	w.topology()
 	return w
@@ -74,6 +75,7 @@ func (w *queueWorld) declare(name string) {
 		return
 	}
 	w.queues[name] = &modelQueue{name: name, spec: spec, q: q}
+	w.follow(w.queues[name])
 	w.note("declare %s: %s", name, settingsText(&s))
 	if name == "dead" {
 		w.bind("dlx", name)
@@ -95,6 +97,9 @@ func (w *queueWorld) settings(name string) (s QueueSettings) {
 	}
 	if maybe(2) {
 		s.MaxLength, s.Overflow = ptr(int64(w.d.IntN(7))), Overflow(w.d.IntN(3))
+	}
+	if maybe(3) {
+		s.MaxLengthBytes, s.Overflow = ptr(int64(w.d.IntN(40))), Overflow(w.d.IntN(3))
 	}
 	if w.round && name == "a" { // whether it is full when they come depends on who comes first
 		s.Overflow = DropHead
@@ -120,6 +125,9 @@ func settingsText(s *QueueSettings) string {
 	}
 	if s.MaxLength != nil {
 		text += fmt.Sprintf(", length %d overflow %d", *s.MaxLength, s.Overflow)
+	}
+	if s.MaxLengthBytes != nil {
+		text += fmt.Sprintf(", bytes %d overflow %d", *s.MaxLengthBytes, s.Overflow)
 	}
 	if s.DeliveryLimit != nil {
 		text += fmt.Sprintf(", limit %d", *s.DeliveryLimit)

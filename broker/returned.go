@@ -10,6 +10,7 @@ type returnedRecord struct {
 	// deliveries is how often it was handed out; 0 for one that was assigned to a
 	// subscription and never taken.
 	deliveries uint32
+	size       bodySize
 }
 
 func (h returned) top() returnedRecord { return h[0] }

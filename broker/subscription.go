@@ -63,6 +63,7 @@ type Subscription struct {
 	// was to take had expired.
 	buf    storage.Buffer
 	buried bool
+	turn   uint64 // of the queue's count of bytes, when the last run was taken
 }
 
 // assignWindow bounds what is assigned to a subscription and not taken.
@@ -73,6 +74,7 @@ type assignment struct {
 	lane       *lane
 	off        Offset
 	deliveries uint32 // before this one
+	size       bodySize
 	// at is when, in ms: a record that expires later, while it waits to be taken, is
 	// delivered all the same, since it was a consumer's turn.
 	at int64
@@ -194,7 +196,7 @@ func (s *Subscription) Close() (last bool) {
 func (s *Subscription) giveBackLocked(a assignment) {
 	s.releaseCredit()
 	s.q.leased--
-	a.lane.back.push(returnedRecord{a.off, a.deliveries})
+	a.lane.back.push(returnedRecord{a.off, a.deliveries, a.size})
 }
 
 func (s *Subscription) releaseCredit() {

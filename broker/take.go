@@ -57,6 +57,7 @@ func (s *Subscription) takeRun(room []assignment) ([]assignment, error) {
 	if s.ended {
 		return nil, &Error{Kind: NotFound, Op: "take", Name: s.q.String()}
 	}
+	s.turn = s.q.sizes.turn
 	return room[:s.assigned.takeRun(room)], nil
 }
 
@@ -64,7 +65,7 @@ func (s *Subscription) takeThese(dst []Delivery, taken []assignment) ([]Delivery
 	q, n := s.q, len(dst)
 	dst, left, gone, err := q.read(dst, &s.buf, taken)
 	s.buried = s.buried || len(gone) > 0
-	s.took(dst[n:], left, len(taken)-len(dst)+n-len(left))
+	s.took(dst[n:], taken[:len(taken)-len(left)], left)
 	if late := q.bury(gone); err == nil {
 		err = late
 	}
@@ -76,10 +77,12 @@ func (s *Subscription) takeThese(dst []Delivery, taken []assignment) ([]Delivery
 
 // took does the accounts of a take: what was not read stays assigned, and what was
 // passed over, because it is gone or damaged, takes no credit.
-func (s *Subscription) took(got []Delivery, left []assignment, passed int) {
+func (s *Subscription) took(got []Delivery, read, left []assignment) {
 	q := s.q
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.handedLocked(read, s.turn)
+	q.staleLocked(left, s.turn)
 	if s.ended { // meanwhile: Close saw only what was still assigned
 		for _, a := range left {
 			s.giveBackLocked(a)
@@ -88,7 +91,7 @@ func (s *Subscription) took(got []Delivery, left []assignment, passed int) {
 	} else {
 		s.assigned.untake(left)
 	}
-	for range passed {
+	for range len(read) - len(got) {
 		s.releaseCredit()
 	}
 	q.deliveredLocked(s, got)
@@ -121,6 +124,7 @@ func (s *Subscription) autoAccept(got []Delivery) error {
 type lost struct {
 	id     DeliveryID
 	reason DeathReason // 0: it is gone without a trace
+	body   int64       // length of its body
 }
 
 // read reads assigned records that lie side by side; left are those it did not
@@ -144,11 +148,18 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 		if d.Record, old, err = decodeQueueRecord(e.Bytes, q.b.start); err != nil {
 			return dst, as[n:], gone, storeError("take", fmt.Sprintf("%s@%d", q, a.off), err)
 		}
+		body := int64(len(d.Record.Body))
+		if old {
+			body = 0
+		}
+		if a.size != uncounted {
+			a.size = knownSize(body)
+		}
 		switch {
 		case old:
 			gone = append(gone, lost{id: d.ID})
 		case q.expired(&d.Record, a.at):
-			gone = append(gone, lost{d.ID, Expired})
+			gone = append(gone, lost{d.ID, Expired, body})
 		default:
 			dst = append(dst, d)
 		}

@@ -17,7 +17,8 @@ const tidyBatch = 256
 // bounded says whether records may leave the queue by themselves.
 func (q *Queue) bounded() bool {
 	s := q.settings.Load()
-	return s.MaxLength != nil && s.Overflow == DropHead || s.TTL != nil || q.expiring
+	return s.Overflow == DropHead && (s.MaxLength != nil || s.MaxLengthBytes != nil) ||
+		s.TTL != nil || q.expiring
 }
 
 // tidy lets go of what is too much, or too old and at the head of the queue.
@@ -34,9 +35,7 @@ func (q *Queue) tidy() {
 // now.
 func (q *Queue) shorten() bool {
 	for {
-		q.mu.Lock()
-		gone := q.tooManyLocked()
-		q.mu.Unlock()
+		gone := q.tooMany()
 		if len(gone) == 0 {
 			return true
 		}
@@ -47,10 +46,19 @@ func (q *Queue) shorten() bool {
 	}
 }
 
-// tooManyLocked takes what is beyond the queue's length, from its head.
+// tooMany takes what is beyond the queue's length, from its head.
+func (q *Queue) tooMany() []lost {
+	if q.settings.Load().MaxLengthBytes != nil {
+		return q.tooLarge()
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.tooManyLocked()
+}
+
 func (q *Queue) tooManyLocked() (gone []lost) {
 	s := q.settings.Load()
-	if q.dead || s.MaxLength == nil || s.Overflow != DropHead {
+	if q.dead || q.sizes.on || s.MaxLength == nil || s.Overflow != DropHead {
 		return nil
 	}
 	for n := q.waitingLocked() - *s.MaxLength; n > 0 && len(gone) < tidyBatch; n-- {
@@ -58,7 +66,7 @@ func (q *Queue) tooManyLocked() (gone []lost) {
 		if l == nil {
 			break
 		}
-		gone = append(gone, q.loseLocked(l, MaxLength))
+		gone = append(gone, q.loseLocked(l, MaxLength, 0))
 	}
 	return gone
 }
@@ -72,11 +80,15 @@ func (q *Queue) waitingLocked() (n int64) {
 	return n
 }
 
-// loseLocked takes the next record of a lane in order to bury it.
-func (q *Queue) loseLocked(l *lane, why DeathReason) lost {
+// loseLocked takes the next record of a lane in order to bury it. body is the length of
+// its body, where the queue counts them.
+func (q *Queue) loseLocked(l *lane, why DeathReason, body int64) lost {
 	r := l.take()
 	q.leased++
-	return lost{DeliveryID{l.log.ID(), r.off, r.deliveries + 1}, why}
+	if q.sizes.on && r.size != uncounted {
+		q.sizes.ready -= body
+	}
+	return lost{DeliveryID{l.log.ID(), r.off, r.deliveries + 1}, why, body}
 }
 
 // buryExpired takes expired records from the head of each lane, and sets the timer
@@ -184,7 +196,7 @@ func (q *Queue) expiredIn(l *lane, buf *storage.Buffer) (next time.Time, gone []
 		again, ok := q.peekLocked(l)
 		same := ok && again == off // else somebody took it meanwhile
 		if same && f.leaves {
-			gone = append(gone, q.loseLocked(l, f.why))
+			gone = append(gone, q.loseLocked(l, f.why, f.body))
 		}
 		q.mu.Unlock()
 		if same && !f.leaves {
@@ -199,6 +211,7 @@ type fate struct {
 	leaves bool
 	why    DeathReason
 	at     time.Time
+	body   int64 // length of its body
 }
 
 func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
@@ -210,6 +223,9 @@ func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
 		return f
 	}
 	ms, expires := q.expiry(&rec)
+	if !old {
+		f.body = int64(len(rec.Body))
+	}
 	switch {
 	case old:
 		f.leaves = true

@@ -48,6 +48,7 @@ type txSettle struct {
 	id      DeliveryID
 	outcome Outcome
 	reason  DeathReason
+	body    int64 // length of the body of what comes back, in a queue that is bounded by bytes; else -1
 }
 
 // Publish adds one record for the queues and topics that x routes it to; its properties and
@@ -69,7 +70,7 @@ func (t *Tx) Move(q *Queue, rec QueueRecord) {
 // Get. Each may be settled once: it is for the caller to know what is in its hands. A
 // Tx takes 8192 of them.
 func (t *Tx) Settle(q *Queue, s *Subscription, id DeliveryID, o Outcome) {
-	t.settles = append(t.settles, txSettle{q: q, sub: s, id: id, outcome: o, reason: Rejected})
+	t.settles = append(t.settles, txSettle{q: q, sub: s, id: id, outcome: o, reason: Rejected, body: -1})
 }
 
 // bury settles a record that was handed out and must not be delivered.
@@ -95,7 +96,13 @@ func (t *Tx) prepareQueues(now int64) error {
 	if len(t.publishes) == 0 {
 		return nil
 	}
-	if t.route(now) {
+	topics := t.route(now)
+	for i := range t.publishes {
+		for _, q := range t.publishes[i].to {
+			q.measureIfRefuses()
+		}
+	}
+	if topics {
 		return t.gatherTopics(now)
 	}
 	return nil
@@ -136,6 +143,9 @@ func (t *Tx) prepareSettle(s *txSettle, now int64) error {
 	if limit := in.DeliveryLimit; s.outcome == Requeue && limit != nil && int64(s.id.Receive) > *limit {
 		s.outcome, s.reason = Reject, DeliveryLimit
 	}
+	if s.outcome == Requeue && in.MaxLengthBytes != nil {
+		s.body = s.q.bodyOf(s.id)
+	}
 	if s.outcome != Reject || !in.DeadLetters {
 		return nil
 	}
@@ -172,22 +182,25 @@ func (c *commit) queueLocks() {
 // checkMoves refuses what has a move to a queue that is gone, or has no room for all that
 // comes before it.
 func (c *commit) checkMoves() error {
-	var coming map[*Queue]int64
+	var coming map[*Queue]room
 	for i := range c.tx.publishes {
 		p := &c.tx.publishes[i]
+		body := int64(len(p.rec.Body))
 		for _, q := range p.to {
 			switch {
 			case p.x == nil && q.dead:
 				return &Error{Kind: NotFound, Op: "move", Name: q.String()}
-			case p.x == nil && q.refusesBehindLocked(coming[q]):
+			case p.x == nil && q.refusesBehindLocked(coming[q], body):
 				return fail(Full, "move", q.String(), "the queue is full, and refuses more")
 			}
-			if s := q.settings.Load(); s.MaxLength != nil && s.Overflow != DropHead {
-				if coming == nil {
-					coming = map[*Queue]int64{}
-				}
-				coming[q]++
+			if q.settings.Load().Overflow == DropHead {
+				continue
 			}
+			if coming == nil {
+				coming = map[*Queue]room{}
+			}
+			before := coming[q]
+			coming[q] = room{before.records + 1, before.bytes + body}
 		}
 	}
 	return nil
@@ -215,7 +228,7 @@ func (c *commit) stagePublish(p *txPublish) {
 	r := p.reachedLocked()
 	p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return q.dead })
 	for _, q := range p.to {
-		if q.refusesLocked() {
+		if q.refusesLocked(int64(len(p.rec.Body))) {
 			r.Refused = true
 			if s := q.settings.Load(); s.Overflow == RejectDeadLetter && s.DeadLetters {
 				c.tx.refused = append(c.tx.refused, refusedRecord{q, p.rec})
@@ -227,6 +240,7 @@ func (c *commit) stagePublish(p *txPublish) {
 		}
 		l := q.lane(p.rec.Priority)
 		w.batch.Append(l.log, storage.Entry{Count: 1, Time: p.rec.Time.UnixMilli(), Bytes: w.scratch})
+		q.publishedSizeLocked(l, l.end, int64(len(p.rec.Body)))
 		l.end++
 		q.expiring = q.expiring || !p.rec.Expires.IsZero()
 		q.counts.Published++
@@ -240,13 +254,20 @@ func (c *commit) stagePublish(p *txPublish) {
 	}
 }
 
-// refusesLocked says whether the queue is full and refuses new records.
-func (q *Queue) refusesLocked() bool { return q.refusesBehindLocked(0) }
+// room is what comes before a record of the same Tx, in its queue.
+type room struct{ records, bytes int64 }
 
-// refusesBehindLocked says whether it will be with so many more.
-func (q *Queue) refusesBehindLocked(more int64) bool {
+// refusesLocked says whether the queue is full and refuses a new record.
+func (q *Queue) refusesLocked(body int64) bool { return q.refusesBehindLocked(room{}, body) }
+
+// refusesBehindLocked says whether it will be when others have come.
+func (q *Queue) refusesBehindLocked(coming room, body int64) bool {
 	s := q.settings.Load()
-	return s.Overflow != DropHead && s.MaxLength != nil && q.readyLocked()+more >= *s.MaxLength
+	if s.Overflow == DropHead {
+		return false
+	}
+	return s.MaxLength != nil && q.readyLocked()+coming.records >= *s.MaxLength ||
+		s.MaxLengthBytes != nil && q.sizes.ready+coming.bytes+body > *s.MaxLengthBytes
 }
 
 func (c *commit) stageSettle(s *txSettle) {
@@ -359,7 +380,7 @@ func (c *commit) applyQueues(confirm Confirm) {
 		}
 		s.q.leased--
 		if l := s.q.laneOf(s.id.Log); s.outcome == Requeue && l != nil {
-			l.back.push(returnedRecord{s.id.Offset, s.id.Receive})
+			s.q.returnLocked(l, returnedRecord{off: s.id.Offset, deliveries: s.id.Receive}, s.body)
 			s.q.lookLocked() // it may be too much, or too old
 		}
 	}

@@ -150,9 +150,7 @@ func settingsOf(queue broker.Name, args broker.Args) (broker.QueueSettings, erro
 		q.Expires = time.Duration(*ms) * time.Millisecond
 	}
 	q.MaxLength = s.number("x-max-length", 0, 1<<53)
-	if s.number("x-max-length-bytes", 0, 1<<53) != nil {
-		s.err = errorf(replyNotImplemented, "x-max-length-bytes")
-	}
+	q.MaxLengthBytes = s.number("x-max-length-bytes", 0, 1<<53)
 	q.Overflow = broker.Overflow(s.oneOf("x-overflow", overflows...))
 	_, q.OverflowSet = args.Get("x-overflow")
 	q.DeadLetterTo, q.DeadLetters = s.text("x-dead-letter-exchange")

@@ -12,7 +12,8 @@ import (
 // TestPolicyMeansWhatTheArgumentsMean: a definition says the same as arguments of these names.
 func TestPolicyMeansWhatTheArgumentsMean(t *testing.T) {
 	def := broker.Args{{Name: "message-ttl", Value: int64(5)}, {Name: "expires", Value: int64(6)},
-		{Name: "max-length", Value: int64(7)}, {Name: "overflow", Value: "reject-publish"},
+		{Name: "max-length", Value: int64(7)}, {Name: "max-length-bytes", Value: int64(8)},
+		{Name: "overflow", Value: "reject-publish"},
 		{Name: "dead-letter-exchange", Value: "x"}, {Name: "dead-letter-routing-key", Value: "k"},
 		{Name: "delivery-limit", Value: int64(-1)}}
 	p := broker.Policy{Definition: def}
