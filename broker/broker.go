@@ -102,6 +102,7 @@ type Broker struct {
 	producerIDs producerIDs
 	following   atomic.Int64 // bytes that followers keep between two rounds
 	work        sync.Pool    // of *work: batches and buffers between two appends
+	txs         sync.Pool    // of *Tx that were released
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc

@@ -61,7 +61,22 @@ const (
 )
 
 // Begin returns an empty Tx.
-func (b *Broker) Begin() *Tx { return &Tx{b: b} }
+func (b *Broker) Begin() *Tx {
+	if t, ok := b.txs.Get().(*Tx); ok {
+		return t
+	}
+	return &Tx{b: b}
+}
+
+// Release gives the memory of a Tx that was committed, or never will be, to a later
+// Begin: neither it nor what it returned is valid afterwards, but for Confirms. A Tx
+// that is not released is the collector's.
+func (t *Tx) Release() {
+	clear(t.publishes)
+	clear(t.settles)
+	*t = Tx{b: t.b, publishes: t.publishes[:0], routed: t.routed[:0], settles: t.settles[:0]}
+	t.b.txs.Put(t)
+}
 
 // Append adds one encoded batch, under the rules of Partition.Append; raw must
 // stay untouched until Commit. It returns the index for Result.

@@ -213,3 +213,30 @@ func TestTransactionsThatCrossDoNotDeadlock(t *testing.T) {
 		}
 	}
 }
+
+func TestAReleasedTxBeginsEmpty(t *testing.T) {
+	p := newPool(t, QueueSpec{Durable: true})
+	x, err := p.b.Exchange("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		tx := p.b.Begin()
+		tx.Publish(x, QueueRecord{Key: p.q.name.Name, Body: []byte("one")})
+		confirm, err := tx.Commit(ctx)
+		tx.Release()
+		if err == nil {
+			err = confirm.Wait(ctx)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	tx := p.b.Begin()
+	if _, err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.q.Stats().Ready; got != 3 {
+		t.Errorf("%d records wait, want 3", got)
+	}
+}

@@ -240,10 +240,13 @@ func (l *Log) cutTail(n int) {
 		l.store.volatileBytes.Add(-cut)
 	}
 	l.tail = cutFront(l.tail, n)
-	if len(l.tail) == 0 && cap(l.tail) > 1024 {
+	if len(l.tail) == 0 && cap(l.tail) > keptTail {
 		l.tail, l.held = nil, nil
 	}
 }
+
+// keptTail is how many entries a log has room for once it has none.
+const keptTail = 64
 
 // cutFront drops the first n and lets go of what they point to. It moves the rest
 // only where that is the smaller part: cutting all, bit by bit, moves each once.

@@ -261,16 +261,12 @@ func (c *conn) write() {
 		for {
 			frames, consumers, ended := c.out.take(spare[:0])
 			spare = nil
-			if !ended {
-				frames = c.deliver(frames, consumers)
+			n, err := c.sendWith(frames, consumers, ended)
+			if err != nil {
+				c.hangUp()
+				return
 			}
-			if len(frames) > 0 {
-				idle = false
-				if c.send(frames) != nil {
-					c.hangUp()
-					return
-				}
-			}
+			idle = idle && n == 0
 			if cap(frames) <= keptOutput {
 				spare = frames
 			}
@@ -278,11 +274,28 @@ func (c *conn) write() {
 				c.closeWrite()
 				return
 			}
-			if len(frames) == 0 {
+			if n == 0 {
 				break
 			}
 		}
 	}
+}
+
+// sendWith sends frames, and behind them what consumers may have unless the output has ended. It
+// returns how many bytes that were.
+func (c *conn) sendWith(frames []byte, consumers []*consumer, ended bool) (int, error) {
+	if len(consumers) > 0 && !ended {
+		room := c.s.rooms.Get().(*[]byte)
+		defer c.s.rooms.Put(room)
+		frames = c.deliver(append((*room)[:0], frames...), consumers)
+		if *room = frames; cap(frames) > 2*c.s.config.Limits.QueuedBytes {
+			*room = nil // a large message has made it so
+		}
+	}
+	if len(frames) == 0 {
+		return 0, nil
+	}
+	return len(frames), c.send(frames)
 }
 
 // closeWrite tells the client that nothing more will come.

@@ -21,6 +21,7 @@ type Server struct {
 	listeners []net.Listener
 	replies   replies
 	memory    memoryAlarm
+	rooms     sync.Pool // of *[]byte: what connections deliver is gathered there
 	began     time.Time
 	deadlines deadlines
 
@@ -64,6 +65,7 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	s := &Server{broker: b, config: c, listeners: ls, drain: make(chan struct{}),
 		conns: make(map[*conn]struct{}), began: time.Now(),
 		deadlines: deadlines{wake: make(chan struct{}, 1)}}
+	s.rooms.New = func() any { return new([]byte) }
 	s.life, s.cut = context.WithCancel(context.Background())
 	for _, l := range ls {
 		s.loops.Go(func() { s.accept(l) })

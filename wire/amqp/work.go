@@ -80,6 +80,7 @@ func (w *work) commit() error {
 	if err == nil {
 		w.c.unblocked()
 		w.committed(tx)
+		tx.Release()
 	}
 	clear(w.publishes)
 	clear(w.settles)
