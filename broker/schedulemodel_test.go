@@ -189,7 +189,7 @@ func (w *scheduleWorld) powerCut() {
 			break
 		}
 		if w.d.IntN(2) == 0 {
-			time.Sleep(w.duration() / 64)
+			time.Sleep((w.duration() / 64).Truncate(ms))
 		}
 	}
 	if w.d.IntN(2) == 0 {
