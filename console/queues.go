@@ -17,8 +17,8 @@ import (
 // described, so that its clients can declare the same again. Kinds: Invalid,
 // Unsupported.
 type QueueFace interface {
-	// QueueSettings returns what the arguments of a queue mean.
-	QueueSettings(queue string, args broker.Args) (broker.QueueSettings, error)
+	// Queue sets what the arguments of a queue mean: its type and settings.
+	Queue(spec *broker.QueueSpec) error
 	// Alternate returns the exchange that the arguments of an exchange name for what
 	// it leads nowhere; "": none.
 	Alternate(args broker.Args) (string, error)
@@ -29,9 +29,7 @@ type QueueFace interface {
 // plainFace stands where no face was given: nothing has arguments or properties.
 type plainFace struct{}
 
-func (plainFace) QueueSettings(queue string, args broker.Args) (broker.QueueSettings, error) {
-	return broker.QueueSettings{}, plainOnly("declare queue", args)
-}
+func (plainFace) Queue(spec *broker.QueueSpec) error { return plainOnly("declare queue", spec.Args) }
 
 func (plainFace) Alternate(args broker.Args) (string, error) {
 	return "", plainOnly("declare exchange", args)
@@ -164,14 +162,12 @@ func (s *Server) createQueue(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	settings, err := s.c.Queues.QueueSettings(doc.Name, args)
-	if err != nil {
+	spec := broker.QueueSpec{Name: doc.Name, Durable: doc.Durable == nil || *doc.Durable,
+		AutoDelete: doc.AutoDelete, Args: args}
+	if err := s.c.Queues.Queue(&spec); err != nil {
 		return nil, err
 	}
-	q, made, err := s.b.DeclareQueue(r.Context(), broker.QueueSpec{
-		Name: doc.Name, Durable: doc.Durable == nil || *doc.Durable, AutoDelete: doc.AutoDelete,
-		Args: args, Settings: settings,
-	})
+	q, made, err := s.b.DeclareQueue(r.Context(), spec)
 	if err == nil && !made {
 		err = &broker.Error{Kind: broker.Exists, Op: "create queue", Name: doc.Name}
 	}

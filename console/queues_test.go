@@ -17,7 +17,8 @@ import (
 // oneArgument has one argument and keeps properties as text.
 type oneArgument struct{}
 
-func (oneArgument) QueueSettings(queue string, args broker.Args) (s broker.QueueSettings, err error) {
+func (oneArgument) Queue(spec *broker.QueueSpec) error {
+	s, args := &spec.Settings, spec.Args
 	n, ok, err := args.Int("x-max-length")
 	if ok {
 		s.MaxLength = &n
@@ -29,7 +30,7 @@ func (oneArgument) QueueSettings(queue string, args broker.Args) (s broker.Queue
 	if key, ok, _ := args.Text("x-dead-letter-routing-key"); ok {
 		s.DeadLetterKey = &key
 	}
-	return s, err
+	return err
 }
 
 func (oneArgument) Alternate(args broker.Args) (string, error) {

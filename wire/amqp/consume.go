@@ -195,7 +195,7 @@ func (ch *channel) consume(m *basicConsume) error {
 
 func (x *consumer) subscribe(m *basicConsume, q *broker.Queue) (err error) {
 	ch := x.ch
-	if x.timeout, err = ch.timeoutOf(q.Name(), q.Spec().Args, m.arguments); err != nil {
+	if x.timeout, err = ch.timeoutOf(q.Name(), timeoutArgs(q), m.arguments); err != nil {
 		return err
 	}
 	priority, _, err := toArgs(m.arguments).Int("x-priority")
@@ -361,7 +361,7 @@ func (ch *channel) get(m *basicGet) error {
 	if q == nil {
 		return noGet(t)
 	}
-	timeout, err := ch.timeoutOf(q.Name(), q.Spec().Args, nil)
+	timeout, err := ch.timeoutOf(q.Name(), timeoutArgs(q), nil)
 	if err != nil {
 		return err
 	}

@@ -21,8 +21,11 @@ import (
 // again. Settling changes nothing there, so a busy connection is looked at about once in the time
 // that its deliveries have, and an idle one is not in the heap.
 
-// timeoutArg is of a queue or a consumer, in ms.
-const timeoutArg = "x-consumer-timeout"
+// How long a queue, a consumer and a policy call it, in ms.
+const (
+	timeoutArg    = "x-consumer-timeout"
+	timeoutPolicy = "consumer-timeout"
+)
 
 // timeoutOf is how long a delivery may be kept; 0: for ever. What the consumer says counts before
 // what its queue was declared with.
@@ -37,6 +40,16 @@ func (ch *channel) timeoutOf(q broker.Name, declared broker.Args, consumer Table
 		}
 	}
 	return max(ch.c.s.config.Limits.ConsumerTimeout, 0), nil
+}
+
+// timeoutArgs are what a queue was declared with or, if that is less, what its policies say.
+func timeoutArgs(q *broker.Queue) broker.Args {
+	args := q.Spec().Args
+	most, bounded, _ := q.Policies().Definition().Int(timeoutPolicy)
+	if own, ok, err := args.Int(timeoutArg); !bounded || most < 1 || err != nil || ok && own < most {
+		return args
+	}
+	return broker.Args{{Name: timeoutArg, Value: most}}
 }
 
 // until is the time, in the server's, by which a delivery of now must be settled.

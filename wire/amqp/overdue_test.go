@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // timedOut reads the close of a channel because of an overdue delivery.
@@ -55,6 +57,27 @@ func TestAnOverdueDeliveryClosesItsChannel(t *testing.T) {
 			c.sync(2)
 		})
 	}
+}
+
+// A policy lowers the queue's time.
+func TestAPolicySaysWhenADeliveryIsOverdue(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	c := r.dial()
+	c.queue(queueDeclare{queue: "q", durable: true, arguments: Table{{timeoutArg, int32(60_000)}}})
+	policy := broker.Policy{Name: "p", ApplyTo: broker.AllQueues,
+		Definition: broker.Args{{Name: timeoutPolicy, Value: int64(110)}}}
+	if err := ReadPolicy(&policy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.broker.SetPolicy(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	c.open(2)
+	c.put("q", "a")
+	c.consume(2, basicConsume{queue: "q"})
+	equal(t, "delivered", c.deliveries(2, 1), "a")
+	c.timedOut(2, "110")
 }
 
 // basic.get has the same time.

@@ -11,14 +11,17 @@ import (
 // arguments. Its errors are of the broker, with kind Invalid or Unsupported.
 type Vocabulary struct{}
 
-// QueueSettings returns what the arguments of a queue mean.
-func (Vocabulary) QueueSettings(queue string, args broker.Args) (broker.QueueSettings, error) {
-	if IsStream(args) {
-		return broker.QueueSettings{}, inBroker("declare queue", queue, errorf(replyNotImplemented,
+// Queue sets what the arguments of a queue mean: its type and settings.
+func (Vocabulary) Queue(spec *broker.QueueSpec) (err error) {
+	const op = "declare queue"
+	if IsStream(spec.Args) {
+		return inBroker(op, spec.Name, errorf(replyNotImplemented,
 			"a queue of type stream is a topic: create that"))
 	}
-	s, err := settingsOf(broker.Name{Kind: broker.KindQueue, Name: queue}, args)
-	return s, inBroker("declare queue", queue, err)
+	spec.Type = typeOf(spec.Args)
+	name := broker.Name{Kind: broker.KindQueue, Namespace: spec.Namespace, Name: spec.Name}
+	spec.Settings, err = settingsOf(name, spec.Args)
+	return inBroker(op, spec.Name, err)
 }
 
 // Alternate returns the exchange that the arguments of an exchange name for what it leads nowhere;

@@ -10,15 +10,17 @@ import (
 
 func TestVocabularyTellsWhatArgumentsMean(t *testing.T) {
 	args := broker.Args{{Name: "x-message-ttl", Value: int64(60000)}, {Name: "x-max-priority", Value: int64(3)}}
-	got, err := Vocabulary{}.QueueSettings("q", args)
-	minute := time.Minute
-	if want := (broker.QueueSettings{TTL: &minute, MaxPriority: 3}); err != nil || !reflect.DeepEqual(got, want) {
+	got := broker.QueueSpec{Name: "q", Args: append(args, broker.Arg{Name: "x-queue-type", Value: "quorum"})}
+	err := Vocabulary{}.Queue(&got)
+	minute, want := time.Minute, got
+	want.Type, want.Settings = broker.QuorumQueue, broker.QueueSettings{TTL: &minute, MaxPriority: 3}
+	if err != nil || !reflect.DeepEqual(got, want) {
 		t.Errorf("got %+v, %v, want %+v", got, err, want)
 	}
 	for value, kind := range map[any]broker.ErrorKind{
 		"soon": broker.Invalid, int64(-1): broker.Invalid,
 	} {
-		_, err := Vocabulary{}.QueueSettings("q", broker.Args{{Name: "x-message-ttl", Value: value}})
+		err := Vocabulary{}.Queue(&broker.QueueSpec{Args: broker.Args{{Name: "x-message-ttl", Value: value}}})
 		if broker.KindOf(err) != kind {
 			t.Errorf("ttl %v: got %v, want kind %v", value, err, kind)
 		}
@@ -26,7 +28,7 @@ func TestVocabularyTellsWhatArgumentsMean(t *testing.T) {
 }
 
 func TestVocabularyMakesNoQueueOfAStream(t *testing.T) {
-	_, err := Vocabulary{}.QueueSettings("q", broker.Args{{Name: "x-queue-type", Value: "stream"}})
+	err := Vocabulary{}.Queue(&broker.QueueSpec{Args: broker.Args{{Name: "x-queue-type", Value: "stream"}}})
 	if broker.KindOf(err) != broker.Unsupported {
 		t.Errorf("got %v, want kind unsupported", err)
 	}
