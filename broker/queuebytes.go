@@ -198,7 +198,7 @@ func (q *Queue) measureLane(l *lane, r *bodyReader) (more bool) {
 	if done {
 		return false
 	}
-	all, end := r.lengths(q, l, from, to)
+	all, end := r.readOn(q, l, from, to)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if turn != q.sizes.turn || l.sized != from {
@@ -305,30 +305,39 @@ func (q *Queue) measureIfRefuses() {
 	}
 }
 
-// tooLarge takes what is beyond the queue's length or bytes, from its head: one by one,
-// since each has its size.
-func (q *Queue) tooLarge() (gone []lost) {
+// tooLarge takes what is beyond the queue's length or bytes, from its head, as far as
+// the sizes were read: nothing is in its hands while it reads.
+func (q *Queue) tooLarge() []lost {
 	var r bodyReader
 	defer r.buf.Release()
-	for len(gone) < tidyBatch {
-		q.mu.Lock()
-		l, off, sure := q.surplusLocked()
-		q.mu.Unlock()
+	for {
+		gone, l, off, sure := q.takeSurplus(&r)
 		switch {
+		case len(gone) > 0:
+			return gone
 		case !sure:
 			q.measure()
-			continue
 		case l == nil:
-			return gone
+			return nil
+		default:
+			r.read(q, l, off)
 		}
-		body := r.length(q, l, off)
-		q.mu.Lock()
-		if again, at, _ := q.surplusLocked(); again == l && at == off { // else somebody took it
-			gone = append(gone, q.loseLocked(l, MaxLength, body))
-		}
-		q.mu.Unlock()
 	}
-	return gone
+}
+
+// takeSurplus takes what is too much and was read; the lane and offset are of the next.
+func (q *Queue) takeSurplus(r *bodyReader) (gone []lost, l *lane, off Offset, sure bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for len(gone) < tidyBatch {
+		l, off, sure = q.surplusLocked()
+		body, ok := r.find(l, off)
+		if l == nil || !ok {
+			break
+		}
+		gone = append(gone, q.loseLocked(l, MaxLength, body))
+	}
+	return gone, l, off, sure
 }
 
 // surplusLocked is the record at the head, if it is too much; no lane: it is not. It is
@@ -373,6 +382,7 @@ func (q *Queue) bodyOf(id DeliveryID) int64 {
 type bodyReader struct {
 	buf  storage.Buffer
 	lane *lane
+	all  []bodyLength // of this lane, in order
 }
 
 type bodyLength struct {
@@ -385,53 +395,62 @@ const readAhead = 64
 
 // length is that of one body; 0 where there is none, or nobody can read it.
 func (r *bodyReader) length(q *Queue, l *lane, off Offset) int64 {
-	e, ok := r.find(l, off)
+	body, ok := r.find(l, off)
 	if !ok {
-		if r.lane = l; l.log.Read(&r.buf, off, l.expect(readAhead)) != nil {
-			r.lane = nil
-			return 0
-		}
-		e, _ = r.find(l, off)
+		r.read(q, l, off)
+		body, _ = r.find(l, off)
 	}
-	return bodyOf(e, q.b.start)
+	return body
 }
 
-func (r *bodyReader) find(l *lane, off Offset) (entry []byte, ok bool) {
-	if r.lane != l {
-		return nil, false
+// find is what was read.
+func (r *bodyReader) find(l *lane, off Offset) (body int64, ok bool) {
+	if l == nil || r.lane != l {
+		return 0, false
 	}
-	all := r.buf.Entries
-	i := sort.Search(len(all), func(i int) bool { return all[i].Base >= off })
-	if i == len(all) || all[i].Base != off {
-		return nil, false
+	i := sort.Search(len(r.all), func(i int) bool { return r.all[i].off >= off })
+	if i == len(r.all) || r.all[i].off != off {
+		return 0, false
 	}
-	return all[i].Bytes, true
+	return r.all[i].body, true
 }
 
-// lengths reads some from an offset on; end is how far. A damaged one has none.
-func (r *bodyReader) lengths(q *Queue, l *lane, from, to Offset) (all []bodyLength, end Offset) {
-	r.lane = nil
+func (r *bodyReader) read(q *Queue, l *lane, off Offset) {
+	r.lane = l
+	r.all = append(r.all[:0], bodyLength{off: off}) // unless there is one
+	if l.log.Read(&r.buf, off, l.expect(readAhead)) == nil {
+		r.all = r.lengths(r.all, q.b.start, off)
+	}
+}
+
+// readOn reads some from an offset on; end is how far. A damaged one has none.
+func (r *bodyReader) readOn(q *Queue, l *lane, from, to Offset) (all []bodyLength, end Offset) {
 	if err := l.log.Read(&r.buf, from, takeBytes); err != nil {
 		return nil, from + 1
 	}
-	if len(r.buf.Entries) == 0 {
-		return nil, to // repair gave up what was there
+	r.lane = nil
+	r.all = r.lengths(r.all[:0], q.b.start, from)
+	n := len(r.all)
+	if n == 0 || r.all[n-1].off >= to {
+		i := sort.Search(n, func(i int) bool { return r.all[i].off >= to })
+		return r.all[:i], to // the rest was given up by a repair, or counts
 	}
+	return r.all, r.all[n-1].off + 1
+}
+
+// lengths appends what is in the buffer to all, which may begin with the offset from.
+func (r *bodyReader) lengths(all []bodyLength, start uint64, from Offset) []bodyLength {
 	for _, e := range r.buf.Entries {
-		if e.Base >= to {
-			return all, to
+		if e.Base == from {
+			all = all[:0]
 		}
-		all = append(all, bodyLength{e.Base, bodyOf(e.Bytes, q.b.start)})
-		end = e.Base + 1
+		all = append(all, bodyLength{e.Base, bodyOf(e.Bytes, start)})
 	}
-	return all, end
+	return all
 }
 
 // bodyOf is the length of a body. What a restart took has none.
 func bodyOf(entry []byte, start uint64) int64 {
-	if len(entry) == 0 {
-		return 0
-	}
 	rec, old, err := decodeQueueRecord(entry, start)
 	if old || err != nil {
 		return 0

@@ -47,7 +47,7 @@ func (s *storm) purged(q *modelQueue, err error) {
 	for _, c := range q.all() {
 		if c.fate.requeued || !slices.Contains(q.leased, c) {
 			c.fate.purged = true
-			if err == nil {
+			if err == nil && !q.mayLeave(c) { // else it may just have been on its way out
 				c.fate.confirms = append(c.fate.confirms, Confirm{})
 			}
 		}
