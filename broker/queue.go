@@ -152,6 +152,7 @@ type lane struct {
 // QueueCounts counts since the queue was declared or the broker opened.
 type QueueCounts struct {
 	Published, Delivered, Redelivered, Accepted, Rejected, Expired, Dropped uint64
+	Lost                                                                    uint64 // that a repair gave up: they are found when they come up
 }
 
 // QueueStats is a queue at one moment.

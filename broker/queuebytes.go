@@ -335,7 +335,9 @@ func (q *Queue) takeSurplus(r *bodyReader) (gone []lost, l *lane, off Offset, su
 		if l == nil || !ok {
 			break
 		}
-		gone = append(gone, q.loseLocked(l, MaxLength, body))
+		x := q.loseLocked(l, MaxLength, max(body, 0))
+		x.hole = body == hole
+		gone = append(gone, x)
 	}
 	return gone, l, off, sure
 }
@@ -390,6 +392,9 @@ type bodyLength struct {
 	body int64
 }
 
+// hole stands for the length of what a repair gave up.
+const hole = -1
+
 // readAhead is about how many records are read for one length.
 const readAhead = 64
 
@@ -400,7 +405,7 @@ func (r *bodyReader) length(q *Queue, l *lane, off Offset) int64 {
 		r.read(q, l, off)
 		body, _ = r.find(l, off)
 	}
-	return body
+	return max(body, 0)
 }
 
 // find is what was read.
@@ -417,10 +422,15 @@ func (r *bodyReader) find(l *lane, off Offset) (body int64, ok bool) {
 
 func (r *bodyReader) read(q *Queue, l *lane, off Offset) {
 	r.lane = l
-	r.all = append(r.all[:0], bodyLength{off: off}) // unless there is one
-	if l.log.Read(&r.buf, off, l.expect(readAhead)) == nil {
-		r.all = r.lengths(r.all, q.b.start, off)
+	if err := l.log.Read(&r.buf, off, l.expect(readAhead)); err != nil {
+		r.all = append(r.all[:0], bodyLength{off: off})
+		return
 	}
+	r.all = r.all[:0]
+	if holeEnd(r.buf.Entries, 0) != off {
+		r.all = append(r.all, bodyLength{off, hole})
+	}
+	r.all = r.lengths(r.all, q.b.start)
 }
 
 // readOn reads some from an offset on; end is how far. A damaged one has none.
@@ -429,7 +439,7 @@ func (r *bodyReader) readOn(q *Queue, l *lane, from, to Offset) (all []bodyLengt
 		return nil, from + 1
 	}
 	r.lane = nil
-	r.all = r.lengths(r.all[:0], q.b.start, from)
+	r.all = r.lengths(r.all[:0], q.b.start)
 	n := len(r.all)
 	if n == 0 || r.all[n-1].off >= to {
 		i := sort.Search(n, func(i int) bool { return r.all[i].off >= to })
@@ -438,12 +448,9 @@ func (r *bodyReader) readOn(q *Queue, l *lane, from, to Offset) (all []bodyLengt
 	return r.all, r.all[n-1].off + 1
 }
 
-// lengths appends what is in the buffer to all, which may begin with the offset from.
-func (r *bodyReader) lengths(all []bodyLength, start uint64, from Offset) []bodyLength {
+// lengths appends what is in the buffer.
+func (r *bodyReader) lengths(all []bodyLength, start uint64) []bodyLength {
 	for _, e := range r.buf.Entries {
-		if e.Base == from {
-			all = all[:0]
-		}
 		all = append(all, bodyLength{e.Base, bodyOf(e.Bytes, start)})
 	}
 	return all

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math"
 
 	"github.com/tidings-io/tidings/storage"
 )
@@ -125,10 +126,12 @@ type lost struct {
 	id     DeliveryID
 	reason DeathReason // 0: it is gone without a trace
 	body   int64       // length of its body
+	hole   bool        // a repair gave it up
 }
 
 // read reads assigned records that lie side by side; left are those it did not
-// come to. A damaged one is passed over: it stays leased, for an operator to see.
+// come to. A damaged one is passed over: it stays leased, for an operator to see. What
+// a repair gave up is gone.
 func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	got []Delivery, left []assignment, gone []lost, err error) {
 	l := as[0].lane
@@ -137,13 +140,14 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	}
 	l.learn(buf.Entries)
 	n := 0
-	for _, e := range buf.Entries {
+	gone = appendHoles(gone, as, &n, holeEnd(buf.Entries, 0))
+	for i, e := range buf.Entries {
 		if n == len(as) || e.Base != as[n].off {
 			break
 		}
 		a := &as[n]
 		n++
-		d := Delivery{ID: DeliveryID{a.lane.log.ID(), a.off, a.deliveries + 1}, Deliveries: a.deliveries}
+		d := Delivery{ID: a.id(), Deliveries: a.deliveries}
 		var old bool
 		if d.Record, old, err = decodeQueueRecord(e.Bytes, q.b.start); err != nil {
 			return dst, as[n:], gone, storeError("take", fmt.Sprintf("%s@%d", q, a.off), err)
@@ -159,12 +163,40 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 		case old:
 			gone = append(gone, lost{id: d.ID})
 		case q.expired(&d.Record, a.at):
-			gone = append(gone, lost{d.ID, Expired, body})
+			gone = append(gone, lost{id: d.ID, reason: Expired, body: body})
 		default:
 			dst = append(dst, d)
 		}
+		if i+1 < len(buf.Entries) {
+			gone = appendHoles(gone, as, &n, holeEnd(buf.Entries, i+1))
+		}
 	}
 	return dst, as[n:], gone, nil
+}
+
+// holeEnd is where the entries go on from one on; where there is none nothing does.
+func holeEnd(entries []storage.View, i int) Offset {
+	if i == len(entries) {
+		return math.MaxInt64
+	}
+	return entries[i].Base
+}
+
+// appendHoles passes over assigned records before an offset, where the log goes on.
+func appendHoles(gone []lost, as []assignment, n *int, to Offset) []lost {
+	for ; *n < len(as) && as[*n].off < to; *n++ {
+		a := &as[*n]
+		if a.size != uncounted {
+			a.size = knownSize(0)
+		}
+		gone = append(gone, lost{id: a.id(), hole: true})
+	}
+	return gone
+}
+
+// id names the delivery that the assignment becomes.
+func (a *assignment) id() DeliveryID {
+	return DeliveryID{a.lane.log.ID(), a.off, a.deliveries + 1}
 }
 
 // leastRead is what a read of one short record costs anyway.

@@ -88,7 +88,7 @@ func (q *Queue) loseLocked(l *lane, why DeathReason, body int64) lost {
 	if q.sizes.on && r.size != uncounted {
 		q.sizes.ready -= body
 	}
-	return lost{DeliveryID{l.log.ID(), r.off, r.deliveries + 1}, why, body}
+	return lost{id: DeliveryID{l.log.ID(), r.off, r.deliveries + 1}, reason: why, body: body}
 }
 
 // buryExpired takes expired records from the head of each lane, and sets the timer
@@ -196,7 +196,9 @@ func (q *Queue) expiredIn(l *lane, buf *storage.Buffer) (next time.Time, gone []
 		again, ok := q.peekLocked(l)
 		same := ok && again == off // else somebody took it meanwhile
 		if same && f.leaves {
-			gone = append(gone, q.loseLocked(l, f.why, f.body))
+			x := q.loseLocked(l, f.why, f.body)
+			x.hole = f.hole
+			gone = append(gone, x)
 		}
 		q.mu.Unlock()
 		if same && !f.leaves {
@@ -212,11 +214,15 @@ type fate struct {
 	why    DeathReason
 	at     time.Time
 	body   int64 // length of its body
+	hole   bool  // a repair gave it up
 }
 
 func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
-	if err := l.log.Read(buf, off, 1); err != nil || len(buf.Entries) == 0 || buf.Entries[0].Base != off {
+	if err := l.log.Read(buf, off, 1); err != nil {
 		return f
+	}
+	if holeEnd(buf.Entries, 0) != off {
+		return fate{leaves: true, hole: true}
 	}
 	rec, old, err := decodeQueueRecord(buf.Entries[0].Bytes, q.b.start)
 	if err != nil {

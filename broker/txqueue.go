@@ -48,6 +48,7 @@ type txSettle struct {
 	id      DeliveryID
 	outcome Outcome
 	reason  DeathReason
+	hole    bool  // a repair gave it up
 	body    int64 // length of the body of what comes back, in a queue that is bounded by bytes; else -1
 }
 
@@ -75,7 +76,7 @@ func (t *Tx) Settle(q *Queue, s *Subscription, id DeliveryID, o Outcome) {
 
 // bury settles a record that was handed out and must not be delivered.
 func (t *Tx) bury(q *Queue, l lost) {
-	s := txSettle{q: q, id: l.id, outcome: Reject, reason: l.reason}
+	s := txSettle{q: q, id: l.id, outcome: Reject, reason: l.reason, hole: l.hole}
 	if l.reason == 0 {
 		s.outcome = Accept
 	}
@@ -284,6 +285,8 @@ func (c *commit) stageSettle(s *txSettle) {
 			c.work.batch.Put(deliveriesKey(l.log.ID(), s.id.Offset), deliveriesValue(s.id.Receive))
 		}
 		return
+	case s.hole:
+		q.counts.Lost++
 	case s.reason == 0: // it was gone before
 	case s.outcome == Accept:
 		q.counts.Accepted++

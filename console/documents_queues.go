@@ -25,7 +25,8 @@ type QueueDetail struct {
 	Queue
 	OldestSeconds float64        `json:"oldestSeconds"` // age of the first that waits; 0: none, -1: not known
 	Args          map[string]any `json:"args"`          // as they were given
-	Settings      QueueSettings  `json:"settings"`      // what they mean
+	Settings      QueueSettings  `json:"settings"`      // what they and its policies mean
+	Policies      []string       `json:"policies"`      // that apply, those of operators last
 	Counts        QueueCounts    `json:"counts"`
 	Bindings      []Binding      `json:"bindings"` // that lead to it
 }
@@ -35,7 +36,8 @@ type QueueSettings struct {
 	TTLSeconds     *float64 `json:"ttlSeconds,omitempty"`
 	ExpiresSeconds *float64 `json:"expiresSeconds,omitempty"` // of the queue, while nobody uses it
 	MaxLength      *int64   `json:"maxLength,omitempty"`
-	Overflow       string   `json:"overflow"` // drop-head, reject-publish, reject-publish-dlx
+	MaxBytes       *int64   `json:"maxLengthBytes,omitempty"` // of bodies
+	Overflow       string   `json:"overflow"`                 // drop-head, reject-publish, reject-publish-dlx
 	DeadLetterTo   *string  `json:"deadLetterExchange,omitempty"`
 	DeadLetterKey  *string  `json:"deadLetterKey,omitempty"`
 	MaxPriority    int      `json:"maxPriority"`
@@ -52,6 +54,7 @@ type QueueCounts struct {
 	Rejected    uint64 `json:"rejected"`
 	Expired     uint64 `json:"expired"`
 	Dropped     uint64 `json:"dropped"`
+	Lost        uint64 `json:"lost"`
 }
 
 // NewQueue is the body of POST /api/v1/queues. Args are those of an AMQP client:

@@ -64,6 +64,7 @@ func addCounts(sum *broker.QueueCounts, c broker.QueueCounts) {
 	sum.Rejected += c.Rejected
 	sum.Expired += c.Expired
 	sum.Dropped += c.Dropped
+	sum.Lost += c.Lost
 }
 
 // of finds a topic's counts by name: a topic made anew goes on counting, and no

@@ -36,6 +36,8 @@ var queueCounters = []struct {
 		func(c *broker.QueueCounts) uint64 { return c.Expired }},
 	{describe("queue_dropped_total", "Records beyond the length of the queue.", "queue"),
 		func(c *broker.QueueCounts) uint64 { return c.Dropped }},
+	{describe("queue_lost_total", "Records that a repair gave up.", "queue"),
+		func(c *broker.QueueCounts) uint64 { return c.Lost }},
 }
 
 // otherQueues is the label of the sum of all queues without series of their own: those

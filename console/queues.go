@@ -80,9 +80,19 @@ func (s *Server) queueDetail(q *broker.Queue) QueueDetail {
 	st := q.Stats()
 	return QueueDetail{
 		Queue: queueRow(q, st), OldestSeconds: s.oldest(q, st.Ready), Args: argsDocument(q.Spec().Args),
-		Settings: settingsDocument(q.Spec().Settings), Counts: QueueCounts(st.Counts),
-		Bindings: bindingRows(q.Bindings()),
+		Settings: settingsDocument(q.Settings()), Counts: QueueCounts(st.Counts),
+		Policies: policyNames(q.Policies()), Bindings: bindingRows(q.Bindings()),
 	}
+}
+
+func policyNames(a broker.AppliedPolicies) []string {
+	names := []string{}
+	for _, p := range []*broker.Policy{a.User, a.Operator} {
+		if p != nil {
+			names = append(names, p.Name)
+		}
+	}
+	return names
 }
 
 // oldest is the age of the first record that waits: 0 where none does, -1 where it
@@ -109,7 +119,7 @@ var overflows = map[broker.Overflow]string{
 
 func settingsDocument(q broker.QueueSettings) QueueSettings {
 	doc := QueueSettings{
-		MaxLength: q.MaxLength, Overflow: overflows[q.Overflow], DeadLetterKey: q.DeadLetterKey,
+		MaxLength: q.MaxLength, MaxBytes: q.MaxLengthBytes, Overflow: overflows[q.Overflow], DeadLetterKey: q.DeadLetterKey,
 		MaxPriority: int(q.MaxPriority), SingleActive: q.SingleActive, DeliveryLimit: q.DeliveryLimit,
 	}
 	if q.TTL != nil {

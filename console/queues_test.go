@@ -93,7 +93,7 @@ func TestQueuesAreCreatedShownAndDeleted(t *testing.T) {
 		Queue:    Queue{Name: "jobs", ID: got.ID, Durable: true, Ready: 2, Bytes: got.Bytes},
 		Args:     map[string]any{"x-max-length": 2.0, "x-overflow": "reject-publish"},
 		Settings: QueueSettings{MaxLength: &two, Overflow: "reject-publish"}, Counts: QueueCounts{Published: 2},
-		Bindings: []Binding{}, OldestSeconds: got.OldestSeconds,
+		Policies: []string{}, Bindings: []Binding{}, OldestSeconds: got.OldestSeconds,
 	}
 	if !reflect.DeepEqual(got, want) || got.OldestSeconds < 0 {
 		t.Errorf("got %+v, want %+v", got, want)

@@ -17,7 +17,7 @@ type queueFlags struct {
 	transient, autoDelete, ifMissing bool
 
 	ttl, expires          string
-	maxLength             int64
+	maxLength, maxBytes   int64
 	overflow              string
 	deadExchange, deadKey string
 	deadQueue             string
@@ -62,6 +62,7 @@ func (f *queueFlags) add(cmd *cobra.Command) {
 	fs.StringVar(&f.ttl, "ttl", "", "records expire after this time: 500ms, 36h, 7d (x-message-ttl)")
 	fs.StringVar(&f.expires, "expires", "", "delete it after this time without use (x-expires)")
 	fs.Int64Var(&f.maxLength, "max-length", 0, "most records that wait (x-max-length)")
+	fs.Int64Var(&f.maxBytes, "max-length-bytes", 0, "most bytes of bodies that wait (x-max-length-bytes)")
 	fs.Var(&choice{&f.overflow, overflowWords}, "overflow",
 		"what becomes of more: drop-head, reject-publish or reject-publish-dlx (x-overflow)")
 	fs.StringVar(&f.deadExchange, "dead-letter-exchange", "",
@@ -141,7 +142,8 @@ func (f *queueFlags) arguments() (map[string]any, error) {
 		flag, arg string
 		value     any
 	}{
-		{"max-length", "x-max-length", f.maxLength}, {"overflow", "x-overflow", f.overflow},
+		{"max-length", "x-max-length", f.maxLength}, {"max-length-bytes", "x-max-length-bytes", f.maxBytes},
+		{"overflow", "x-overflow", f.overflow},
 		{"dead-letter-exchange", "x-dead-letter-exchange", f.deadExchange},
 		{"dead-letter-key", "x-dead-letter-routing-key", f.deadKey}, {"priority", "x-max-priority", f.priority},
 		{"delivery-limit", "x-delivery-limit", f.deliveryLimit},

@@ -32,6 +32,9 @@ func (a *app) queueHead(q console.QueueDetail) {
 	if does := queueSettings(q.Settings); len(does) > 0 {
 		fmt.Fprintf(a.out, "  does      %s\n", printable(strings.Join(does, sep)))
 	}
+	if len(q.Policies) > 0 {
+		fmt.Fprintf(a.out, "  policies  %s\n", printable(strings.Join(q.Policies, ", ")))
+	}
 	if len(q.Args) > 0 {
 		fmt.Fprintf(a.out, "  args      %s\n", printable(argsText(q.Args)))
 	}
@@ -70,6 +73,9 @@ func queueSettings(s console.QueueSettings) (all []string) {
 	}
 	if s.MaxLength != nil {
 		add("at most %s (%s)", plural(*s.MaxLength, "record"), s.Overflow)
+	}
+	if s.MaxBytes != nil {
+		add("at most %d bytes of bodies (%s)", *s.MaxBytes, s.Overflow)
 	}
 	if s.DeadLetterTo != nil {
 		to := "dead letters to " + *s.DeadLetterTo
