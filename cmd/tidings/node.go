@@ -159,6 +159,7 @@ func (n *node) listenManagement(context.Context) (err error) {
 	}
 	n.manage, err = management.Listen(n.b, n.amqp, management.Config{
 		Addr: n.s.AMQP.Management, AllowRemote: n.s.AllowRemote, Hosts: n.s.AMQP.Hosts, Logger: n.log,
+		MachineMemory: machineMemory(),
 	})
 	return n.s.listenFailure(err, "management")
 }

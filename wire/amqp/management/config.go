@@ -15,7 +15,11 @@ type Config struct {
 	// AllowRemote lets Addr be one that other machines can reach.
 	AllowRemote bool
 	// Hosts are Host header names to answer to, beside loopback and addresses.
-	Hosts  []string
+	Hosts []string
+	// MachineMemory is how many bytes of memory the machine has, for limits that are a share of it;
+	// 0: not known, and such limits are refused.
+	MachineMemory int64
+
 	Logger *slog.Logger // default: nothing is logged
 	Limits Limits
 }
@@ -47,6 +51,9 @@ func (c Config) checked() (Config, error) {
 	or(&l.AnswerTime, d.AnswerTime)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.MachineMemory < 0 {
+		return c, errors.New("management: the machine's memory is negative")
 	}
 	if l.Connections < 0 || l.BodyBytes < 0 || l.Bodies < 0 || l.GetMessages < 0 || l.GetBytes < 0 ||
 		l.BodyTime < 0 || l.AnswerTime < 0 {

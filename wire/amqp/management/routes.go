@@ -63,6 +63,7 @@ var routes = []route{
 	{path: "/api/whoami", get: (*Server).whoami},
 	{path: "/api/nodes", get: (*Server).nodes, who: monitor},
 	{path: "/api/nodes/{n}", get: (*Server).node, who: monitor},
+	{path: "/api/nodes/{n}/memory-limit", put: (*Server).setMemoryLimit, who: administrator},
 	{path: "/api/vhosts", get: (*Server).vhosts},
 	{path: "/api/vhosts/{v}", get: (*Server).vhost, put: (*Server).putVhost, delete: (*Server).deleteVhost,
 		who: administrator, looksItself: true},
