@@ -19,6 +19,7 @@ type app struct {
 	now         func() time.Time
 	started     time.Time
 	term        terminal
+	args        []string // as given
 
 	output string // table, tsv, json, jsonl; "" is table on a terminal, else tsv
 	quiet  bool
@@ -33,6 +34,7 @@ type target struct {
 
 // run executes one command and returns the exit code.
 func (a *app) run(ctx context.Context, args []string) int {
+	a.args = args
 	root := a.root()
 	root.SetArgs(append([]string{}, args...)) // nil would mean os.Args
 	root.SetIn(a.in)
@@ -41,6 +43,9 @@ func (a *app) run(ctx context.Context, args []string) int {
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
+	}
+	if f, ok := asCtlFailure(err); ok {
+		return a.printCtlFailure(f)
 	}
 	f := asFailure(ctx, err)
 	if f.exit != exitInterrupted {
@@ -84,7 +89,7 @@ every acknowledged record is on disk.`,
 		a.createCommand(), a.bindCommand(), a.unbindCommand(), a.rmCommand(), a.dlqCommand())
 	add("groups", a.lagCommand(), a.resetCommand())
 	add("care", a.benchCommand(), a.doctorCommand(), a.repairCommand(), a.backupCommand(),
-		a.versionCommand())
+		a.versionCommand(), a.rabbitmqctlCommand())
 	root.SetVersionTemplate(versionLine() + "\n")
 	shellNeeded(root)
 	return root

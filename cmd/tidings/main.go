@@ -30,5 +30,5 @@ func main() {
 		term: terminalOf(os.Getenv,
 			isTerminal(os.Stdin), isTerminal(os.Stdout), isTerminal(os.Stderr)),
 	}
-	os.Exit(a.run(ctx, os.Args[1:]))
+	os.Exit(a.run(ctx, arguments(os.Args)))
 }

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,6 +26,7 @@ var update = flag.Bool("update", false, "write what commands say now into testda
 //     @server        a broker as dev runs it, on free ports, for the commands below
 //     @serve         the same as serve runs it: nothing is auto-created
 //     @tty           the commands below write to a terminal (@pipe: no longer)
+//     @client        an AMQP connection: see dialAMQP
 //     @env A=b       environment of the commands below
 //     @reject q      a consumer takes all records of a queue and rejects them
 //     $ ls -q        a command, words and 'quoted words'
@@ -33,7 +35,7 @@ var update = flag.Bool("update", false, "write what commands say now into testda
 //     ! text         its stderr
 //     = 3            its exit code, if not 0
 //
-// What differs between runs is replaced: ADMIN, KAFKA, DATA, TIME, ID, MS.
+// What differs between runs is replaced: ADMIN, KAFKA, AMQP, MANAGEMENT, CLIENT, DATA, TIME, ID, MS.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -75,11 +77,12 @@ func compareLines(t *testing.T, got, want string) {
 
 // transcript is one file being played.
 type transcript struct {
-	t    *testing.T
-	node *node
-	tty  bool
-	env  map[string]string
-	out  strings.Builder
+	t      *testing.T
+	node   *node
+	client string // address of the AMQP client
+	tty    bool
+	env    map[string]string
+	out    strings.Builder
 }
 
 func (p *transcript) play(text string) string {
@@ -105,6 +108,8 @@ func (p *transcript) play(text string) string {
 			p.node = startTestNode(p.t, devDefaults())
 		case "@serve":
 			p.node = startTestNode(p.t, serveDefaults())
+		case "@client":
+			p.client = dialAMQP(p.t, p.node.amqp.Addr().String())
 		case "@tty":
 			p.tty = true
 		case "@pipe":
@@ -175,6 +180,10 @@ func (p *transcript) getenv(name string) string {
 		return v
 	}
 	switch {
+	case name == "TIDINGS_MANAGEMENT_URL" && p.node != nil:
+		return "http://" + p.node.manage.Addr().String()
+	case name == "TIDINGS_MANAGEMENT_URL":
+		return "http://127.0.0.1:1"
 	case name == "TIDINGS_SERVER" && p.node != nil:
 		return p.node.admin.Addr().String()
 	case name == "TIDINGS_SERVER":
@@ -198,7 +207,9 @@ var normals = []struct {
 	{regexp.MustCompile(`"oldestSeconds": \d\.\d+(e-\d+)?`), `"oldestSeconds": 0.1`},
 	{regexp.MustCompile(`"bytes": \d{7,}`), `"bytes": MANY`},
 	{regexp.MustCompile(`pid \d+`), "pid PID"},
-	{regexp.MustCompile(`0\.\d s`), "0.1 s"},
+	{regexp.MustCompile(`\b0\.\d s\b`), "0.1 s"},
+	{regexp.MustCompile(`\d+\.\d+ gb`), "SIZE"},
+	{regexp.MustCompile(`(PID|seconds\)|Total): \d+`), "$1: N"},
 	{regexp.MustCompile(`\t\d\.\d{3}`), "\t0.100"},
 }
 
@@ -208,6 +219,8 @@ func (p *transcript) normal(text string) string {
 			p.node.admin.Addr().String(), "ADMIN", p.node.kafka.Addr().String(), "KAFKA",
 			p.node.s.dataPath(), "DATA", p.node.s.Data, "DATA",
 		).Replace(text)
+		text = portNames(text, map[string]string{p.node.amqp.Addr().String(): "AMQP",
+			p.node.manage.Addr().String(): "MANAGEMENT", p.client: "CLIENT"})
 	}
 	for _, n := range normals {
 		text = n.pattern.ReplaceAllString(text, n.with)
@@ -215,12 +228,27 @@ func (p *transcript) normal(text string) string {
 	return text
 }
 
-// real puts the data directory and the address of Kafka into a command.
+// portNames replaces addresses, and their ports where they stand alone.
+func portNames(text string, names map[string]string) string {
+	for addr, name := range names {
+		if _, port, err := net.SplitHostPort(addr); err == nil {
+			text = strings.ReplaceAll(text, addr, name)
+			text = regexp.MustCompile(`\b`+port+`\b`).ReplaceAllString(text, name+"-PORT")
+		}
+	}
+	return text
+}
+
+// real puts the data directory and what was replaced into a command.
 func (p *transcript) real(line string) string {
 	if p.node == nil {
 		return line
 	}
-	return strings.NewReplacer("DATA", p.node.s.Data, "KAFKA", p.node.kafka.Addr().String()).Replace(line)
+	amqp := p.node.amqp.Addr().String()
+	_, port, _ := net.SplitHostPort(amqp)
+	return strings.NewReplacer("DATA", p.node.s.Data, "KAFKA", p.node.kafka.Addr().String(),
+		"AMQP-PORT", port, "AMQP", amqp,
+		"CLIENT", p.client, "MANAGEMENT", p.node.manage.Addr().String()).Replace(line)
 }
 
 var discardLog = slog.New(slog.DiscardHandler)

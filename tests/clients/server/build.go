@@ -13,6 +13,9 @@ import (
 // binary is the program under test, set by Main.
 var binary string
 
+// Binary is the path of the program under test.
+func Binary() string { return binary }
+
 // Main builds the program, runs the tests of m and removes what was built. It
 // returns the exit code. TIDINGS_BINARY names a program that is there already.
 func Main(m *testing.M) int {
