@@ -209,6 +209,7 @@ var normals = []struct {
 	{regexp.MustCompile(`pid \d+`), "pid PID"},
 	{regexp.MustCompile(`\b0\.\d s\b`), "0.1 s"},
 	{regexp.MustCompile(`\d+\.\d+ gb`), "SIZE"},
+	{regexp.MustCompile(`"password_hash":"[^"]+"`), `"password_hash":"HASH"`},
 	{regexp.MustCompile(`(PID|seconds\)|Total): \d+`), "$1: N"},
 	{regexp.MustCompile(`\t\d\.\d{3}`), "\t0.100"},
 }

@@ -18,7 +18,7 @@ var noRights = &broker.Rights{}
 // rightsNow are the user's rights in the virtual host. They are kept until something about users,
 // permissions or virtual hosts changes.
 func (c *conn) rightsNow() *broker.Rights {
-	if c.s.config.Authenticate != nil {
+	if c.allRights || c.s.config.Authenticate != nil {
 		return broker.AllRights // the one who decides on logins keeps no permissions
 	}
 	if c.rights != nil && c.rights.Generation() == c.s.broker.AccessGeneration() {

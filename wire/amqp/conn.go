@@ -35,6 +35,7 @@ type conn struct {
 	anyUserID  bool           // publishes may name others
 	namespace  string         // of the virtual host
 	rights     *broker.Rights // see rightsNow
+	allRights  bool           // see Direct.WithAllRights
 	properties Table          // of the client
 	canCancel  bool           // it understands basic.cancel from the server
 	canBlock   bool           // and connection.blocked

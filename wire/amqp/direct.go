@@ -24,6 +24,13 @@ func (s *Server) Direct(ctx context.Context, namespace string, user broker.User)
 	return &Direct{newChannel(c, 1)}
 }
 
+// WithAllRights makes d do anything, whatever permissions its user has: for who puts back what an
+// administrator has written down.
+func (d *Direct) WithAllRights() *Direct {
+	d.ch.c.allRights = true
+	return d
+}
+
 // DeclareQueue declares a queue of a name, durability, auto-delete and arguments; the rest of the
 // spec does not matter. One that is there must have been declared the same.
 func (d *Direct) DeclareQueue(q broker.QueueSpec) error {

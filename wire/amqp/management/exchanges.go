@@ -1,6 +1,8 @@
 package management
 
 import (
+	"cmp"
+
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/wire/amqp"
 )
@@ -52,22 +54,28 @@ func showExchange(x *broker.Exchange) object {
 	return doc
 }
 
+// exchangeWanted is the body of a request for an exchange.
+type exchangeWanted struct {
+	Type       string    `json:"type"`
+	Durable    truth     `json:"durable"`
+	AutoDelete truth     `json:"auto_delete"`
+	Internal   truth     `json:"internal"`
+	Arguments  arguments `json:"arguments"`
+}
+
+func (w *exchangeWanted) spec(name string) broker.ExchangeSpec {
+	return broker.ExchangeSpec{Name: name, Type: cmp.Or(w.Type, "direct"), Durable: bool(w.Durable),
+		AutoDelete: bool(w.AutoDelete), Internal: bool(w.Internal), Args: broker.Args(w.Arguments)}
+}
+
 // putExchange answers with 201 if the exchange is new, and 204 if it was there.
 func (s *Server) putExchange(r *request) (any, error) {
-	want := struct {
-		Type       string    `json:"type"`
-		Durable    truth     `json:"durable"`
-		AutoDelete truth     `json:"auto_delete"`
-		Internal   truth     `json:"internal"`
-		Arguments  arguments `json:"arguments"`
-	}{Type: "direct"}
+	var want exchangeWanted
 	if err := r.decode(&want); err != nil {
 		return nil, err
 	}
 	_, missing := s.exchangeNamed(r)
-	err := s.direct(r).DeclareExchange(broker.ExchangeSpec{Name: exchangeName(r.PathValue("x")),
-		Type: want.Type, Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete),
-		Internal: bool(want.Internal), Args: broker.Args(want.Arguments)})
+	err := s.direct(r).DeclareExchange(want.spec(exchangeName(r.PathValue("x"))))
 	return createdUnless(missing == nil, err)
 }
 

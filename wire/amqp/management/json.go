@@ -61,15 +61,20 @@ func (c *count) UnmarshalJSON(p []byte) error {
 	return nil
 }
 
+// decodeValue reads a value whose numbers keep all their digits.
+func decodeValue(p []byte, v *any) error {
+	d := json.NewDecoder(bytes.NewReader(p))
+	d.UseNumber()
+	return d.Decode(v)
+}
+
 // arguments are named values of AMQP as JSON has them: integers are longs, other numbers doubles.
 type arguments broker.Args
 
 // UnmarshalJSON reads an object; [] too, which some clients send for an empty one.
 func (a *arguments) UnmarshalJSON(p []byte) error {
-	d := json.NewDecoder(bytes.NewReader(p))
-	d.UseNumber()
 	var v any
-	if err := d.Decode(&v); err != nil {
+	if err := decodeValue(p, &v); err != nil {
 		return err
 	}
 	switch v := v.(type) {

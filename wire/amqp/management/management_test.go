@@ -40,7 +40,6 @@ var steps = []struct {
 	{"PATCH", "/api/whoami", "", 405, `method_not_allowed`},
 	{"PUT", "/api/cluster-name", "{}", 501, noName},
 	{"GET", "/api/vhost-limits", "", 501, noLimits},
-	{"GET", "/api/definitions", "", 501, noDefinitions},
 
 	// Queues.
 	{"PUT", "/api/queues/%2F/q", `{"durable":"true","arguments":{"x-max-length":7}}`, 201, empty},

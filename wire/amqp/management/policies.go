@@ -1,6 +1,7 @@
 package management
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"regexp/syntax"
@@ -46,48 +47,56 @@ func showPolicy(p broker.Policy) object {
 
 // setPolicy answers with 201 if the policy is new, and 204 if it was there.
 func (s *Server) setPolicy(r *request, operator bool) (any, error) {
-	p, err := r.policy()
+	var want policyWanted
+	if err := r.decode(&want); err != nil {
+		return nil, err
+	}
+	p, err := want.policy()
 	if err != nil {
 		return nil, err
 	}
 	p.Namespace, p.Name, p.Operator = r.namespace, r.PathValue("p"), operator
-	if err := amqp.ReadPolicy(&p); err != nil {
-		return nil, err
-	}
-	isNew, err := s.b.SetPolicy(r.Context(), p)
-	var bad *syntax.Error
-	if errors.As(err, &bad) {
-		return nil, badRequest("Validation failed\n\n"+
-			"pattern should be regular expression but is invalid: %v\n", bad)
-	}
+	isNew, err := s.enforce(r.Context(), p)
 	return createdUnless(!isNew, err)
 }
 
-// policy reads the body of a request.
-func (r *request) policy() (p broker.Policy, err error) {
-	want := struct {
-		Pattern    *string         `json:"pattern"`
-		Definition *arguments      `json:"definition"`
-		Priority   json.RawMessage `json:"priority"`
-		ApplyTo    *string         `json:"apply-to"`
-	}{}
-	if err := r.decode(&want); err != nil {
-		return p, err
-	}
+// policyWanted is the body of a request for a policy.
+type policyWanted struct {
+	Pattern    *string         `json:"pattern"`
+	Definition *arguments      `json:"definition"`
+	Priority   json.RawMessage `json:"priority"`
+	ApplyTo    *string         `json:"apply-to"`
+}
+
+func (w *policyWanted) policy() (p broker.Policy, err error) {
 	switch {
-	case want.Pattern == nil:
+	case w.Pattern == nil:
 		return p, badRequest("key_missing: pattern")
-	case want.Definition == nil:
+	case w.Definition == nil:
 		return p, badRequest("key_missing: definition")
 	}
-	p.Pattern, p.Definition, p.ApplyTo = *want.Pattern, broker.Args(*want.Definition), broker.Everything
-	if len(want.Priority) > 0 && json.Unmarshal(want.Priority, &p.Priority) != nil {
-		return p, badRequest("Validation failed\n\npriority should be a number, actually was %s\n", want.Priority)
+	p.Pattern, p.Definition, p.ApplyTo = *w.Pattern, broker.Args(*w.Definition), broker.Everything
+	if len(w.Priority) > 0 && json.Unmarshal(w.Priority, &p.Priority) != nil {
+		return p, badRequest("Validation failed\n\npriority should be a number, actually was %s\n", w.Priority)
 	}
-	if want.ApplyTo != nil {
-		p.ApplyTo, err = amqp.ApplyTo(*want.ApplyTo)
+	if w.ApplyTo != nil {
+		p.ApplyTo, err = amqp.ApplyTo(*w.ApplyTo)
 	}
 	return p, err
+}
+
+// enforce makes a policy of what was wanted, or replaces the one of its name.
+func (s *Server) enforce(ctx context.Context, p broker.Policy) (isNew bool, err error) {
+	if err := amqp.ReadPolicy(&p); err != nil {
+		return false, err
+	}
+	isNew, err = s.b.SetPolicy(ctx, p)
+	var bad *syntax.Error
+	if errors.As(err, &bad) {
+		return false, badRequest("Validation failed\n\n"+
+			"pattern should be regular expression but is invalid: %v\n", bad)
+	}
+	return isNew, err
 }
 
 func (s *Server) dropPolicy(r *request, operator bool) (any, error) {

@@ -92,23 +92,29 @@ func ownerOf(connection string) object {
 	return doc
 }
 
+// queueWanted is the body of a request for a queue.
+type queueWanted struct {
+	Durable    truth     `json:"durable"`
+	AutoDelete truth     `json:"auto_delete"`
+	Arguments  arguments `json:"arguments"`
+}
+
+func (w *queueWanted) spec(name string) broker.QueueSpec {
+	return broker.QueueSpec{Name: name, Durable: bool(w.Durable), AutoDelete: bool(w.AutoDelete),
+		Args: broker.Args(w.Arguments)}
+}
+
 // putQueue answers with 201 if the queue is new, and 204 if it was there.
 func (s *Server) putQueue(r *request) (any, error) {
-	var want struct {
-		Durable    truth     `json:"durable"`
-		AutoDelete truth     `json:"auto_delete"`
-		Arguments  arguments `json:"arguments"`
-	}
+	var want queueWanted
 	if err := r.decode(&want); err != nil {
 		return nil, err
 	}
-	args := broker.Args(want.Arguments)
 	_, missing := s.queueNamed(r)
-	if amqp.IsStream(args) {
+	if amqp.IsStream(broker.Args(want.Arguments)) {
 		_, _, missing = s.someQueue(r)
 	}
-	err := s.direct(r).DeclareQueue(broker.QueueSpec{Name: r.PathValue("q"),
-		Durable: bool(want.Durable), AutoDelete: bool(want.AutoDelete), Args: args})
+	err := s.direct(r).DeclareQueue(want.spec(r.PathValue("q")))
 	return createdUnless(missing == nil, err)
 }
 

@@ -41,14 +41,13 @@ type route struct {
 }
 
 const (
-	noName        = "the name of the cluster cannot be changed"
-	noTracing     = "tracing is not built"
-	noParameters  = "runtime parameters are not built"
-	noDefinitions = "export and import of definitions are not built"
-	noLimits      = "limits of users and virtual hosts are not built"
-	noStreams     = "streams are not built"
-	noActions     = "queues have no actions: there is one node"
-	noFlags       = "deprecated features and feature flags are not built"
+	noName       = "the name of the cluster cannot be changed"
+	noTracing    = "tracing is not built"
+	noParameters = "runtime parameters are not built"
+	noLimits     = "limits of users and virtual hosts are not built"
+	noStreams    = "streams are not built"
+	noActions    = "queues have no actions: there is one node"
+	noFlags      = "deprecated features and feature flags are not built"
 )
 
 // Bindings between two things have one path for each kind of destination.
@@ -123,6 +122,10 @@ var routes = []route{
 	{path: "/api/operator-policies/{v}", get: (*Server).operatorPolicies, who: policymaker},
 	{path: "/api/operator-policies/{v}/{p}", get: (*Server).operatorPolicy, put: (*Server).putOperatorPolicy,
 		delete: (*Server).deleteOperatorPolicy, who: policymaker, whoWrites: administrator},
+	{path: "/api/definitions", get: (*Server).definitions, post: (*Server).importDefinitions,
+		who: administrator},
+	{path: "/api/definitions/{v}", get: (*Server).definitionsOfVhost,
+		post: (*Server).importDefinitionsOfVhost, who: administrator},
 	{path: "/api/aliveness-test/{v}", get: (*Server).alive},
 	{path: "/api/health/checks/alarms", get: (*Server).alarms},
 	{path: "/api/health/checks/local-alarms", get: (*Server).alarms},
@@ -132,7 +135,6 @@ var routes = []route{
 
 	{path: "/api/parameters/...", unbuilt: noParameters},
 	{path: "/api/global-parameters/...", unbuilt: noParameters},
-	{path: "/api/definitions/...", unbuilt: noDefinitions},
 	{path: "/api/vhost-limits/...", unbuilt: noLimits},
 	{path: "/api/user-limits/...", unbuilt: noLimits},
 	{path: "/api/stream/...", unbuilt: noStreams},

@@ -251,22 +251,32 @@ func (s *Server) deletePermission(r *request) (any, error) {
 }
 
 func (s *Server) putTopicPermission(r *request) (any, error) {
-	var want struct {
-		permissionWanted
-		Exchange string `json:"exchange"`
-	}
+	var want topicPermissionWanted
 	if err := r.decode(&want); err != nil {
 		return nil, err
 	}
-	if want.Exchange == "" || want.Write == nil || want.Read == nil {
-		return nil, badRequest("key_missing: exchange, write and read are needed")
-	}
-	made, err := s.b.SetTopicPermission(r.Context(), broker.TopicPermission{Namespace: r.namespace,
-		User: r.PathValue("u"), Exchange: want.Exchange, Write: *want.Write, Read: *want.Read})
-	if errors.Is(err, broker.NotFound) {
-		return nil, errVhostOrUser
-	}
+	made, err := s.permitTopic(r, r.namespace, r.PathValue("u"), &want)
 	return createdUnless(!made, err)
+}
+
+// topicPermissionWanted is the body of a request for a topic permission.
+type topicPermissionWanted struct {
+	Exchange string  `json:"exchange"`
+	Write    *string `json:"write"`
+	Read     *string `json:"read"`
+}
+
+func (s *Server) permitTopic(r *request, namespace, user string, want *topicPermissionWanted) (
+	made bool, err error) {
+	if want.Exchange == "" || want.Write == nil || want.Read == nil {
+		return false, badRequest("key_missing: exchange, write and read are needed")
+	}
+	made, err = s.b.SetTopicPermission(r.Context(), broker.TopicPermission{Namespace: namespace,
+		User: user, Exchange: want.Exchange, Write: *want.Write, Read: *want.Read})
+	if errors.Is(err, broker.NotFound) {
+		return false, errVhostOrUser
+	}
+	return made, err
 }
 
 // deleteTopicPermissions deletes all of a user, or the one of the exchange in the path.

@@ -69,12 +69,7 @@ func (s *Server) showVhost(ns *broker.Namespace) object {
 // putVhost makes a virtual host, or changes what is said of it. Who makes one may do everything in
 // it.
 func (s *Server) putVhost(r *request) (any, error) {
-	var want struct {
-		Description string `json:"description"`
-		Tags        words  `json:"tags"`
-		Type        string `json:"default_queue_type"`
-		Tracing     truth  `json:"tracing"`
-	}
+	var want vhostWanted
 	if err := r.decode(&want); err != nil {
 		return nil, err
 	}
@@ -85,15 +80,11 @@ func (s *Server) putVhost(r *request) (any, error) {
 	case bool(want.Tracing):
 		return nil, notBuilt(noTracing)
 	}
-	switch want.Type {
-	case "undefined":
-		want.Type = ""
-	case "", "classic", "quorum", "stream":
-	default:
-		return nil, badRequest("Unsupported default queue type: %s", want.Type)
+	ns, err := want.namespace(name)
+	if err != nil {
+		return nil, err
 	}
-	made, err := s.b.PutNamespace(r.Context(), broker.Namespace{Name: name, Description: want.Description,
-		Tags: want.Tags, DefaultQueueType: want.Type})
+	made, err := s.b.PutNamespace(r.Context(), ns)
 	if err == nil && made {
 		_, err = s.b.SetPermission(r.Context(), broker.Permission{Namespace: name, User: r.user.Name,
 			Configure: ".*", Write: ".*", Read: ".*"})
@@ -102,6 +93,26 @@ func (s *Server) putVhost(r *request) (any, error) {
 		}
 	}
 	return createdUnless(!made, err)
+}
+
+// vhostWanted is the body of a request for a virtual host.
+type vhostWanted struct {
+	Description string `json:"description"`
+	Tags        words  `json:"tags"`
+	Type        string `json:"default_queue_type"`
+	Tracing     truth  `json:"tracing"`
+}
+
+func (w *vhostWanted) namespace(name string) (ns broker.Namespace, err error) {
+	ns = broker.Namespace{Name: name, Description: w.Description, Tags: w.Tags}
+	switch w.Type {
+	case "", "undefined":
+	case "classic", "quorum", "stream":
+		ns.DefaultQueueType = w.Type
+	default:
+		return ns, badRequest("Unsupported default queue type: %s", w.Type)
+	}
+	return ns, nil
 }
 
 // deleteVhost ends the connections to it too: they watch it.
