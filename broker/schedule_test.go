@@ -517,7 +517,9 @@ func TestAClassIsInTheOrderOfTimes(t *testing.T) {
 		s := &schedule{}
 		now := int64(1 << 40)
 		for range 300 {
-			now += int64(rng.IntN(1<<rng.IntN(20))) - int64(rng.IntN(1<<rng.IntN(20)))
+			step := func() int64 { return int64(rng.IntN(1 << rng.IntN(20))) }
+			now += step()
+			now -= step()
 			due := now + int64(rng.IntN(1<<rng.IntN(30))) - 3
 			k, noted := s.placeLocked(now, due)
 			c := s.classLocked(k)

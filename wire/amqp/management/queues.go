@@ -49,7 +49,8 @@ func (s *Server) queue(r *request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	doc, name := object{}, broker.Name{}
+	var doc object
+	var name broker.Name
 	if q != nil {
 		doc, name = s.showQueue(q), q.Name()
 	} else {
