@@ -143,6 +143,7 @@ func Open(dir string, c Config) (*Broker, error) {
 		b.feed = newFeed(c.Observer, store)
 		go b.feed.run()
 	}
+	b.sweepQueues()
 	b.loops.Go(b.retentionLoop)
 	b.loops.Go(b.runDeliverLoop)
 	b.loops.Go(func() { runTimers(b, b.timers, (*Queue).timeout) })

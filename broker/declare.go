@@ -179,6 +179,7 @@ func (q *Queue) dropLanes(r *removal) {
 	}
 	for _, l := range q.lanes {
 		r.delete(handedKey(l.log.ID()))
+		r.delete(transientKey(l.log.ID()))
 		if q.counted {
 			for _, x := range l.back {
 				r.delete(deliveriesKey(l.log.ID(), x.off))
@@ -261,6 +262,7 @@ func (l *lane) purge(batch *storage.Batch) {
 		l.settling = offsets{l.next, l.end}
 		l.markLocked(batch)
 		l.next = l.end
+		l.sweep.skip, l.sweep.skipped = nil, 0
 	}
 	l.trim(batch)
 }

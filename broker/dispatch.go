@@ -109,8 +109,10 @@ func (l *lane) take() returnedRecord {
 	if len(l.back) > 0 && l.back.top().off < l.next {
 		return l.back.pop()
 	}
+	off := l.next
 	l.next++
-	return returnedRecord{off: l.next - 1, size: l.sizeAt(l.next - 1)}
+	l.skipLocked()
+	return returnedRecord{off: off, size: l.sizeAt(off)}
 }
 
 // nextTakerLocked returns the subscription whose turn it is and that has credit,

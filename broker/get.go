@@ -151,7 +151,7 @@ func (q *Queue) waiting(max int) (as []assignment) {
 			as = append(as, assignment{lane: l, off: r.off, deliveries: r.deliveries, at: now})
 		}
 		_, durable, _ := l.log.Bounds()
-		for o := l.next; o < durable && len(as) < max; o++ {
+		for o := l.next; o < durable && len(as) < max; o = l.settled.Next(o + 1) {
 			as = append(as, assignment{lane: l, off: o, at: now})
 		}
 	}

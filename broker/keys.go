@@ -19,6 +19,7 @@ const (
 	familyProducerID      = 'N' // the first producer id not yet reserved
 	familyDeliveries      = 'D' // log, offset: how often a returned record was delivered
 	familyTopicPermission = 'E' // namespace, user, exchange
+	familyTransient       = 'G' // log: where records that a restart takes may begin
 	familyHanded          = 'H' // log: how far its records may have been handed out
 	familyBinding         = 'L' // namespace, exchange, destination, key, hash of arguments
 	familyCursor          = 'O' // namespace, group, topic id, partition

@@ -203,11 +203,11 @@ func (b *Broker) loadHandOuts(orphans *removal) error {
 		}
 	}
 	var gone [][]byte
-	for _, family := range []byte{familyHanded, familyDeliveries} {
+	for _, family := range []byte{familyHanded, familyTransient, familyDeliveries} {
 		for key := range b.store.Scan([]byte{family}) {
 			d := decoder{b: key[1:]}
 			at := lanes[storage.LogID(d.uint64())]
-			if at.lane != nil && (family == familyHanded || !at.settled.Has(Offset(d.uint64()))) {
+			if at.lane != nil && (family != familyDeliveries || !at.settled.Has(Offset(d.uint64()))) {
 				at.counted = at.counted || family == familyDeliveries
 				continue
 			}

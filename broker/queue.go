@@ -147,6 +147,7 @@ type lane struct {
 	// Of what lies between these two the size is not known yet, and does not count.
 	sized, sizedTo Offset
 	coming         []bodyLength // that are on their way to the disk, where the queue counts bytes
+	sweep          sweeping     // of what a restart took
 }
 
 // QueueCounts counts since the queue was declared or the broker opened.
@@ -204,7 +205,7 @@ func (q *Queue) shownLocked() int64 {
 func (q *Queue) readyLocked() int64 {
 	n := q.assignedLocked()
 	for _, l := range q.lanes {
-		n += int64(l.end-l.next) + int64(len(l.back))
+		n += int64(l.end-l.next) - l.sweep.skipped + int64(len(l.back))
 	}
 	return n
 }
@@ -244,7 +245,7 @@ func (q *Queue) newLane(batch *storage.Batch, priority uint8) *lane {
 		return l
 	}
 	l.settled = store.NewSet(batch)
-	l.marked, l.marking = stride, stride
+	l.marked, l.marking, l.sweep.fresh = stride, stride, -1
 	batch.Put(handedKey(l.log.ID()), handedValue(stride))
 	return l
 }
@@ -393,7 +394,7 @@ func (b *Broker) decodeLane(d *decoder) (*lane, error) {
 		return nil, err
 	}
 	l.marking = l.marked
-	return l, l.recover(b.store)
+	return l, errors.Join(l.recover(b.store), l.loadSweep(b.store))
 }
 
 // recover finds what is not settled. What was handed out before comes back.

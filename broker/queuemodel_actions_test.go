@@ -54,7 +54,7 @@ func (w *queueWorld) publish() {
 		w.serial++
 		now := time.Now().UnixMilli()
 		c := modelCopy{id: fmt.Sprint("r", w.serial, strings.Repeat(".", w.d.IntN(8))), priority: uint8(w.d.IntN(6)),
-			transient: w.d.IntN(4) == 0 && !w.ruled && !w.dropsHeads(), time: now}
+			transient: w.d.IntN(4) == 0, time: now}
 		if w.d.IntN(5) == 0 && w.storm == nil {
 			c.expires = now + 300 + int64(w.d.IntN(4000))
 		}
@@ -141,7 +141,7 @@ func (w *queueWorld) offer(name string, c *modelCopy) {
 
 func (w *queueWorld) bury(q *modelQueue, c *modelCopy, why DeathReason) {
 	switch s := &q.in; {
-	case c.gone || !s.DeadLetters:
+	case !s.DeadLetters:
 	case q.name == "dead":
 		w.offer("a", c.died(q, why))
 	default:
@@ -234,7 +234,7 @@ func (w *queueWorld) take() {
 
 // hand compares a delivery with what it must be, and keeps it.
 func (w *queueWorld) hand(q *modelQueue, s *modelSub, c *modelCopy, d *Delivery) {
-	got := copyOf(&d.Record, false, d.Deliveries)
+	got := copyOf(&d.Record, d.Deliveries)
 	if got.String() != c.String() || got.deliveries != c.deliveries {
 		w.t.Errorf("%s: got %v delivered %d times before, want %v and %d",
 			q.name, got, got.deliveries, c, c.deliveries)
@@ -257,7 +257,7 @@ func (w *queueWorld) get() {
 	}
 	for len(q.ready) > 0 {
 		c := q.pop(0)
-		if c.gone || q.expired(c) {
+		if q.expired(c) {
 			w.bury(q, c, Expired)
 			continue
 		}
@@ -430,18 +430,4 @@ func (w *queueWorld) flood() {
 	c.take(700)
 	c.s.Close()
 	q.seen += 700
-}
-
-// dropsHeads says that a queue on disk drops its head when it is full. Then no record is
-// transient: after a restart those that are gone count until they come up, and whether
-// the head or a dead letter that comes at the same time is too much depends on who is
-// first.
-func (w *queueWorld) dropsHeads() bool {
-	for _, q := range w.queues {
-		if s := &q.in; q.spec.Durable && (s.MaxLength != nil || s.MaxLengthBytes != nil) &&
-			s.Overflow == DropHead {
-			return true
-		}
-	}
-	return false
 }

@@ -33,7 +33,6 @@ type modelCopy struct {
 	deaths     []string
 	place      int
 	waited     bool  // when it was not handed out at once
-	gone       bool  // transient, and of an earlier start
 	at         int64 // assigned then, after it had waited; 0: at once
 	deliveries uint32
 	noted      uint32 // of them, those that a restart must know
@@ -92,9 +91,6 @@ func (q *modelQueue) full(c *modelCopy) bool {
 
 // size is how much of a queue's bytes a record takes.
 func (c *modelCopy) size() int64 {
-	if c.gone {
-		return 0
-	}
 	return int64(len(c.id))
 }
 
@@ -138,7 +134,7 @@ func (q *modelQueue) expired(c *modelCopy) bool {
 // doomed says that an assigned record must not be delivered: its time had run out before.
 func (q *modelQueue) doomed(c *modelCopy) bool {
 	at, ok := q.expiry(c)
-	return c.gone || ok && c.at > 0 && at <= c.at
+	return ok && c.at > 0 && at <= c.at
 }
 
 // dispatch assigns what is ready, in turn.
@@ -197,7 +193,7 @@ func (q *modelQueue) tidy(bury func(*modelQueue, *modelCopy, DeathReason)) (chan
 	for i := 0; i < len(q.ready); {
 		c := q.ready[i]
 		head := i == 0 || q.lane(q.ready[i-1]) != q.lane(c)
-		if !head || !c.gone && !q.expired(c) {
+		if !head || !q.expired(c) {
 			i++
 			continue
 		}
@@ -219,7 +215,7 @@ func (q *modelQueue) nextExpiry() (at int64) {
 		if i > 0 && q.lane(q.ready[i-1]) == q.lane(c) {
 			continue
 		}
-		if ms, ok := q.expiry(c); ok && !c.gone && (at == 0 || ms < at) {
+		if ms, ok := q.expiry(c); ok && (at == 0 || ms < at) {
 			at = ms
 		}
 	}
@@ -266,8 +262,8 @@ func deathsOf(r *QueueRecord) (all []string) {
 }
 
 // copyOf is a record of a real queue as the model has it.
-func copyOf(r *QueueRecord, gone bool, deliveries uint32) *modelCopy {
-	c := &modelCopy{id: string(r.Body), priority: r.Priority, transient: r.Transient, gone: gone,
+func copyOf(r *QueueRecord, deliveries uint32) *modelCopy {
+	c := &modelCopy{id: string(r.Body), priority: r.Priority, transient: r.Transient,
 		time: r.Time.UnixMilli(), deaths: deathsOf(r), deliveries: deliveries, waited: true}
 	if !r.Expires.IsZero() {
 		c.expires = r.Expires.UnixMilli()

@@ -222,7 +222,7 @@ func (w *queueWorld) adopt() bool {
 			return false
 		}
 		r, _, err := decodeQueueRecord(buf.Entries[0].Bytes, w.b.start)
-		got := copyOf(&r, false, 0).String()
+		got := copyOf(&r, 0).String()
 		at := slices.IndexFunc(q.coming, func(c *modelCopy) bool { return c.String() == got })
 		if err != nil || at < 0 {
 			w.t.Errorf("dead letter %s came, want one of %v, %v", got, q.coming, err)

@@ -217,6 +217,14 @@ func decodeQueueRecord(entry []byte, start uint64) (r QueueRecord, lost bool, er
 	return r, lost, nil
 }
 
+// lostAtRestart says whether a record is transient and of an earlier start.
+func lostAtRestart(entry []byte, start uint64) bool {
+	d := newDecoder(entry)
+	flags := d.byte()
+	d.varint()
+	return flags&recordTransient != 0 && d.uint64() != start && !d.bad
+}
+
 func decodeDeaths(d *decoder) []Death {
 	deaths := make([]Death, d.count())
 	for i := range deaths {

@@ -241,6 +241,9 @@ func (c *commit) stagePublish(p *txPublish) {
 		}
 		l := q.lane(p.rec.Priority)
 		w.batch.Append(l.log, storage.Entry{Count: 1, Time: p.rec.Time.UnixMilli(), Bytes: w.scratch})
+		if p.rec.Transient && l.durable {
+			l.noteTransientLocked(&w.batch)
+		}
 		q.publishedSizeLocked(l, l.end, int64(len(p.rec.Body)))
 		l.end++
 		q.expiring = q.expiring || !p.rec.Expires.IsZero()
