@@ -471,6 +471,60 @@ func TestADamagedRecordIsPassedOver(t *testing.T) {
 	})
 }
 
+// TestWhatARepairGaveUpHoldsUpNoSchedule: what lies beside it is published at its time, and
+// the logs are let go of.
+func TestWhatARepairGaveUpHoldsUpNoSchedule(t *testing.T) {
+	for name, row := range map[string]struct {
+		lost []string
+		want string
+	}{
+		"at the head":  {[]string{"0_"}, "123456"},
+		"in between":   {[]string{"2_", "3_", "5_"}, "0146"},
+		"at the end":   {[]string{"5_", "6_"}, "01234"},
+		"all there is": {strings.Fields("0_ 1_ 2_ 3_ 4_ 5_ 6_"), ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &planner{t: t, fs: vfs.NewMem(), durable: true}
+				p.open()
+				for i := range 7 {
+					p.publish(delayed(long(fmt.Sprintf("%d_", i)), 10_000))
+				}
+				if err := p.b.Close(); err != nil { // writes a segment
+					t.Fatal(err)
+				}
+				for _, body := range row.lost {
+					damage(t, p.fs, ".", []byte(long(body)))
+				}
+				r, err := storage.Repair(p.fs, storage.RepairOptions{AcceptLoss: true})
+				if err != nil || len(r.Lost) == 0 {
+					t.Fatalf("lost %+v, %v", r, err)
+				}
+				p.open()
+				p.pass(10 * time.Second)
+				p.publish(delayed("7", 1000))
+				p.pass(time.Second)
+				all, err := p.q.Browse(10)
+				if got := firsts(all); err != nil || got != row.want+"7" || p.x.Delayed() != 0 {
+					t.Errorf("got %q and %d delayed, %v; want %q", got, p.x.Delayed(), err, row.want+"7")
+				}
+				p.pass(2 * p.b.config.RetentionInterval)
+				for _, c := range p.x.schedule.classes {
+					if start, _, end := c.log.Bounds(); start != end {
+						t.Errorf("the log of class %d is from %d to %d", c.k, start, end)
+					}
+				}
+				if err := p.b.Close(); err != nil {
+					t.Error(err)
+				}
+			})
+		})
+	}
+}
+
+// long makes a body that goes into a segment when the broker is closed.
+func long(body string) string { return strings.Repeat(body, 2<<10) }
+
 // TestRunsGiveTheirRecordsInOrder plays with a class against a sorted list.
 func TestRunsGiveTheirRecordsInOrder(t *testing.T) {
 	type rec struct {

@@ -81,8 +81,12 @@ func (s *schedule) readOn(c *class, now int64) (more bool, err error) {
 	defer buf.Release()
 	next, opens := from, int64(0)
 	switch err := c.log.Read(&buf, from, readOnBytes); {
+	case err == nil && len(buf.Entries) == 0:
+		next = durable // a repair gave up all that was there
+		s.giveUp(c, from, next)
 	case err == nil:
 		next, opens = s.found(c, buf.Entries, now)
+		s.passHoles(c, buf.Entries, from, next)
 	case storeKind(err) == NotFound:
 		return false, nil // the exchange was deleted
 	case storeKind(err) == Corrupt:
@@ -118,6 +122,43 @@ func (s *schedule) found(c *class, entries []storage.View, now int64) (next Offs
 		c.runs.add(e.Base, due)
 	}
 	return next, 0
+}
+
+// passHoles takes what a repair gave up out of the schedule, as far as the cursor has come.
+func (s *schedule) passHoles(c *class, read []storage.View, from, next Offset) {
+	for i := 0; i < len(read) && read[i].Base <= next; i++ {
+		s.giveUp(c, from, read[i].Base)
+		from = read[i].Base + 1
+	}
+}
+
+func (s *schedule) giveUp(c *class, from, to Offset) {
+	if from >= to {
+		return
+	}
+	if n := s.settleHole(c, from, to); n > 0 {
+		s.x.b.config.Logger.Warn("a repair gave up scheduled records", "exchange", s.x.name.String(),
+			"log", c.log.ID(), "from", from, "to", to, "records", n)
+	}
+}
+
+// settleHole settles what nobody can publish any more, and says how much of it had not
+// been. Where it fails the store has: its error reaches everyone.
+func (s *schedule) settleHole(c *class, from, to Offset) (records int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	records = c.settled.Missing(from, to)
+	if s.dead || records == 0 {
+		return 0
+	}
+	var batch storage.Batch
+	c.settling = offsets{from, to}
+	c.markLocked(&batch)
+	if _, err := s.x.b.store.Submit(&batch); err != nil {
+		return 0
+	}
+	s.waiting -= records
+	return records
 }
 
 // passOver leaves a damaged record where it is, for an operator to see.
