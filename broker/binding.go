@@ -57,9 +57,6 @@ func (b *Broker) Bind(ctx context.Context, bd Binding) error {
 	if err := b.admit(ctx, len(bd.Key)); err != nil {
 		return storeError(op, bd.String(), err)
 	}
-	if _, err := b.Exchange(bd.Namespace, bd.Source); err != nil { // makes one that is always there
-		return err
-	}
 	b.cat.mu.Lock()
 	seq, err := b.bindLocked(op, &bd)
 	b.cat.mu.Unlock()
@@ -75,7 +72,7 @@ func (x *Binding) String() string {
 }
 
 func (b *Broker) bindLocked(op string, bd *Binding) (storage.Seq, error) {
-	from := b.cat.exchanges[Name{KindExchange, bd.Namespace, bd.Source}]
+	from := b.exchangeLocked(Name{KindExchange, bd.Namespace, bd.Source})
 	to, in, durable := b.destinationLocked(bd.Destination)
 	if from == nil || to == nil {
 		return 0, &Error{Kind: NotFound, Op: op, Name: bd.String()}
@@ -118,7 +115,7 @@ func (b *Broker) destinationLocked(n Name) (to destination, in map[bindingKey]*B
 			return t, t.in, true
 		}
 	default:
-		if x := b.cat.exchanges[n]; x != nil {
+		if x := b.exchangeLocked(n); x != nil {
 			return x, x.in, x.spec.Durable
 		}
 	}
@@ -207,14 +204,7 @@ func (b *Broker) loadBindings(orphans *removal) error {
 		if err != nil {
 			return err
 		}
-		n := Name{KindExchange, bd.Namespace, bd.Source}
-		from := b.cat.exchanges[n]
-		if spec, ok := builtIn[bd.Source]; from == nil && ok {
-			from, err = b.builtInLocked(n, spec)
-			if err != nil && !errors.Is(err, NotFound) {
-				return err
-			}
-		}
+		from := b.exchangeLocked(Name{KindExchange, bd.Namespace, bd.Source})
 		to, in, _ := b.destinationLocked(bd.Destination)
 		if from == nil || to == nil {
 			gone = append(gone, append([]byte(nil), key...))

@@ -198,10 +198,27 @@ func (b *Broker) builtInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
 	spec.Durable = true
 	x, err := b.newExchange(n, spec)
 	if err == nil {
+		b.cat.exchanges[n] = x // first: it may be its own alternate
 		x.followLocked()
-		b.cat.exchanges[n] = x
 	}
 	return x, err
+}
+
+// exchangeLocked finds an exchange, or makes one that every namespace has; nil: there is
+// none, or its namespace is gone.
+func (b *Broker) exchangeLocked(n Name) *Exchange {
+	if x := b.cat.exchanges[n]; x != nil {
+		return x
+	}
+	spec, ok := builtIn[n.Name]
+	if !ok {
+		return nil
+	}
+	x, err := b.builtInLocked(n, spec)
+	if err != nil {
+		return nil
+	}
+	return x
 }
 
 // Exchanges returns the exchanges of a namespace, by name.

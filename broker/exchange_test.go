@@ -139,3 +139,37 @@ func TestExchangesOfOneTypeTheOtherAndNone(t *testing.T) {
 		t.Errorf("got %v, want %v", err, NotFound)
 	}
 }
+
+// TestABindingToABuiltInExchangeSurvivesARestart, also where nothing leads on from there.
+func TestABindingToABuiltInExchangeSurvivesARestart(t *testing.T) {
+	p := newPool(t, QueueSpec{Durable: true, Name: "a"})
+	p.exchange(ExchangeSpec{Name: "in", Type: "fanout", Durable: true})
+	p.bind("in", "", KindExchange, "amq.fanout") // nobody has asked for that before
+	p.restart()
+	p.bind("amq.fanout", "", KindQueue, "a")
+	p.restart()
+	if got := p.reach("in", QueueRecord{}); got != "a" {
+		t.Errorf("after a restart: reached %q, want a", got)
+	}
+}
+
+// TestAnAlternateExchangeMayBeOneThatIsAlwaysThere, also where nobody has asked for it: it
+// may have an alternate of its own.
+func TestAnAlternateExchangeMayBeOneThatIsAlwaysThere(t *testing.T) {
+	p := newPool(t, QueueSpec{Durable: true, Name: "lost"})
+	p.exchange(ExchangeSpec{Name: "end", Type: "fanout", Durable: true})
+	p.bind("end", "", KindQueue, "lost")
+	p.setPolicy(Policy{Name: "built in", Pattern: "^amq.fanout$", ApplyTo: Exchanges, Alternate: "end"})
+	p.exchange(ExchangeSpec{Name: "in", Type: "direct", Durable: true, Alternate: "amq.fanout"})
+	p.exchange(ExchangeSpec{Name: "by policy", Type: "direct", Durable: true})
+	p.setPolicy(Policy{Name: "others", Pattern: "^by|amq.direct", ApplyTo: Exchanges, Alternate: "amq.direct"})
+	p.setPolicy(Policy{Name: "next", Pattern: "^amq.direct$", ApplyTo: Exchanges, Alternate: "amq.fanout", Priority: 1})
+	for range 2 {
+		for _, x := range []string{"in", "by policy"} {
+			if got := p.reach(x, QueueRecord{}); got != "lost" {
+				t.Errorf("%s: reached %q, want lost", x, got)
+			}
+		}
+		p.restart()
+	}
+}

@@ -369,7 +369,8 @@ func (x *Exchange) Policies() AppliedPolicies {
 	return x.policies
 }
 
-// followLocked finds the exchange's policies. The default exchange has no alternate.
+// followLocked finds the exchange's policies. The default exchange has no alternate. One
+// that every namespace has is made now: who routes cannot.
 func (x *Exchange) followLocked() {
 	x.policies = x.b.rules.Load().find(Exchanges, x.name)
 	x.alternate = x.spec.Alternate
@@ -377,6 +378,9 @@ func (x *Exchange) followLocked() {
 		if x.name.Name != "" {
 			x.alternate = cmp.Or(x.alternate, p.Alternate)
 		}
+	}
+	if x.alternate != "" {
+		x.b.exchangeLocked(Name{KindExchange, x.name.Namespace, x.alternate})
 	}
 }
 
