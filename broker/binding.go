@@ -148,7 +148,9 @@ func (b *Broker) unbindLocked(r *removal, bd *Binding) {
 	}
 	delete(from.out, id)
 	delete(in, id)
-	from.router.remove(binding{key: bd.Key, args: bd.Args, to: to})
+	if !from.dead { // else it leads nowhere as it is
+		from.router.remove(binding{key: bd.Key, args: bd.Args, to: to})
+	}
 	if from.spec.Durable && durable {
 		r.delete([]byte(id))
 	}

@@ -324,6 +324,9 @@ func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Qu
 	}
 	for i := 0; i < len(r.seen); i++ {
 		x := r.seen[i]
+		if x.dead {
+			continue // whoever publishes to it has had it in hands since before
+		}
 		if r.holds(x, i) {
 			r.held = append(r.held, x)
 			continue

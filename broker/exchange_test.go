@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // reach returns the queues that a record gets to, by name.
@@ -171,5 +173,37 @@ func TestAnAlternateExchangeMayBeOneThatIsAlwaysThere(t *testing.T) {
 			}
 		}
 		p.restart()
+	}
+}
+
+// TestAnExchangeThatWasDeletedLeadsNowhere, whoever still has it in hands.
+func TestAnExchangeThatWasDeletedLeadsNowhere(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	mustNamespace(t, b, "n")
+	mustQueue(t, b, "q")
+	mustFanout(t, b, "other", queueNamed("q"))
+	x, _, err := b.DeclareExchange(ctx, ExchangeSpec{Name: "x", Type: "direct", Alternate: "other"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DeleteExchange(ctx, x, false); err != nil {
+		t.Fatal(err)
+	}
+	if to := published(t, b, x, body("a")); to[0].Queues != 0 {
+		t.Errorf("it leads to its alternate: %+v", to)
+	}
+	old, err := b.Exchange("n", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.DeleteNamespace(ctx, "n"); err != nil {
+		t.Fatal(err)
+	}
+	mustNamespace(t, b, "n")
+	if _, _, err := b.DeclareQueue(ctx, QueueSpec{Namespace: "n", Name: "q"}); err != nil {
+		t.Fatal(err)
+	}
+	if to := published(t, b, old, QueueRecord{Key: "q"}); to[0].Queues != 0 {
+		t.Errorf("the default exchange of a namespace that is gone leads into the new one: %+v", to)
 	}
 }
