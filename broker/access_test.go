@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
@@ -577,5 +578,41 @@ func TestAccessSurvivesPowerCuts(t *testing.T) {
 			t.Errorf("cut %d after %d steps: %q\nwant %q or what comes next", cut, done, got, states[done])
 		}
 		b.Close()
+	}
+}
+
+// TestSchedulesOfBuiltInExchangesGoWithTheirNamespace, also where a crash cuts the deletion
+// short.
+func TestSchedulesOfBuiltInExchangesGoWithTheirNamespace(t *testing.T) {
+	for name, crash := range map[string]bool{"deleted": false, "cut short": true} {
+		t.Run(name, func(t *testing.T) {
+			fs := vfs.NewMem()
+			b := openOn(t, fs)
+			mustNamespace(t, b, "doomed")
+			x, err := b.Exchange("doomed", "amq.topic")
+			if err != nil {
+				t.Fatal(err)
+			}
+			tx := b.Begin()
+			tx.PublishAt(x, body("a"), time.Now().Add(time.Hour))
+			mustCommit(t, tx)
+			if crash {
+				if _, err := b.endNamespace("test", "doomed"); err != nil {
+					t.Fatal(err)
+				}
+				mustNamespace(t, b, "other") // behind it on the disk
+			} else if err := b.DeleteNamespace(ctx, "doomed"); err != nil {
+				t.Fatal(err)
+			}
+			fs = fs.Kill()
+			b.Close()
+			b = openOn(t, fs)
+			if n := keysOf(b, "doomed"); n != 0 {
+				t.Errorf("%d keys are left on disk", n)
+			}
+			if n := b.Storage().Logs; n != 0 {
+				t.Errorf("%d logs are left", n)
+			}
+		})
 	}
 }

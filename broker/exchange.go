@@ -195,6 +195,10 @@ func (b *Broker) builtInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
 	if _, err := b.cat.namespace("find exchange", n.Namespace); err != nil {
 		return nil, err
 	}
+	return b.addBuiltInLocked(n, spec)
+}
+
+func (b *Broker) addBuiltInLocked(n Name, spec ExchangeSpec) (*Exchange, error) {
 	spec.Durable = true
 	x, err := b.newExchange(n, spec)
 	if err == nil {

@@ -239,9 +239,10 @@ func (b *Broker) loadSchedules(*removal) error {
 			return err
 		}
 		x := b.cat.exchanges[name]
-		if spec, ok := builtIn[name.Name]; x == nil && ok {
+		spec, ok := builtIn[name.Name]
+		if x == nil && ok && b.cat.namespaces[name.Namespace] != nil { // or it ends: both go with it
 			var err error
-			if x, err = b.builtInLocked(name, spec); err != nil {
+			if x, err = b.addBuiltInLocked(name, spec); err != nil {
 				return err
 			}
 		}
