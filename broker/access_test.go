@@ -237,6 +237,10 @@ func TestNothingIsMadeInANamespaceThatIsBeingDeleted(t *testing.T) {
 	wantKind(t, "queue", err, NotFound)
 	_, err = b.CreateTopic(ctx, TopicSpec{Namespace: "doomed", Name: "late"})
 	wantKind(t, "topic", err, Conflict)
+	tx := b.Begin()
+	tx.SaveGroup("doomed", "late", nil)
+	_, err = tx.Commit(ctx)
+	wantKind(t, "group", err, Conflict)
 	_, err = b.SetPermission(ctx, Permission{"doomed", "ann", "", "", ""})
 	wantKind(t, "permission", err, NotFound)
 	_, err = b.PutNamespace(ctx, Namespace{Name: "doomed"})
@@ -614,5 +618,25 @@ func TestSchedulesOfBuiltInExchangesGoWithTheirNamespace(t *testing.T) {
 				t.Errorf("%d logs are left", n)
 			}
 		})
+	}
+}
+
+// TestADeletionThatSomebodyElseFinishedIsOnDisk before anyone is told.
+func TestADeletionThatSomebodyElseFinishedIsOnDisk(t *testing.T) {
+	g := newGate(vfs.NewMem())
+	b := openOn(t, g)
+	mustNamespace(t, b, "doomed")
+	resume := g.stop()
+	defer resume()
+	ns, err := b.endNamespace("test", "doomed")
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := b.removeNamespace(ns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if second, err := b.removeNamespace(ns); err != nil || second < first {
+		t.Errorf("the second waits for frame %d, %v; the deletion is in frame %d", second, err, first)
 	}
 }

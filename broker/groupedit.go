@@ -40,6 +40,9 @@ func (c *commit) planGroups() error {
 		}
 		if e.group == nil && e.exists && !was {
 			created++
+			if ns := c.b.cat.namespaces[e.name.Namespace]; ns != nil && ns.ending {
+				return fail(Conflict, "commit", e.name.String(), "its namespace is being deleted")
+			}
 		}
 	}
 	if limit := c.b.config.Limits.Groups; created > 0 && len(c.b.cat.groups)+created > limit {

@@ -28,6 +28,7 @@ type namespace struct {
 	Namespace
 	ending bool          // it is being deleted: nothing is made in it any more
 	gone   chan struct{} // closed when ending is set
+	last   storage.Seq   // of its deletion, when that is done
 }
 
 func newNamespace(n Namespace) *namespace {
@@ -220,15 +221,16 @@ func (b *Broker) removeNamespace(ns *namespace) (storage.Seq, error) {
 	}
 	b.cat.mu.Lock()
 	defer b.cat.mu.Unlock()
-	r := removal{store: b.store, seq: b.store.Durable()}
+	r := removal{store: b.store}
 	if b.cat.namespaces[ns.Name] != ns {
-		return r.seq, nil // someone else has finished it
+		return ns.last, nil // someone else has finished it
 	}
 	b.cat.clearRightsLocked(&r, func(k rightKey) bool { return k.namespace == ns.Name })
 	r.delete(namespaceKey(ns.Name))
 	seq, err := r.submit()
 	if err == nil {
 		delete(b.cat.namespaces, ns.Name)
+		ns.last = seq
 	}
 	return seq, err
 }
@@ -327,7 +329,7 @@ func (b *Broker) clearGroups(namespace string) error {
 	return nil
 }
 
-// loadNamespaces comes first: other things are in them.
+// clearPolicies leaves the queues as they are: they are next.
 func (b *Broker) clearPolicies(namespace string) error {
 	for _, operator := range []bool{false, true} {
 		for _, p := range b.Policies(namespace, operator) {
@@ -340,6 +342,7 @@ func (b *Broker) clearPolicies(namespace string) error {
 	return nil
 }
 
+// loadNamespaces comes first: other things are in them.
 func (b *Broker) loadNamespaces(*removal) error {
 	b.cat.namespaces[""] = newNamespace(Namespace{})
 	for key, value := range b.store.Scan([]byte{familyNamespace}) {

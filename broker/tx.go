@@ -139,9 +139,10 @@ func (t *Tx) Result(i int) Appended { return t.results[i] }
 //
 // The error is the first one found and names what it was about; its kinds are
 // those of Partition.Append and Streams.Append, and for cursors and groups
-// NotFound (the topic is gone), Invalid, TooLarge and Full. Before it returns a
-// Conflict it waits until what it conflicts with is durable. Under disk pressure
-// a Tx without appends still goes through, so that groups can go on.
+// NotFound (the topic is gone), Conflict (the namespace is being deleted), Invalid,
+// TooLarge and Full. Before it returns a Conflict it waits until what it conflicts
+// with is durable. Under disk pressure a Tx without appends still goes through, so
+// that groups can go on.
 func (t *Tx) Commit(ctx context.Context) (Confirm, error) {
 	if t.done {
 		return Confirm{}, fail(Invalid, "commit", "", "this transaction was committed already")
