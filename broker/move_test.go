@@ -88,6 +88,26 @@ func TestMoveIsAllOrNothing(t *testing.T) {
 	}
 }
 
+// TestWhatIsRefusedTakesNoRoomFromAMove of the same Tx.
+func TestWhatIsRefusedTakesNoRoomFromAMove(t *testing.T) {
+	ten := int64(10)
+	p, q, ds := movePool(t, QueueSpec{Settings: QueueSettings{MaxLengthBytes: &ten, Overflow: RejectPublish}}, 1)
+	x, err := p.b.Exchange("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := p.b.Begin()
+	tx.Publish(x, QueueRecord{Key: "jobs", Body: make([]byte, 11)})
+	tx.Move(q, ds[0].Record)
+	tx.Settle(p.q, nil, ds[0].ID, Accept)
+	if _, err := tx.Commit(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if r, n := tx.Routed(0), q.Stats().Ready; !r.Refused || n != 1 {
+		t.Errorf("the publish: %+v, %d records wait, want it refused and 1", r, n)
+	}
+}
+
 func TestLookPassesOverWhatWasTakenMeanwhile(t *testing.T) {
 	b := openOn(t, vfs.NewMem())
 	p := &pool{t: t, b: b}

@@ -188,14 +188,15 @@ func (c *commit) checkMoves() error {
 		p := &c.tx.publishes[i]
 		body := int64(len(p.rec.Body))
 		for _, q := range p.to {
+			refused := q.refusesBehindLocked(coming[q], body)
 			switch {
 			case p.x == nil && q.dead:
 				return &Error{Kind: NotFound, Op: "move", Name: q.String()}
-			case p.x == nil && q.refusesBehindLocked(coming[q], body):
+			case p.x == nil && refused:
 				return fail(Full, "move", q.String(), "the queue is full, and refuses more")
 			}
-			if q.settings.Load().Overflow == DropHead {
-				continue
+			if refused || q.settings.Load().Overflow == DropHead {
+				continue // it takes no room
 			}
 			if coming == nil {
 				coming = map[*Queue]room{}
