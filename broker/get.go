@@ -59,12 +59,16 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 func (q *Queue) PutBack(ids ...DeliveryID) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.dead {
+		return
+	}
 	for _, id := range ids {
 		if l := q.laneOf(id.Log); l != nil {
 			q.leased--
 			q.returnLocked(l, returnedRecord{off: id.Offset, deliveries: id.Receive - 1}, -1)
 		}
 	}
+	q.tellPutBack(len(ids))
 	q.dispatchLocked()
 	q.lookLocked()
 }

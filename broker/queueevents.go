@@ -15,12 +15,15 @@ type QueueObserver interface {
 	WantsQueues() bool
 }
 
-// QueuePublished says that records were published to an exchange, and which queues took
-// them. One event stands for records side by side in one commit that went the same way.
+// QueuePublished says that records were published to an exchange, and which queues and
+// topics took them: where none did and they are not Delayed, they went nowhere. One event
+// stands for records side by side in one commit that went the same way.
 type QueuePublished struct {
 	Exchange *Exchange // nil: moved there, past every exchange
-	Queues   []*Queue  // none: they went nowhere
-	Refused  bool      // a further queue was full, and refused them
+	Queues   []*Queue
+	Topics   []*Topic // a Published says where in them
+	Refused  bool     // a further queue was full or a topic's batches too small, and refused them
+	Delayed  bool     // an exchange holds them back: at their time they are published again
 	Count    int
 	Bytes    int // of bodies and properties, once
 	Time     time.Time
@@ -50,7 +53,7 @@ type QueueDelivered struct {
 }
 
 // QueueSettled says what became of deliveries, and of records that left a queue by
-// themselves: one event for each queue and commit.
+// themselves: one event for each queue and commit, or PutBack, which counts as Requeued.
 type QueueSettled struct {
 	Queue                      *Queue
 	Accepted, Requeued         int
@@ -109,12 +112,12 @@ func (n *queueNews) take(q *Queue) {
 }
 
 // published tells of a record that was staged.
-func (n *queueNews) published(p *txPublish, refused bool) {
+func (n *queueNews) published(p *txPublish, r *Routed) {
 	if n == nil {
 		return
 	}
-	e := QueuePublished{Exchange: p.x, Refused: refused, Count: 1,
-		Bytes: len(p.rec.Props) + len(p.rec.Body), Time: n.at}
+	e := QueuePublished{Exchange: p.x, Topics: p.tookLocked(), Refused: r.Refused, Delayed: r.Delayed,
+		Count: 1, Bytes: len(p.rec.Props) + len(p.rec.Body), Time: n.at}
 	if !n.joins(p, &e) {
 		e.Queues = slices.Clone(n.took)
 		n.events = append(n.events, p.event(e))
@@ -146,7 +149,8 @@ func (n *queueNews) joins(p *txPublish, e *QueuePublished) bool {
 		}
 	}
 	if last == nil || last.Exchange != e.Exchange || last.Refused != e.Refused ||
-		!slices.Equal(last.Queues, n.took) {
+		last.Delayed != e.Delayed || !slices.Equal(last.Queues, n.took) ||
+		!slices.Equal(last.Topics, e.Topics) {
 		return false
 	}
 	last.Count++
@@ -211,6 +215,13 @@ func (q *Queue) tellDeliveredLocked(s *Subscription, got []Delivery) {
 		}
 	}
 	q.b.feed.pushDelivered(e)
+}
+
+// tellPutBack reports what was given back as if it had not been taken.
+func (q *Queue) tellPutBack(records int) {
+	if records > 0 && q.b.hearsQueues() {
+		q.b.tell(0, &QueueSettled{Queue: q, Requeued: records, Time: timeOf(q.b.nowMillis())})
+	}
 }
 
 // tellPurged reports a purge.

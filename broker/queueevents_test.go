@@ -28,6 +28,12 @@ func describeQueueEvent(ev Event) string {
 		for _, q := range e.Queues {
 			all = append(all, q.String())
 		}
+		for _, t := range e.Topics {
+			all = append(all, "topic "+t.Name().Name)
+		}
+		if e.Delayed {
+			all = append(all, "later")
+		}
 		return all
 	}
 	switch ev := ev.(type) {
@@ -109,6 +115,41 @@ func TestObserverHearsWhatRecordsDoInQueues(t *testing.T) {
 		"2 dead rejected of jobs -> ends -> [dead]", "jobs settled 0/0/2/0/0",
 		"1+1 published to  -> [jobs]", "1+1 delivered by jobs, 0 again",
 		"1+1 published to  -> [jobs]", "1 purged of jobs", "deleted jobs with 0")
+}
+
+// TestObserverHearsOfTopicsAndDelays: a record that only a topic takes, or that comes later,
+// did not go nowhere. What a topic got is told of by itself.
+func TestObserverHearsOfTopicsAndDelays(t *testing.T) {
+	e := &queueEar{wants: true}
+	p := heardPool(t, e)
+	mustTopic(t, p.b, TopicSpec{Name: "t"})
+	x := mustFanout(t, p.b, "x", topicNamed("t"))
+	tx := p.b.Begin()
+	tx.Publish(x, body("a"))
+	tx.Publish(x, body("b"))
+	tx.PublishAt(x, body("c"), time.Now().Add(time.Hour))
+	mustCommit(t, tx)
+	if err := p.b.DeleteTopic(ctx, "", "t"); err != nil {
+		t.Fatal(err)
+	}
+	published(t, p.b, x, body("d"))
+	wantHeard(t, p, e, "declared dead", "declared jobs", "created t", "published t/0@0+2 nothing",
+		"2+2 published to x -> [topic t]", "1+1 published to x -> [later]", "deleted t",
+		"1+1 published to x -> []")
+}
+
+// TestObserverHearsOfWhatIsPutBack: who counts what is in hands comes to the same number.
+func TestObserverHearsOfWhatIsPutBack(t *testing.T) {
+	e := &queueEar{wants: true}
+	p := heardPool(t, e)
+	p.publish("a")
+	d, _, err := p.q.Get(ctx, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.q.PutBack(d.ID)
+	wantHeard(t, p, e, "declared dead", "declared jobs", "1+1 published to  -> [jobs]",
+		"1+1 delivered by jobs, 0 again", "jobs settled 0/1/0/0/0")
 }
 
 func TestObserverHearsOfExpiredAndDroppedAndRefused(t *testing.T) {

@@ -252,8 +252,8 @@ func (c *commit) stagePublish(p *txPublish) {
 		c.news.take(q)
 		r.Queues++
 	}
-	c.news.published(p, r.Refused)
 	r.Delayed = c.stageHold(p)
+	c.news.published(p, &r)
 	if p.result >= 0 {
 		c.tx.routed[p.result] = r
 	}

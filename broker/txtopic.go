@@ -135,6 +135,16 @@ func (c *commit) dropGone() {
 	})
 }
 
+// tookLocked is the topics that take a record.
+func (p *txPublish) tookLocked() (topics []*Topic) {
+	for _, part := range p.parts {
+		if !part.dead {
+			topics = append(topics, part.topic)
+		}
+	}
+	return topics
+}
+
 // reachedLocked is what is known of a publish before its queues are asked.
 func (p *txPublish) reachedLocked() (r Routed) {
 	r.Refused = p.refused
