@@ -51,9 +51,14 @@ func decodeBinding(key, value []byte) (*Binding, error) {
 
 // Bind leads records of an exchange to a queue, a topic or another exchange, durably on
 // return if both are durable. A binding that is there already is no error.
-// Kinds: NotFound (one of the two), Invalid (arguments), Full, Closed, Storage.
+// Kinds: NotFound (one of the two), Invalid (arguments; two namespaces), Full, Closed,
+// Storage.
 func (b *Broker) Bind(ctx context.Context, bd Binding) error {
 	const op = "bind"
+	if bd.Destination.Namespace != bd.Namespace {
+		return fail(Invalid, op, bd.String(), "it leads from namespace %q to %q",
+			bd.Namespace, bd.Destination.Namespace)
+	}
 	if err := b.admit(ctx, len(bd.Key)); err != nil {
 		return storeError(op, bd.String(), err)
 	}

@@ -155,6 +155,18 @@ func TestABindingToABuiltInExchangeSurvivesARestart(t *testing.T) {
 	}
 }
 
+// TestABindingStaysInItsNamespace: on disk it has only one.
+func TestABindingStaysInItsNamespace(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	mustNamespace(t, b, "n")
+	q := mustQueue(t, b, "q")
+	if _, err := b.Exchange("n", "amq.fanout"); err != nil {
+		t.Fatal(err)
+	}
+	err := b.Bind(ctx, Binding{Namespace: "n", Source: "amq.fanout", Destination: q.Name()})
+	wantKind(t, "from another namespace", err, Invalid)
+}
+
 // TestAnAlternateExchangeMayBeOneThatIsAlwaysThere, also where nobody has asked for it: it
 // may have an alternate of its own.
 func TestAnAlternateExchangeMayBeOneThatIsAlwaysThere(t *testing.T) {

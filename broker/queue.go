@@ -18,7 +18,7 @@ type QueueSpec struct {
 	// memory, and on disk only while they do not fit there.
 	Durable bool
 	// Owner, if not nil, is who alone may use the queue: any comparable value, a
-	// connection. Such a queue is never durable. Broker.ReleaseOwner deletes it.
+	// connection. Such a queue is never durable. Who owns it deletes it in the end.
 	Owner any
 	// AutoDelete deletes the queue when its last subscription has ended.
 	AutoDelete bool
