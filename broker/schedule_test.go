@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strconv"
 	"strings"
@@ -524,6 +525,83 @@ func TestWhatARepairGaveUpHoldsUpNoSchedule(t *testing.T) {
 
 // long makes a body that goes into a segment when the broker is closed.
 func long(body string) string { return strings.Repeat(body, 2<<10) }
+
+// TestADelayedRecordReachesQueuesAndTopicsOnce: after power cuts at any moment both have the
+// same records, each once, and all that were confirmed.
+func TestADelayedRecordReachesQueuesAndTopicsOnce(t *testing.T) {
+	for seed := range uint64(40) {
+		synctest.Test(t, func(t *testing.T) {
+			rng := seeded(seed)
+			p := &planner{t: t, fs: vfs.NewMem(), durable: true}
+			p.open()
+			mustTopic(t, p.b, TopicSpec{Name: "t", Partitions: 3})
+			if err := p.b.Bind(ctx, Binding{Source: "later", Destination: topicNamed("t")}); err != nil {
+				t.Fatal(err)
+			}
+			next, confirmed := 0, map[int]bool{}
+			for range 4 {
+				p.fs.CutAfter(1 + rng.IntN(60))
+				next = p.publishUntilCut(rng, next, confirmed)
+				p.b.Close()
+				p.fs = p.fs.Crash(rng)
+				p.b = openOn(t, p.fs, withDelays)
+			}
+			p.pass(time.Minute)
+			x, _ := p.b.Exchange("", "later")
+			p.q, _ = p.b.Queue("", "jobs")
+			topic, _ := p.b.Topic("", "t")
+			in := strings.Fields(browsed(t, p.q))
+			var also []string
+			for _, part := range topic.all() {
+				also = append(also, values(t, part, 0)...)
+			}
+			slices.Sort(in)
+			slices.Sort(also)
+			if !slices.Equal(in, also) || len(slices.Compact(slices.Clone(in))) != len(in) {
+				t.Errorf("seed %d: the queue has %q, the topic %q", seed, in, also)
+			}
+			for n := range confirmed {
+				if _, ok := slices.BinarySearch(in, strconv.Itoa(n)); !ok {
+					t.Errorf("seed %d: %d was confirmed and never came", seed, n)
+				}
+			}
+			if n := x.Delayed(); n != 0 {
+				t.Errorf("seed %d: %d still wait", seed, n)
+			}
+			p.b.Close()
+		})
+	}
+}
+
+// publishUntilCut publishes numbers and lets time pass until the disk is gone.
+func (p *planner) publishUntilCut(rng *rand.Rand, next int, confirmed map[int]bool) int {
+	p.t.Helper()
+	x, err := p.b.Exchange("", "later")
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	first := next
+	for range 100 {
+		tx := p.b.Begin()
+		for range 1 + rng.IntN(3) {
+			r := delayed(strconv.Itoa(next), 1+rng.IntN(60))
+			r.Key = strconv.Itoa(rng.IntN(5))
+			tx.Publish(x, r)
+			next++
+		}
+		confirm, err := tx.Commit(ctx)
+		if err != nil {
+			break
+		}
+		if rng.IntN(3) == 0 && confirm.Wait(ctx) == nil {
+			for ; first < next; first++ {
+				confirmed[first] = true
+			}
+		}
+		time.Sleep(time.Duration(rng.IntN(20)) * ms)
+	}
+	return next
+}
 
 // TestRunsGiveTheirRecordsInOrder plays with a class against a sorted list.
 func TestRunsGiveTheirRecordsInOrder(t *testing.T) {
