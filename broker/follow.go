@@ -149,19 +149,24 @@ func (p *Partition) startAt(ctx context.Context, s Start) (Offset, error) {
 
 // lastBatch is the first offset that is still there of the batch before end.
 func (p *Partition) lastBatch(start, end Offset) (Offset, error) {
-	if start >= end {
-		return end, nil
-	}
 	var buf Buffer
 	defer buf.Release()
-	if err := p.Read(&buf, end-1, 1); err != nil {
-		return 0, err
+	for start < end {
+		err := p.Read(&buf, end-1, 1)
+		if trimmed, to := p.Bounds(); trimmed >= end && errors.Is(err, OutOfRange) {
+			start, end = trimmed, to // a trim was faster
+			continue
+		}
+		if err != nil {
+			return 0, err
+		}
+		if len(buf.Entries) == 0 {
+			return end, nil
+		}
+		start, _ = p.Bounds()
+		return max(buf.Entries[0].Base, start), nil
 	}
-	if len(buf.Entries) == 0 {
-		return end, nil
-	}
-	start, _ = p.Bounds()
-	return max(buf.Entries[0].Base, start), nil
+	return end, nil
 }
 
 // add follows one more partition, from its first record on.

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -311,6 +312,42 @@ func TestFollowedRecordsAreValidUntilTheNextTake(t *testing.T) {
 		took(t, other)
 		if v := string(got[0].Record.Value); v != want+large {
 			t.Errorf("got %.10q, want %s and what follows", v, want)
+		}
+	}
+}
+
+// TestFollowBeginsWhileATopicIsTrimmed, wherever it is asked to.
+func TestFollowBeginsWhileATopicIsTrimmed(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	topic := mustTopic(t, b, TopicSpec{Name: "t"})
+	part := topic.Partition(0)
+	end := make(chan struct{})
+	var trims sync.WaitGroup
+	defer trims.Wait()
+	defer close(end)
+	trims.Go(func() {
+		for {
+			select {
+			case <-end:
+				return
+			default:
+				mustWrite(t, part, rec("a"))
+				if _, err := part.Trim(ctx, -1); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+	})
+	for range 5_000 {
+		for _, from := range []Start{FromFirst, FromNext, FromLast, FromOffset(3)} {
+			f, err := topic.Follow(ctx, FollowOptions{Wake: make(chan struct{}, 1), From: from})
+			if err != nil {
+				t.Fatalf("%+v: %v", from, err)
+			}
+			if _, err := f.Take(nil, 10); err != nil {
+				t.Fatalf("%+v: %v", from, err)
+			}
+			f.Close()
 		}
 	}
 }
