@@ -197,3 +197,35 @@ func TestQuorumQueuesCountDeliveries(t *testing.T) {
 	_, deaths := died(c, "dead")
 	equal(t, "reason", field(deaths[0], "reason"), "delivery_limit")
 }
+
+// TestDeadLettersReachStreams with the history of their deaths, at once and by way of an
+// exchange that delays them.
+func TestDeadLettersReachStreams(t *testing.T) {
+	c := serve(t).dial()
+	c.exchange(exchangeDeclare{exchange: "dlx", kind: "fanout", durable: true})
+	c.exchange(exchangeDeclare{exchange: "slow", kind: "x-delayed-message", durable: true,
+		arguments: Table{{"x-delayed-type", "fanout"}}})
+	c.stream("graves")
+	c.bind("graves", "dlx", "")
+	c.bind("graves", "slow", "")
+	c.queue(queueDeclare{queue: "work", arguments: Table{{"x-dead-letter-exchange", "dlx"}}})
+	c.queue(queueDeclare{queue: "play", arguments: Table{{"x-dead-letter-exchange", "slow"}}})
+	c.put("work", "one")
+	equal(t, "taken", c.get("work"), "one")
+	c.send(1, &basicReject{deliveryTag: 1})
+	c.putWith(&basicPublish{routingKey: "play"}, Properties{present: hasHeaders,
+		Headers: Table{{"x-delay", int32(20)}}}, "two")
+	equal(t, "taken", c.get("play"), "two")
+	c.send(1, &basicReject{deliveryTag: 2})
+	c.open(2)
+	c.qos(2, 10, false)
+	c.replay(2, "graves", "first")
+	for _, want := range [][2]string{{"one", "work"}, {"two", "play"}} {
+		_, m := wantMessage[*basicDeliver](c, 2)
+		list, _ := field(m.props.Headers, "x-death").([]any)
+		if string(m.body) != want[0] || len(list) != 1 {
+			t.Fatalf("got %q with deaths %v, want %q with one", m.body, list, want[0])
+		}
+		equal(t, "where it died", field(list[0].(Table), "queue"), any(want[1]))
+	}
+}
