@@ -60,7 +60,8 @@ type catalog struct {
 
 	namespaces       map[string]*namespace
 	users            map[string]*user
-	seeded           bool // there is a user, or has been
+	departed         chan struct{} // see Departure
+	seeded           bool          // there is a user, or has been
 	permissions      map[rightKey]Permission
 	topicPermissions map[rightKey]map[string]TopicPermission // by exchange
 	topicRights      int                                     // of them all

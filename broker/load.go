@@ -16,7 +16,7 @@ func (b *Broker) load() error {
 		topics: make(map[Name]*Topic), byID: make(map[ID]*Topic),
 		groups: make(map[Name]*Group), streams: make(map[Name]*Streams),
 		exchanges: make(map[Name]*Exchange), queues: make(map[Name]*Queue),
-		trash: make(map[storage.LogID]bool), namespaces: make(map[string]*namespace),
+		trash: make(map[storage.LogID]bool), namespaces: make(map[string]*namespace), departed: make(chan struct{}),
 		users: make(map[string]*user), permissions: make(map[rightKey]Permission),
 		topicPermissions: make(map[rightKey]map[string]TopicPermission),
 	}

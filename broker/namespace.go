@@ -164,6 +164,19 @@ func (b *Broker) NamespaceGone(name string) <-chan struct{} {
 	return nil
 }
 
+// Departure is closed when the next user or namespace is deleted. Who watches many of them asks for
+// it, then looks at each UserGone and NamespaceGone, and then waits: so none is missed.
+func (b *Broker) Departure() <-chan struct{} {
+	b.cat.mu.RLock()
+	defer b.cat.mu.RUnlock()
+	return b.cat.departed
+}
+
+func (c *catalog) departLocked() {
+	close(c.departed)
+	c.departed = make(chan struct{})
+}
+
 // DeleteNamespace deletes a namespace with all that is in it, whoever owns it: queues,
 // exchanges, bindings, topics, event stores, groups, policies and permissions, durably on return.
 // From the first moment on nobody has rights in it and nothing is made in it. It takes as
@@ -207,6 +220,7 @@ func (b *Broker) endNamespace(op, name string) (*namespace, error) {
 	ns.ending = true
 	b.access.Add(1)
 	close(ns.gone)
+	b.cat.departLocked()
 	return ns, nil
 }
 

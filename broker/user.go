@@ -268,6 +268,7 @@ func (b *Broker) removeUser(op, name string) (storage.Seq, error) {
 	delete(b.cat.users, name)
 	b.access.Add(1)
 	close(u.gone)
+	b.cat.departLocked()
 	return seq, nil
 }
 

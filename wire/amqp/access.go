@@ -160,12 +160,45 @@ func NamespaceOf(vhost string) (namespace string, ok bool) {
 	return vhost, vhost != ""
 }
 
-// vhostDeleted and userDeleted are why a connection ends whose virtual host or user does.
-func (c *conn) vhostDeleted() string {
-	return fmt.Sprintf("vhost '%s' is deleted", vhostOf(c.namespace))
+// watchDepartures ends the connections whose user or virtual host is deleted, until Close. Their own
+// loops may be waiting for clients that do not read.
+func (s *Server) watchDepartures() {
+	for {
+		next := s.broker.Departure()
+		for _, c := range s.open() {
+			c.endIfAlone()
+		}
+		select {
+		case <-next:
+		case <-s.drain:
+			return
+		}
+	}
 }
 
-func (c *conn) userDeleted() string { return fmt.Sprintf("user '%s' is deleted", c.user) }
+// endIfAlone ends the connection if it is open and its user or virtual host is gone. One that opens
+// meanwhile asks for itself.
+func (c *conn) endIfAlone() {
+	if !isClosed(c.opened) {
+		return
+	}
+	switch {
+	case isClosed(c.vhostGone):
+		c.force(fmt.Sprintf("vhost '%s' is deleted", vhostOf(c.namespace)))
+	case isClosed(c.userGone):
+		c.force(fmt.Sprintf("user '%s' is deleted", c.user))
+	}
+}
+
+// isClosed is false of nil.
+func isClosed(ch <-chan struct{}) bool {
+	select {
+	case <-ch:
+		return true
+	default:
+		return false
+	}
+}
 
 // withDefaultType gives a declaration without a type the virtual host's, if it has one that can be
 // so: only classic queues may be exclusive, transient or auto-delete.

@@ -539,3 +539,50 @@ func BenchmarkMayPublish(b *testing.B) {
 		}
 	}
 }
+
+// "Its connections end": also that of a client that does not read, or is never done reading.
+func TestAClientThatDoesNotReadEndsWithItsUserAndVirtualHost(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	r.user("ann")
+	r.vhost("sales")
+	r.permit("", "ann", ".*", ".*", ".*")
+	r.permit("sales", "guest", ".*", ".*", ".*")
+	big := repeat(string(make([]byte, 64<<10)), 50)
+	for _, x := range []struct {
+		what        string
+		deaf, other *client
+		end         func() error
+	}{
+		{"user", r.enter("ann", "/"), r.dial(), func() error { return r.broker.DeleteUser(t.Context(), "ann") }},
+		{"virtual host", r.enter("guest", "sales"), r.enter("guest", "sales"),
+			func() error { return r.broker.DeleteNamespace(t.Context(), "sales") }},
+	} {
+		x.other.queue(queueDeclare{queue: "q"})
+		x.deaf.consume(1, basicConsume{queue: "q", noAck: true})
+		for range 4 {
+			x.other.put("q", big...) // more than sockets hold
+		}
+		c := r.connOf(x.deaf)
+		if err := x.end(); err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case <-c.forced:
+		case <-time.After(patience):
+			t.Errorf("%s: the connection goes on", x.what)
+		}
+	}
+}
+
+// connOf is the server's side of a client.
+func (r *rig) connOf(c *client) *conn {
+	r.t.Helper()
+	for _, x := range r.server.open() {
+		if x.nc.RemoteAddr().String() == c.nc.LocalAddr().String() {
+			return x
+		}
+	}
+	r.t.Fatal("there is no such connection")
+	return nil
+}

@@ -39,7 +39,8 @@ type conn struct {
 	properties Table          // of the client
 	canCancel  bool           // it understands basic.cancel from the server
 	canBlock   bool           // and connection.blocked
-	// opened is closed when the connection is open. It ends with its user and its virtual host.
+	// opened is closed when the connection is open. It ends with its user and its virtual host, which
+	// do not change from then on.
 	opened              chan struct{}
 	userGone, vhostGone <-chan struct{}
 

@@ -60,6 +60,7 @@ func (c *conn) handshake(r *frameReader) error {
 	c.out.method(0, &connectionOpenOk{})
 	c.isOpen = true
 	close(c.opened)
+	c.endIfAlone()
 	return nil
 }
 

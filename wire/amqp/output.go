@@ -220,8 +220,6 @@ var heartbeatFrame = appendFrame(nil, frame{kind: frameHeartbeat})
 func (c *conn) write() {
 	defer close(c.written)
 	var beat <-chan time.Time
-	var userGone, vhostGone <-chan struct{}
-	opened := c.opened
 	var spare []byte
 	idle := true
 	for {
@@ -234,17 +232,6 @@ func (c *conn) write() {
 				defer t.Stop()
 				beat = t.C
 			}
-			continue
-		case <-opened: // whose end is the connection's is known now
-			opened, userGone, vhostGone = nil, c.userGone, c.vhostGone
-			continue
-		case <-vhostGone:
-			vhostGone = nil
-			c.force(c.vhostDeleted())
-			continue
-		case <-userGone:
-			userGone = nil
-			c.force(c.userDeleted())
 			continue
 		case <-beat:
 			if idle && c.send(heartbeatFrame) != nil {

@@ -14,7 +14,8 @@ import (
 )
 
 // Server is a listener that speaks AMQP 0-9-1 for a broker: an accept loop for each address, one that
-// watches for overdue deliveries, and a read and a write loop for each connection.
+// watches for overdue deliveries, one for users and virtual hosts that are deleted, and a read and a write
+// loop for each connection.
 type Server struct {
 	broker    *broker.Broker
 	config    Config
@@ -29,7 +30,7 @@ type Server struct {
 	cut   context.CancelFunc
 	drain chan struct{} // closed when Close begins
 	once  sync.Once
-	loops sync.WaitGroup // accept loop, watchDeadlines and connections
+	loops sync.WaitGroup // accept loop, watchDeadlines, watchDepartures and connections
 
 	accepted, refused, panics atomic.Uint64
 
@@ -71,6 +72,7 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 		s.loops.Go(func() { s.accept(l) })
 	}
 	s.loops.Go(s.watchDeadlines)
+	s.loops.Go(s.watchDepartures)
 	return s, nil
 }
 
