@@ -49,7 +49,7 @@ func timeoutArgs(q *broker.Queue) broker.Args {
 	if own, ok, err := args.Int(timeoutArg); !bounded || most < 1 || err != nil || ok && own < most {
 		return args
 	}
-	return broker.Args{{Name: timeoutArg, Value: most}}
+	return broker.Args{{Name: timeoutArg, Value: min(most, maxMillis)}}
 }
 
 // until is the time, in the server's, by which a delivery of now must be settled.

@@ -187,3 +187,23 @@ func selfSigned(t *testing.T) tls.Certificate {
 	}
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }
+
+// A policy may say more than an argument could: then nothing is overdue for as long as that.
+func TestALongTimeoutOfAPolicyRefusesNoConsumer(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	c := r.dial()
+	c.queue(queueDeclare{queue: "q"})
+	policy := broker.Policy{Name: "p", ApplyTo: broker.AllQueues,
+		Definition: broker.Args{{Name: timeoutPolicy, Value: int64(maxMillis + 1)}}}
+	if err := ReadPolicy(&policy); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.broker.SetPolicy(t.Context(), policy); err != nil {
+		t.Fatal(err)
+	}
+	c.put("q", "a", "b")
+	equal(t, "got", c.get("q"), "a")
+	c.consume(1, basicConsume{queue: "q"})
+	equal(t, "delivered", c.deliveries(1, 1), "b")
+}
