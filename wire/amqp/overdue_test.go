@@ -207,3 +207,16 @@ func TestALongTimeoutOfAPolicyRefusesNoConsumer(t *testing.T) {
 	c.consume(1, basicConsume{queue: "q"})
 	equal(t, "delivered", c.deliveries(1, 1), "b")
 }
+
+// A stream refuses what is no time as a queue does, and not its consumers.
+func TestATimeoutOfAStreamIsANumberOfMilliseconds(t *testing.T) {
+	c := serve(t).dial()
+	for _, v := range []any{int32(0), "1000", int64(maxMillis + 1)} {
+		m := &queueDeclare{queue: "s", durable: true, arguments: Table{{"x-queue-type", "stream"}, {timeoutArg, v}}}
+		c.send(1, m)
+		if text := c.ended(1, replyPreconditionFailed, m); !strings.Contains(text, timeoutArg) {
+			t.Errorf("%v: %s", v, text)
+		}
+		c.open(1)
+	}
+}

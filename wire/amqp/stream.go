@@ -184,6 +184,7 @@ func (ch *channel) streamConfig(m *queueDeclare, args broker.Args) (c broker.Top
 			s.wrong("x-max-age", "invalid_max_age")
 		}
 	}
+	s.number(timeoutArg, 1, maxMillis) // consumers ask for it
 	return c, s.err
 }
 
