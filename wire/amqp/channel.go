@@ -123,6 +123,9 @@ func (ch *channel) fail(e *Error) {
 		ch.c.s.config.Logger.Warn("amqp: the last of a channel was not taken", "error", err)
 	}
 	ch.end()
+	if ch.publish != nil && ch.publish.head { // a look for overdue deliveries has come in between
+		ch.c.partial--
+	}
 	ch.closing, ch.publish = true, nil
 	ch.c.out.method(ch.id, &channelClose{replyCode: e.Code, replyText: e.replyText(),
 		cause: methodID{e.Class, e.Method}})

@@ -220,3 +220,23 @@ func TestATimeoutOfAStreamIsANumberOfMilliseconds(t *testing.T) {
 		c.open(1)
 	}
 }
+
+// A publish that a look cuts short is forgotten with its channel.
+func TestALookForgetsAPublishThatIsNotComplete(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	c := r.dial()
+	c.queue(queueDeclare{queue: "q", arguments: Table{{timeoutArg, int32(60)}}})
+	c.put("q", "a")
+	equal(t, "got", c.get("q"), "a")
+	out, err := appendMethod(nil, 1, &basicPublish{routingKey: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.write(appendContentHeader(out, 1, contentHeader{bodySize: 5, properties: []byte{0, 0}}))
+	c.timedOut(1, "60")
+	conn := r.connOf(c)
+	c.bye()
+	<-conn.written
+	equal(t, "publishes whose body is not complete", conn.partial, 0)
+}
