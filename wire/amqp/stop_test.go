@@ -198,3 +198,37 @@ func TestAClientThatDoesNotReadIsNotRead(t *testing.T) {
 		t.Errorf("the server has read %d MB, and what it must answer is not read", 200)
 	}
 }
+
+// Who declares an exchange again is answered when it is on disk, as who declared it first.
+func TestARedeclaredExchangeIsOnDisk(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	slow := newGate(disk)
+	r := serveOn(t, disk, slow)
+	first, second := r.dial(), r.dial()
+	m := exchangeDeclare{exchange: "x", kind: "direct", durable: true}
+	open := slow.shut()
+	first.send(1, &m)
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		if _, err := r.broker.Exchange("", "x"); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal("it is not declared")
+		}
+	}
+	second.send(1, &m)
+	answered := make(chan struct{})
+	go func() {
+		defer close(answered)
+		_, _ = second.tryFrame()
+	}()
+	select {
+	case <-answered:
+		t.Error("answered before it is on disk")
+	case <-time.After(200 * time.Millisecond):
+	}
+	open()
+	<-answered
+	want[*exchangeDeclareOk](first, 1)
+}

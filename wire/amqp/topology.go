@@ -152,6 +152,9 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 		if err := sameExchange(old.Spec(), spec); err != nil {
 			return err
 		}
+		if _, _, err := ch.c.s.broker.DeclareExchange(ch.c.ctx, old.Spec()); err != nil { // waits for the disk
+			return failed(err)
+		}
 		return ch.answerUnless(m.noWait, &exchangeDeclareOk{})
 	}
 	if strings.HasPrefix(m.exchange, reservedPrefix) {
