@@ -640,3 +640,30 @@ func TestADeletionThatSomebodyElseFinishedIsOnDisk(t *testing.T) {
 		t.Errorf("the second waits for frame %d, %v; the deletion is in frame %d", second, err, first)
 	}
 }
+
+// TestATopicPermissionThatCannotBeReadAllowsNothing, since it was meant to be less than is
+// there, and takes no other right away.
+func TestATopicPermissionThatCannotBeReadAllowsNothing(t *testing.T) {
+	b := openOn(t, vfs.NewMem())
+	mustUser(t, b, "web-app", "x")
+	mustPermit(t, b, Permission{"", "web-app", ".*", ".*", ".*"})
+	for exchange, write := range map[string]string{"range": "^[{username}x]", "fine": "^{username}$",
+		"long": strings.Repeat("a", maxPattern-10) + "{username}"} {
+		p := TopicPermission{"", "web-app", exchange, write, ".*"}
+		if _, err := b.SetTopicPermission(ctx, p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, err := b.Rights("", "web-app", "{username}", "web-app")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for exchange, want := range map[string]bool{"range": false, "fine": true, "long": false, "other": true} {
+		if got := r.MayTopic(ToWrite, exchange, "web-app"); got != want {
+			t.Errorf("%s: got %v, want %v", exchange, got, want)
+		}
+	}
+	if !r.May(ToWrite, "queue") || !r.MayTopic(ToRead, "range", "k") {
+		t.Error("other rights are gone")
+	}
+}

@@ -37,8 +37,8 @@ type Rights struct {
 var AllRights = &Rights{allowed: [3]pattern{{always: true}, {always: true}, {always: true}}}
 
 // Rights returns what a user may do in a namespace. Pairs of vars, "{username}" and what
-// stands for it, are replaced in topic permissions, and match as they are. Kind: NotFound
-// (there is no permission).
+// stands for it, are replaced in topic permissions, and match as they are; an expression that
+// this makes none matches nothing. Kind: NotFound (there is no permission).
 func (b *Broker) Rights(namespace, user string, vars ...string) (*Rights, error) {
 	r := &Rights{generation: b.access.Load()} // before all else: what changes later is newer
 	p, err := b.Permission(namespace, user)
@@ -50,10 +50,11 @@ func (b *Broker) Rights(namespace, user string, vars ...string) (*Rights, error)
 			return nil, &Error{Kind: Corrupt, Op: "read permission", Name: user, Err: err}
 		}
 	}
-	return r, b.topicRights(r, rightKey{namespace, user}, vars)
+	b.topicRights(r, rightKey{namespace, user}, vars)
+	return r, nil
 }
 
-func (b *Broker) topicRights(r *Rights, k rightKey, vars []string) error {
+func (b *Broker) topicRights(r *Rights, k rightKey, vars []string) {
 	quoted := slices.Clone(vars)
 	for i := 1; i < len(quoted); i += 2 {
 		quoted[i] = regexp.QuoteMeta(quoted[i])
@@ -64,15 +65,14 @@ func (b *Broker) topicRights(r *Rights, k rightKey, vars []string) error {
 	for name, p := range b.cat.topicPermissions[k] {
 		write, err := newRight(replace.Replace(p.Write))
 		read, also := newRight(replace.Replace(p.Read))
-		if err := errors.Join(err, also); err != nil {
-			return &Error{Kind: Corrupt, Op: "read topic permission", Name: k.user, Err: err}
+		if err := errors.Join(err, also); err != nil { // only with what stands for variables
+			b.config.Logger.Warn("a topic permission allows nothing", "user", k.user, "exchange", name, "error", err)
 		}
 		if r.topics == nil {
 			r.topics = map[string][3]pattern{}
 		}
 		r.topics[name] = [3]pattern{ToWrite: write, ToRead: read}
 	}
-	return nil
 }
 
 // Generation is the AccessGeneration that these rights are of.
