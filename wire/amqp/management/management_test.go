@@ -299,3 +299,11 @@ func TestThePageNamesEveryRoute(t *testing.T) {
 		}
 	}
 }
+
+// Expressions are compiled to thousands of times their length: long ones are refused.
+func TestLongExpressionsAreRefused(t *testing.T) {
+	x := start(t, Config{})
+	for n, status := range map[int]int{longestExpression: 200, longestExpression + 1: 400} {
+		x.do("GET", "/api/queues?use_regex=true&name="+strings.Repeat("a", n), "", status)
+	}
+}

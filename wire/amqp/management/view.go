@@ -50,6 +50,9 @@ func viewList(q url.Values, list []object) (any, error) {
 		"page": page.number, "page_size": page.size, "page_count": page.count, "items": shown}, nil
 }
 
+// longestExpression bounds an expression, in bytes: what it is compiled to is thousands of times as long.
+const longestExpression = 1024
+
 // filtered keeps documents whose name contains text, or matches an expression.
 func filtered(q url.Values, list []object) ([]object, error) {
 	name := q.Get("name")
@@ -58,6 +61,9 @@ func filtered(q url.Values, list []object) ([]object, error) {
 	}
 	match := func(s string) bool { return strings.Contains(s, name) }
 	if q.Get("use_regex") == "true" {
+		if len(name) > longestExpression {
+			return nil, badRequest("the expression has %d bytes, the limit is %d", len(name), longestExpression)
+		}
 		re, err := regexp.Compile("(?i)" + name)
 		if err != nil {
 			return nil, badRequest("name is no regular expression: %v", err)
