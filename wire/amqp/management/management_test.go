@@ -307,3 +307,12 @@ func TestLongExpressionsAreRefused(t *testing.T) {
 		x.do("GET", "/api/queues?use_regex=true&name="+strings.Repeat("a", n), "", status)
 	}
 }
+
+// 201 is for what is new, also where the virtual host made a stream of it.
+func TestAStreamByDefaultIsNewOnce(t *testing.T) {
+	x := start(t, Config{})
+	x.do("PUT", "/api/vhosts/v", `{"default_queue_type":"stream"}`, 201)
+	x.do("PUT", "/api/queues/v/s", `{"durable":true}`, 201)
+	x.do("PUT", "/api/queues/v/s", `{"durable":true}`, 204)
+	x.do("PUT", "/api/queues/v/s", `{"durable":true,"arguments":{"x-queue-type":"classic"}}`, 201)
+}

@@ -112,10 +112,11 @@ func (s *Server) putQueue(r *request) (any, error) {
 		return nil, err
 	}
 	_, missing := s.queueNamed(r)
-	if amqp.IsStream(broker.Args(want.Arguments)) {
-		_, _, missing = s.someQueue(r)
-	}
+	_, noStream := s.streamNamed(r)
 	err := s.direct(r).DeclareQueue(want.spec(r.PathValue("q")))
+	if _, isStream := s.queueNamed(r); isStream != nil { // it may be one by the virtual host's choice
+		missing = noStream
+	}
 	return createdUnless(missing == nil, err)
 }
 
