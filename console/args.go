@@ -39,6 +39,9 @@ func argDocument(v any) any {
 		}
 		return map[string][]byte{"base64": v}
 	case time.Time:
+		if year := v.UTC().Year(); year < 0 || year > 9999 { // JSON has no word for it
+			return v.Unix()
+		}
 		return v.UTC()
 	case broker.Decimal:
 		return float64(v.Value) / math.Pow10(int(v.Scale))

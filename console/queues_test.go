@@ -400,3 +400,13 @@ func TestQueuesAreInLagAndMetrics(t *testing.T) {
 		text = h.want(200, "GET", "/metrics", "") // its deletion is told soon
 	}
 }
+
+// A publisher may give any time: one that JSON has no word for must not hide what waits behind it.
+func TestTimesThatJSONDoesNotHaveAreNumbers(t *testing.T) {
+	for at, want := range map[int64]string{0: `"1970-01-01T00:00:00Z"`, 1 << 40: "1099511627776", -1 << 40: "-1099511627776"} {
+		got, err := json.Marshal(argDocument(time.Unix(at, 0)))
+		if err != nil || string(got) != want {
+			t.Errorf("%d: got %s, %v, want %s", at, got, err, want)
+		}
+	}
+}
