@@ -258,7 +258,10 @@ func (c *ctl) wrong(exit int, format string, args ...any) error {
 }
 
 func (c *ctl) wrongUsage(exit int, why, usage string) error {
-	given := c.a.args[slices.Index(c.a.args, "rabbitmqctl")+1:]
+	given := slices.Clone(c.a.args[slices.Index(c.a.args, "rabbitmqctl")+1:])
+	for i := range given {
+		given[i] = withoutPassword(given[i])
+	}
 	return &ctlFailure{exit, fmt.Sprintf("Error (argument validation): %s\nArguments given:\n\t%s\n\n"+
 		"Usage\n\nrabbitmqctl [--node <node>] [--quiet] %s", why, strings.Join(given, " "),
 		strings.TrimSpace(usage))}

@@ -32,8 +32,8 @@ func newManageClient(address string) (*manageClient, error) {
 	}
 	base, err := url.Parse(address)
 	if err != nil || base.Host == "" || base.Scheme != "http" && base.Scheme != "https" {
-		return nil, ctlFailed(ctlUsage, "%q is no URL of a management API: it is like %s", address,
-			defaultManagement)
+		return nil, ctlFailed(ctlUsage, "%q is no URL of a management API: it is like %s",
+			withoutPassword(address), defaultManagement)
 	}
 	user := base.User
 	if user == nil {
@@ -47,6 +47,20 @@ func newManageClient(address string) (*manageClient, error) {
 	// No proxy: the API is this machine's, or one named on purpose.
 	return &manageClient{base: base, user: user, http: &http.Client{Transport: &http.Transport{
 		DialContext: (&net.Dialer{Timeout: 5 * time.Second}).DialContext}}}, nil
+}
+
+// withoutPassword is an address as it may be shown, also one that is no URL.
+func withoutPassword(address string) string {
+	start := strings.Index(address, "://") + len("://")
+	at := strings.LastIndexByte(address, '@')
+	if start < len("://") || at < start {
+		return address
+	}
+	user, _, secret := strings.Cut(address[start:at], ":")
+	if !secret {
+		return address
+	}
+	return address[:start] + user + ":***" + address[at:]
 }
 
 // as is the same API for another user.

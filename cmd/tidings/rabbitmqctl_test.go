@@ -321,3 +321,19 @@ func TestEveryCommandOfRabbitmqctlIsDocumented(t *testing.T) {
 		}
 	}
 }
+
+// A password in an address is not shown, also where the address is wrong.
+func TestErrorsShowNoPassword(t *testing.T) {
+	for _, address := range []string{"http://ann:se%cret@host", "ftp://ann:se%cret@host", "ann:se%cret@host:1",
+		"http://ann:se%cret@", "http://ann:se@cr/et%c@host"} {
+		_, err := newManageClient(address)
+		if err == nil || strings.Contains(err.Error(), "cret") || strings.Contains(err.Error(), "cr/et") {
+			t.Errorf("%s: %v", address, err)
+		}
+	}
+	c := &ctl{a: &app{args: []string{"rabbitmqctl", "--url", "http://ann:secret@host", "--url=http://ann:secret@host", "status"}},
+		cmd: &ctlCommand{name: "status"}}
+	if text := c.wrong(ctlUsage, "no").Error(); strings.Contains(text, "secret") || !strings.Contains(text, "ann") {
+		t.Error(text)
+	}
+}
