@@ -170,7 +170,7 @@ func (n *node) listenAdmin(context.Context) (err error) {
 		Version: buildVersion(), Data: n.s.dataPath(), Sync: n.s.Sync,
 		AutoCreate: n.s.Kafka.AutoCreate, Partitions: n.s.Kafka.Partitions,
 		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
-		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{}, Backup: n.backup,
+		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{Broker: n.b}, Backup: n.backup,
 	})
 	return n.s.listenFailure(err, "admin")
 }

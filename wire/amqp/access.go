@@ -203,14 +203,22 @@ func isClosed(ch <-chan struct{}) bool {
 // withDefaultType gives a declaration without a type the virtual host's, if it has one that can be
 // so: only classic queues may be exclusive, transient or auto-delete.
 func (ch *channel) withDefaultType(m *queueDeclare) {
-	const name = "x-queue-type"
-	if _, set := m.arguments.Get(name); set {
+	if _, set := m.arguments.Get(queueTypeArg); set {
 		return
 	}
-	ns, err := ch.c.s.broker.Namespace(ch.c.namespace)
-	kind := ns.DefaultQueueType
 	lasting := m.durable && !m.exclusive && !m.autoDelete
-	if err == nil && kind != "" && (lasting || kind == "classic") {
-		m.arguments = m.arguments.with(name, kind)
+	if kind := defaultType(ch.c.s.broker, ch.c.namespace, lasting); kind != "" {
+		m.arguments = m.arguments.with(queueTypeArg, kind)
 	}
 }
+
+// defaultType is the type that a virtual host gives a queue; "": none.
+func defaultType(b *broker.Broker, namespace string, lasting bool) string {
+	ns, err := b.Namespace(namespace)
+	if err != nil || !lasting && ns.DefaultQueueType != "classic" {
+		return ""
+	}
+	return ns.DefaultQueueType
+}
+
+const queueTypeArg = "x-queue-type"

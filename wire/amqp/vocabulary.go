@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"slices"
 
 	"github.com/tidings-io/tidings/broker"
 )
@@ -9,11 +10,21 @@ import (
 // Vocabulary lets a face that has no connection here declare queues and exchanges, and describe
 // records, in the words of this protocol: what it makes, a client may declare again with the same
 // arguments. Its errors are of the broker, with kind Invalid or Unsupported.
-type Vocabulary struct{}
+type Vocabulary struct {
+	// Broker knows the types that namespaces give queues; nil: none do.
+	Broker *broker.Broker
+}
 
-// Queue sets what the arguments of a queue mean: its type and settings.
-func (Vocabulary) Queue(spec *broker.QueueSpec) (err error) {
+// Queue sets what the arguments of a queue mean: its type and settings. One that is told no type gets the
+// argument that the namespace's gives it.
+func (v Vocabulary) Queue(spec *broker.QueueSpec) (err error) {
 	const op = "declare queue"
+	if _, set := spec.Args.Get(queueTypeArg); !set && v.Broker != nil {
+		lasting := spec.Durable && !spec.AutoDelete && spec.Owner == nil
+		if kind := defaultType(v.Broker, spec.Namespace, lasting); kind != "" {
+			spec.Args = append(slices.Clip(spec.Args), broker.Arg{Name: queueTypeArg, Value: kind})
+		}
+	}
 	if IsStream(spec.Args) {
 		return inBroker(op, spec.Name, errorf(replyNotImplemented,
 			"a queue of type stream is a topic: create that"))

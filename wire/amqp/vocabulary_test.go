@@ -59,3 +59,23 @@ func TestVocabularyDescribesRecordsAsAPublisherWould(t *testing.T) {
 		}
 	}
 }
+
+// What is made in a virtual host whose queues have another type can be declared again by a client.
+func TestVocabularyGivesQueuesTheDefaultType(t *testing.T) {
+	r := serve(t)
+	if _, err := r.broker.PutNamespace(t.Context(), broker.Namespace{DefaultQueueType: "quorum"}); err != nil {
+		t.Fatal(err)
+	}
+	spec := broker.QueueSpec{Name: "q", Durable: true}
+	if err := (Vocabulary{Broker: r.broker}).Queue(&spec); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := r.broker.DeclareQueue(t.Context(), spec); err != nil {
+		t.Fatal(err)
+	}
+	r.dial().queue(queueDeclare{queue: "q", durable: true})
+	brief := broker.QueueSpec{Name: "brief"}
+	if err := (Vocabulary{Broker: r.broker}).Queue(&brief); err != nil || len(brief.Args) > 0 {
+		t.Errorf("a transient queue has %v, %v", brief.Args, err)
+	}
+}
