@@ -111,11 +111,19 @@ func (ch *channel) firstDue() (first unacked, ok bool) {
 
 // looked says that a read has ended because the connection was to be looked at, and does that.
 func (c *conn) looked(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.draining() || !c.overdue.Swap(false) {
+	if !errors.Is(err, os.ErrDeadlineExceeded) || c.draining() || !c.s.deadlines.asked(c) {
 		return false
 	}
 	c.closeOverdue()
 	return c.readBy(time.Time{}) == nil // until awaitFrame sets the time of the heartbeat
+}
+
+// asked says whether the connection was to be looked at, and will not be asked to again for the same.
+// It waits for an interrupt that is not complete: behind it the read's deadline is ours.
+func (d *deadlines) asked(c *conn) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return c.overdue.Swap(false)
 }
 
 // deadlines is the connections of a server that have deliveries.

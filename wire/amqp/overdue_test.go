@@ -240,3 +240,25 @@ func TestALookForgetsAPublishThatIsNotComplete(t *testing.T) {
 	<-conn.written
 	equal(t, "publishes whose body is not complete", conn.partial, 0)
 }
+
+// Whoever interrupts a read may be slow between the two steps of it: the connection goes on all the same.
+func TestALookThatComesLateEndsNoConnection(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	c := r.raw()
+	c.shake(capable, connectionTuneOk{frameMax: c.frameMax, heartbeat: 60})
+	c.open(1)
+	conn, d := r.connOf(c), &r.server.deadlines
+	for range 10 {
+		d.mu.Lock() // as interrupt does
+		conn.overdue.Store(true)
+		c.sync(1) // the next read ends at once
+		for began := time.Now(); conn.overdue.Load() && time.Since(began) < 20*time.Millisecond; {
+			time.Sleep(time.Millisecond)
+		}
+		conn.nc.SetReadDeadline(time.Now())
+		d.mu.Unlock()
+		c.sync(1)
+		c.sync(1)
+	}
+}
