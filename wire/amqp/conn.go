@@ -308,6 +308,7 @@ func (c *conn) awaitFrame() error {
 // awaitRoom waits while too much waits to be written: a client that does not read is not read.
 func (c *conn) awaitRoom() error {
 	for c.out.full(c.s.config.Limits.QueuedBytes) {
+		c.lookIfAsked()
 		select {
 		case <-c.out.taken:
 		case <-c.ctx.Done():

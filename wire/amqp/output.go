@@ -13,7 +13,7 @@ import (
 // consumers may have, and writes all of it at once.
 type output struct {
 	wake  chan struct{} // capacity 1: there is something to look at
-	taken chan struct{} // capacity 1: something of it was taken
+	taken chan struct{} // capacity 1: something of it was taken, or the connection is to be looked at
 
 	mu       sync.Mutex
 	buf      []byte // whole frames

@@ -111,7 +111,11 @@ func (ch *channel) firstDue() (first unacked, ok bool) {
 
 // looked says that a read has ended because the connection was to be looked at, and does that.
 func (c *conn) looked(err error) bool {
-	if !errors.Is(err, os.ErrDeadlineExceeded) || c.draining() || !c.s.deadlines.asked(c) {
+	return errors.Is(err, os.ErrDeadlineExceeded) && !c.draining() && c.lookIfAsked()
+}
+
+func (c *conn) lookIfAsked() bool {
+	if !c.overdue.Load() || !c.s.deadlines.asked(c) {
 		return false
 	}
 	c.closeOverdue()
@@ -175,6 +179,7 @@ func (d *deadlines) interrupt(now time.Duration) time.Duration {
 		c.look.next.Store(math.MaxInt64)
 		c.overdue.Store(true)
 		c.nc.SetReadDeadline(time.Now()) // behind overdue, as Close does behind drain
+		ring(c.out.taken)                // it may not be reading, but waiting for room
 	}
 	return time.Hour
 }

@@ -262,3 +262,24 @@ func TestALookThatComesLateEndsNoConnection(t *testing.T) {
 		c.sync(1)
 	}
 }
+
+// What a client has that does not read goes back in time, also where it is not read itself.
+func TestADeliveryToAClientThatDoesNotReadIsOverdue(t *testing.T) {
+	t.Parallel()
+	r := serve(t, func(c *Config) { c.Limits.QueuedBytes = 64 << 10 })
+	deaf, c := r.dial(), r.dial()
+	c.queue(queueDeclare{queue: "q", arguments: Table{{timeoutArg, int32(1500)}}})
+	c.put("q", "a")
+	equal(t, "got", deaf.get("q"), "a")
+	body := string(make([]byte, 100<<10))
+	var out []byte
+	for range 10 {
+		out = deaf.appendPublish(out, 1, &basicPublish{routingKey: "nowhere", mandatory: true}, Properties{}, body)
+	}
+	deaf.nc.SetWriteDeadline(time.Now().Add(time.Second))
+	for err := error(nil); err == nil; {
+		_, err = deaf.nc.Write(out)
+	}
+	c.consume(1, basicConsume{queue: "q"})
+	equal(t, "went back", c.deliveries(1, 1), "a*")
+}
