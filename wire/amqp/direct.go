@@ -24,8 +24,8 @@ func (s *Server) Direct(ctx context.Context, namespace string, user broker.User)
 	return &Direct{newChannel(c, 1)}
 }
 
-// WithAllRights makes d do anything, whatever permissions its user has: for who puts back what an
-// administrator has written down.
+// WithAllRights makes d do anything, whatever permissions its user has, and give queues names that only the
+// server gives: for who puts back what an administrator has written down.
 func (d *Direct) WithAllRights() *Direct {
 	d.ch.c.allRights = true
 	return d

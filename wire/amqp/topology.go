@@ -287,7 +287,7 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 		return ch.declareReply(m)
 	case m.passive:
 		return ch.declarePassive(m)
-	case strings.HasPrefix(m.queue, reservedPrefix): // also one that is there
+	case strings.HasPrefix(m.queue, reservedPrefix) && !ch.c.allRights: // also one that is there
 		return reserved("queue", m.queue)
 	}
 	ch.withDefaultType(m)

@@ -267,3 +267,21 @@ func TestListsOfPairsAreObjects(t *testing.T) {
 		}
 	}
 }
+
+// A queue that lasts may have a name of the server: the import is no client, and gives it again.
+func TestQueuesWithNamesOfTheServerAreImported(t *testing.T) {
+	x := start(t, Config{})
+	c := x.dial("")
+	c.call(1, 20, 10, short(""))
+	c.call(1, 50, 10, "\x00\x00"+short("")+"\x02"+long(""))
+	doc := x.do("GET", "/api/definitions", "", 200)
+	if !strings.Contains(doc, `"amq.gen-`) {
+		t.Fatalf("got %s", doc)
+	}
+	other := start(t, Config{})
+	other.do("POST", "/api/definitions", doc, 204)
+	if got := other.do("GET", "/api/definitions", "", 200); got != doc {
+		t.Errorf("got  %s\nwant %s", got, doc)
+	}
+	other.do("PUT", "/api/queues/%2F/amq.mine", `{"durable":true}`, 401)
+}
