@@ -400,3 +400,22 @@ func TestStreamsAreReplayedInFull(t *testing.T) {
 		}
 	}
 }
+
+// "Kafka's clients see the topics of the virtual host /: a stream of another is for AMQP's clients alone."
+func TestAStreamIsOfItsVirtualHost(t *testing.T) {
+	r := serve(t)
+	r.vhost("sales")
+	r.permit("sales", "guest", ".*", ".*", ".*")
+	c := r.enter("guest", "sales")
+	c.stream("s")
+	c.put("s", "a")
+	if _, err := r.broker.Topic("", "s"); err == nil || len(r.broker.Topics("")) > 0 {
+		t.Error("it is a topic of /")
+	}
+	c.qos(1, 1, false)
+	c.replay(1, "s", "first")
+	equal(t, "got", c.offsets(1, 1), "0:a")
+	here := r.dial()
+	here.send(1, &queueDeclare{queue: "s", passive: true})
+	here.ended(1, replyNotFound, &queueDeclare{})
+}
