@@ -25,8 +25,8 @@ func (a Access) String() string { return [...]string{"configure", "write", "read
 // nanoseconds.
 func (b *Broker) AccessGeneration() uint64 { return b.access.Load() }
 
-// Rights is what a user may do in a namespace, as it was at one generation. It is for one
-// goroutine.
+// Rights is what a user may do in a namespace, as it was at one generation. It does not change, and many
+// may share it.
 type Rights struct {
 	generation uint64
 	allowed    [3]pattern // by Access

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/tidings-io/tidings/broker"
 )
@@ -21,7 +22,12 @@ func (c *conn) rightsNow() *broker.Rights {
 	if c.allRights || c.s.config.Authenticate != nil {
 		return broker.AllRights // the one who decides on logins keeps no permissions
 	}
-	if c.rights != nil && c.rights.Generation() == c.s.broker.AccessGeneration() {
+	now := c.s.broker.AccessGeneration()
+	if c.rights != nil && c.rights.Generation() == now {
+		return c.rights
+	}
+	key := rightsKey{c.namespace, c.user}
+	if c.rights = c.s.rights.find(now, key); c.rights != nil {
 		return c.rights
 	}
 	r, err := c.s.broker.Rights(c.namespace, c.user, "{username}", c.user, "{vhost}", vhostOf(c.namespace))
@@ -32,7 +38,40 @@ func (c *conn) rightsNow() *broker.Rights {
 		return noRights
 	}
 	c.rights = r
+	c.s.rights.keep(key, r)
 	return r
+}
+
+// sharedRights are rights of one generation that connections have asked for: what expressions are compiled
+// to takes much memory, and all connections of a user have the same.
+type sharedRights struct {
+	mu         sync.Mutex
+	generation uint64
+	by         map[rightsKey]*broker.Rights
+}
+
+type rightsKey struct{ namespace, user string }
+
+// find returns nil where nobody has asked yet.
+func (s *sharedRights) find(generation uint64, k rightsKey) *broker.Rights {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.generation != generation {
+		return nil
+	}
+	return s.by[k]
+}
+
+// keep shares rights, unless newer ones are shared already.
+func (s *sharedRights) keep(k rightsKey, r *broker.Rights) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if r.Generation() > s.generation || s.by == nil {
+		s.generation, s.by = r.Generation(), map[rightsKey]*broker.Rights{}
+	}
+	if r.Generation() == s.generation {
+		s.by[k] = r
+	}
 }
 
 // may refuses what the user may not do with a queue or exchange.

@@ -586,3 +586,25 @@ func (r *rig) connOf(c *client) *conn {
 	r.t.Fatal("there is no such connection")
 	return nil
 }
+
+// Expressions take much memory: what a user may do is compiled once for all of his connections.
+func TestConnectionsShareTheirUsersRights(t *testing.T) {
+	r := serve(t)
+	r.user("ann")
+	r.permit("", "ann", "^(?:a.b){9}", "^a", "^b")
+	rights := func() *broker.Rights {
+		return r.server.Direct(t.Context(), "", broker.User{Name: "ann"}).ch.c.rightsNow()
+	}
+	first := rights()
+	if rights() != first {
+		t.Error("two connections of a user have rights of their own")
+	}
+	r.permit("", "ann", "^c", "^a", "^b")
+	if now := rights(); now == first || !now.May(broker.ToConfigure, "c") {
+		t.Error("a change is not seen")
+	}
+	if err := r.broker.ClearPermission(t.Context(), "", "ann"); err != nil {
+		t.Fatal(err)
+	}
+	equal(t, "without a permission", rights(), noRights)
+}

@@ -21,6 +21,7 @@ type Server struct {
 	config    Config
 	listeners []net.Listener
 	replies   replies
+	rights    sharedRights
 	memory    memoryAlarm
 	rooms     sync.Pool // of *[]byte: what connections deliver is gathered there
 	began     time.Time
