@@ -337,7 +337,7 @@ func TestBatchLongerThanAFrameWaitsForAFullDisk(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * spaceEvery)
+		time.Sleep(5*spaceEvery + spaceEvery/2) // between two looks
 		if s.Durable() >= q || s.Err() != nil || !s.Stats().Full {
 			t.Fatalf("durable %d of %d, full %v, %v", s.Durable(), q, s.Stats().Full, s.Err())
 		}
