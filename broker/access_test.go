@@ -667,3 +667,31 @@ func TestATopicPermissionThatCannotBeReadAllowsNothing(t *testing.T) {
 		t.Error("other rights are gone")
 	}
 }
+
+// TestASchedulesLogsGoInABatchThatFits into the smallest store, whatever goes before them.
+func TestASchedulesLogsGoInABatchThatFits(t *testing.T) {
+	b := openOn(t, vfs.NewMem(), func(c *Config) { c.Storage.TailBytes = 64 << 10 })
+	for n := 45; n < 70; n++ {
+		mustNamespace(t, b, "doomed")
+		var last *Exchange
+		for i := range n {
+			x, _, err := b.DeclareExchange(ctx, ExchangeSpec{Namespace: "doomed", Type: "fanout",
+				Name: fmt.Sprintf("%050d", i), Durable: true})
+			if err != nil {
+				t.Fatal(err)
+			}
+			last = x
+		}
+		for k := 12; k < 48; k++ {
+			tx := b.Begin()
+			tx.PublishAt(last, body("a"), time.UnixMilli(time.Now().UnixMilli()+1<<k))
+			mustCommit(t, tx)
+		}
+		if err := b.DeleteNamespace(ctx, "doomed"); err != nil {
+			t.Fatalf("%d exchanges: %v", n, err)
+		}
+		if n, logs := keysOf(b, "doomed"), b.Storage().Logs; n != 0 || logs != 0 {
+			t.Errorf("%d keys and %d logs are left", n, logs)
+		}
+	}
+}

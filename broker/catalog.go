@@ -307,6 +307,17 @@ func (r *removal) submitFull() {
 	}
 }
 
+// laneRemoval is what it takes to drop a log and its set, in bytes, about.
+const laneRemoval = 64
+
+// makeRoom hands over what has been gathered where some logs would be too much with it:
+// they go in one batch.
+func (r *removal) makeRoom(logs int) {
+	if r.batch.Len()+laneRemoval*logs >= removalBytes {
+		r.submit()
+	}
+}
+
 // submit hands over what has been gathered and returns the last frame's number.
 func (r *removal) submit() (storage.Seq, error) {
 	if r.err == nil && !r.batch.Empty() {

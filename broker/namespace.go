@@ -253,9 +253,6 @@ func (b *Broker) removeNamespace(ns *namespace) (storage.Seq, error) {
 // disk before the next ones are.
 const removalQueues = 128
 
-// laneRemoval is what it takes to drop a lane, in bytes, about.
-const laneRemoval = 64
-
 func (b *Broker) clearQueues(namespace string) error {
 	for part := range slices.Chunk(b.Queues(namespace), removalQueues) {
 		seq, err := b.dropQueues(part)
@@ -275,9 +272,7 @@ func (b *Broker) dropQueues(all []*Queue) (storage.Seq, error) {
 	r := removal{store: b.store, seq: b.store.Durable()}
 	var gone []*QueueDeleted
 	for _, q := range all {
-		if r.batch.Len()+laneRemoval*len(q.lanes) >= removalBytes {
-			r.submit()
-		}
+		r.makeRoom(len(q.lanes))
 		q.mu.Lock()
 		if !q.dead {
 			gone = append(gone, &QueueDeleted{Queue: q, Records: q.readyLocked()})
