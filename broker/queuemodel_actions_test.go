@@ -284,9 +284,8 @@ func (w *queueWorld) settle() {
 	some := w.held[:n]
 	w.held = slices.Clone(w.held[n:])
 	tx := w.b.Begin()
-	outcomes := make([]Outcome, n)
+	outcomes := w.outcomes(some)
 	for i, h := range some {
-		outcomes[i] = Outcome(1 + w.d.IntN(3))
 		var s *Subscription
 		if h.sub != nil {
 			s = h.sub.s
@@ -319,6 +318,27 @@ func (w *queueWorld) settle() {
 	for _, q := range w.queues {
 		q.dispatch() // what this Tx dead-letters comes when it is on disk
 	}
+}
+
+// outcomes are at random, but for one thing: a Tx that gives records back to a queue which
+// drops its head makes no dead letters. Whether one that comes to the same queue or one
+// that came back is too much depends on who is first.
+func (w *queueWorld) outcomes(some []*modelHeld) []Outcome {
+	all, back := make([]Outcome, len(some)), false
+	for i, h := range some {
+		all[i] = Outcome(1 + w.d.IntN(3))
+		back = back || all[i] == Requeue && h.q.dropsHead()
+	}
+	for i, h := range some {
+		if back && (all[i] == Reject || all[i] == Requeue && h.overLimit()) {
+			all[i] = Accept
+		}
+	}
+	return all
+}
+
+func (q *modelQueue) dropsHead() bool {
+	return q.in.Overflow == DropHead && (q.in.MaxLength != nil || q.in.MaxLengthBytes != nil)
 }
 
 func (h *modelHeld) overLimit() bool {
