@@ -18,8 +18,8 @@ func (q *Queue) deadLetter(s *txSettle, in *QueueSettings, now int64) (rec Queue
 	}
 	var buf storage.Buffer // it is the record's until the commit: not given back
 	if err := l.log.Read(&buf, s.id.Offset, 1); err != nil {
-		if storeKind(err) == NotFound {
-			return rec, false, nil // the queue was deleted
+		if k := storeKind(err); k == NotFound || k == OutOfRange {
+			return rec, false, nil // the queue was deleted, or the record discarded
 		}
 		return rec, false, storeError("dead-letter", q.String(), err)
 	}
@@ -32,6 +32,9 @@ func (q *Queue) deadLetter(s *txSettle, in *QueueSettings, now int64) (rec Queue
 	}
 	if gone {
 		return rec, false, nil // it was transient, and of an earlier start
+	}
+	if ms, ok := q.retention(&rec); ok && s.reason == Expired && ms <= now {
+		return rec, false, nil
 	}
 	rec.die(q, in, s.reason, now)
 	return rec, true, nil
@@ -58,7 +61,10 @@ func (r *QueueRecord) die(q *Queue, in *QueueSettings, reason DeathReason, now i
 	if len(r.Deaths) > maxDeaths {
 		r.Deaths = r.Deaths[:maxDeaths]
 	}
-	r.Expires, r.Time, r.BCC = time.Time{}, time.Time{}, nil
+	r.Expires, r.BCC = time.Time{}, nil
+	if in.MaxReceives == nil || reason != DeliveryLimit {
+		r.Time = time.Time{}
+	}
 	r.Exchange = in.DeadLetterTo
 	if key := in.DeadLetterKey; key != nil {
 		r.Key, r.CC = *key, nil

@@ -63,7 +63,8 @@ func (b *Broker) addQueue(op string, name Name, spec QueueSpec) (*Queue, bool, s
 			n, b.config.Limits.Queues)
 	}
 	var batch storage.Batch
-	q := &Queue{b: b, id: newID(), name: name, spec: spec, in: map[bindingKey]*Binding{}}
+	q := &Queue{b: b, id: newID(), name: name, spec: spec, in: map[bindingKey]*Binding{}, timer: never,
+		receivers: &noReceivers}
 	q.followLocked() // nobody else has it
 	q.makeLanes(&batch)
 	if spec.Durable {
@@ -159,6 +160,9 @@ func (b *Broker) removeQueue(op string, q *Queue, o DeleteOptions) (int64, stora
 // dropQueueLocked needs the catalog's mutex, and the queue's. Nobody finds the queue any
 // more before its logs are dropped.
 func (b *Broker) dropQueueLocked(r *removal, q *Queue) {
+	if q.later != nil {
+		q.later.schedule.drop(r) // in one batch with the name: nothing else would find its logs
+	}
 	for _, l := range q.lanes {
 		r.batch.Drop(l.log)
 	}
@@ -185,6 +189,9 @@ func (q *Queue) dropLanes(r *removal) {
 				r.delete(deliveriesKey(l.log.ID(), x.off))
 			}
 		}
+		for off := range l.received {
+			r.delete(deliveriesKey(l.log.ID(), off))
+		}
 	}
 }
 
@@ -198,6 +205,7 @@ func (q *Queue) endLocked() {
 		ring(s.opts.Wake)
 	}
 	q.subs = nil
+	q.endReceiversLocked()
 	q.setTimerLocked()
 }
 
@@ -247,6 +255,7 @@ func (l *lane) purgeBack(r *removal, counted bool) {
 		if counted && x.deliveries > 0 {
 			r.batch.Delete(deliveriesKey(l.log.ID(), x.off))
 		}
+		l.forgetLocked(&r.batch, x.off)
 		r.submitFull()
 	}
 	l.markLocked(&r.batch)

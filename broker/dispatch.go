@@ -19,6 +19,7 @@ func (q *Queue) dispatchLocked() {
 	if len(q.subs) > 0 {
 		q.assignLocked()
 	}
+	q.serveLocked()
 	for _, l := range q.lanes {
 		_, l.waited, _ = l.log.Bounds()
 	}

@@ -39,6 +39,7 @@ type Exchange struct {
 	alternate string // the one in force
 
 	schedule schedule // of what is to be published to it later
+	only     *Queue   // it has no name, and leads to this queue alone: see delay.go
 }
 
 // encode writes the exchange's value in the catalog, as docs/format-broker.md shows it.
@@ -124,7 +125,7 @@ func (b *Broker) newExchange(name Name, spec ExchangeSpec) (*Exchange, error) {
 	spec.Namespace, spec.Name = name.Namespace, name.Name
 	x := &Exchange{b: b, name: name, spec: spec, router: r,
 		out: map[bindingKey]*Binding{}, in: map[bindingKey]*Binding{}}
-	x.schedule = schedule{x: x, alarm: never, order: scheduleOrder | storage.LogID(b.exchanges.Add(1))}
+	x.schedule = b.newSchedule(x)
 	return x, nil
 }
 

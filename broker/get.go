@@ -63,14 +63,18 @@ func (q *Queue) PutBack(ids ...DeliveryID) {
 		return
 	}
 	for _, id := range ids {
-		if l := q.laneOf(id.Log); l != nil {
-			q.leased--
-			q.returnLocked(l, returnedRecord{off: id.Offset, deliveries: id.Receive - 1}, -1)
-		}
+		q.ungetLocked(id)
 	}
 	q.tellPutBack(len(ids))
 	q.dispatchLocked()
 	q.lookLocked()
+}
+
+func (q *Queue) ungetLocked(id DeliveryID) {
+	if l := q.laneOf(id.Log); l != nil {
+		q.leased--
+		q.returnLocked(l, returnedRecord{off: id.Offset, deliveries: id.Receive - 1}, -1)
+	}
 }
 
 func (q *Queue) gotten(as []assignment, turn uint64, got []Delivery) {
@@ -85,10 +89,14 @@ func (q *Queue) gotten(as []assignment, turn uint64, got []Delivery) {
 func (q *Queue) coming() (seq storage.Seq, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	return q.lastSeq, q.comingLocked()
+}
+
+func (q *Queue) comingLocked() (ok bool) {
 	for _, l := range q.lanes {
 		ok = ok || l.next < l.end
 	}
-	return q.lastSeq, ok && !q.dead
+	return ok && !q.dead
 }
 
 // lease takes the next record that is ready; no lane: there is none.

@@ -20,6 +20,7 @@ const (
 	familyDeliveries      = 'D' // log, offset: how often a returned record was delivered
 	familyTopicPermission = 'E' // namespace, user, exchange
 	familyTransient       = 'G' // log: where records that a restart takes may begin
+	familyDelays          = 'Q' // namespace, queue: the logs of what it has ready later
 	familyHanded          = 'H' // log: how far its records may have been handed out
 	familyBinding         = 'L' // namespace, exchange, destination, key, hash of arguments
 	familyCursor          = 'O' // namespace, group, topic id, partition

@@ -19,6 +19,7 @@ type Limits struct {
 	BatchBytes int
 	Groups     int // groups of all namespaces; default 100,000
 	Queues     int // of all namespaces; default 1,000,000
+	Leases     int // with a deadline, in one queue; default 120,000
 	Exchanges  int // of all namespaces, those that are always there included; default 100,000
 	Policies   int // of all namespaces, those of operators included; default 10,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
@@ -65,6 +66,7 @@ var defaultLimits = Limits{
 	BatchBytes:         1_048_588,
 	Groups:             100_000,
 	Queues:             1_000_000,
+	Leases:             120_000,
 	Exchanges:          100_000,
 	Policies:           10_000,
 
@@ -92,6 +94,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"batch bytes", &l.BatchBytes, &d.BatchBytes},
 		{"groups", &l.Groups, &d.Groups},
 		{"queues", &l.Queues, &d.Queues},
+		{"leases", &l.Leases, &d.Leases},
 		{"exchanges", &l.Exchanges, &d.Exchanges},
 		{"policies", &l.Policies, &d.Policies},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},

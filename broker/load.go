@@ -224,6 +224,7 @@ func (b *Broker) loadTimes() {
 	for _, q := range b.cat.queues {
 		q.mu.Lock()
 		q.usedLocked()
+		q.setTimerLocked() // leases may be left
 		if q.readyLocked() > 0 {
 			q.lookLocked()
 		}

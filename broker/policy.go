@@ -453,6 +453,13 @@ func (s QueueSettings) under(p QueueSettings, overflow bool) QueueSettings {
 		limit := stricter(*s.DeliveryLimit, *p.DeliveryLimit)
 		s.DeliveryLimit = &limit
 	}
+	s.MaxReceives = lower(s.MaxReceives, p.MaxReceives)
+	if s.Delay == 0 {
+		s.Delay = p.Delay
+	}
+	if s.Retention == 0 || p.Retention > 0 && p.Retention < s.Retention {
+		s.Retention = p.Retention
+	}
 	if p.saysOverflow() && (overflow || !s.saysOverflow()) {
 		s.Overflow, s.OverflowSet = p.Overflow, true
 	}

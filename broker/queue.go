@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -56,18 +57,27 @@ type QueueSettings struct {
 	Overflow       Overflow
 	// OverflowSet says that DropHead, the zero value, was asked for.
 	OverflowSet bool
+	// MaxPriority is the greatest priority that is told apart; 0: none are.
+	MaxPriority uint8
+	// SingleActive gives records to one subscription at a time.
+	SingleActive bool
 	// DeadLetterTo is the exchange that gets what leaves the queue without being
 	// accepted, if DeadLetters; DeadLetterKey, if not nil, replaces the routing keys.
 	DeadLetters   bool
 	DeadLetterTo  string
 	DeadLetterKey *string
-	// MaxPriority is the greatest priority that is told apart; 0: none are.
-	MaxPriority uint8
-	// SingleActive gives records to one subscription at a time.
-	SingleActive bool
 	// DeliveryLimit is how often a record is delivered again before it is
 	// dead-lettered; nil: as the queue's type says; negative: for ever.
 	DeliveryLimit *int64
+	// MaxReceives is how often Receive hands out a record before it is dead-lettered, with
+	// the time of its publish; nil, or without DeadLetters: for ever.
+	MaxReceives *int64
+	// Delay is how long a record that is published waits before it is ready, where that
+	// does not say it itself; dead letters and moved ones do not.
+	Delay time.Duration
+	// Retention is TTL without dead letters; 0: none. A record that is too old counts
+	// until it comes to the head of the queue.
+	Retention time.Duration
 }
 
 // Overflow is what a queue does when it is full. The numbers are on disk.
@@ -106,7 +116,6 @@ type Queue struct {
 
 	// mu guards all below. Several: ascending log id of the first lane.
 	mu    sync.Mutex
-	dead  bool
 	lanes []*lane       // one for each priority, the highest first
 	order storage.LogID // the log of the first lane: the order of the locks
 
@@ -114,15 +123,20 @@ type Queue struct {
 	turn     int             // who of them is asked first
 	leased   int             // records with subscriptions, or on their way out
 	lastSeq  storage.Seq     // of the newest append
-	announce bool            // waits in the list of the deliver loop
-	expiring bool            // some record has a time to live of its own
-	policies AppliedPolicies
+	dead     bool
+	announce bool // waits in the list of the deliver loop
+	expiring bool // some record may expire before those in front
 	counted  bool // there may be keys that tell how often records were delivered
+	policies AppliedPolicies
 	// When to look for expired records, and when the queue itself expires; zero: never.
 	nextExpiry, unusedUntil time.Time
+	timer                   int64  // when the timer loop comes, ms; never
 	looks                   uint64 // for expired records: the one that began last decides
 	counts                  QueueCounts
 	sizes                   sizing
+
+	*receivers           // noReceivers where there were none
+	later      *Exchange // leads here alone: its schedule has what is delayed; nil: nothing was
 }
 
 // lane is the records of one priority.
@@ -148,6 +162,7 @@ type lane struct {
 	sized, sizedTo Offset
 	coming         []bodyLength // that are on their way to the disk, where the queue counts bytes
 	sweep          sweeping     // of what a restart took
+	received       map[Offset]*receivedRecord
 }
 
 // QueueCounts counts since the queue was declared or the broker opened.
@@ -159,6 +174,7 @@ type QueueCounts struct {
 // QueueStats is a queue at one moment.
 type QueueStats struct {
 	Ready, Leased int64 // records that wait; that are delivered and not settled
+	Delayed       int64 // that are published and not ready yet
 	Subscriptions int
 	Bytes         int64 // in the log, settled ones that still stand there included
 	Counts        QueueCounts
@@ -188,6 +204,9 @@ func (q *Queue) Stats() QueueStats {
 		Subscriptions: len(q.subs), Counts: q.counts}
 	for _, l := range q.lanes {
 		s.Bytes += l.log.SizeBytes()
+	}
+	if q.later != nil {
+		s.Delayed = q.later.Delayed()
 	}
 	return s
 }
@@ -296,7 +315,8 @@ const (
 func (s *QueueSettings) appendTo(v []byte) []byte {
 	flags := uint64(0)
 	for i, on := range []bool{s.TTL != nil, s.MaxLength != nil, s.DeadLetters, s.DeadLetterKey != nil,
-		s.SingleActive, s.DeliveryLimit != nil, s.MaxLengthBytes != nil, s.OverflowSet} {
+		s.SingleActive, s.DeliveryLimit != nil, s.MaxLengthBytes != nil, s.OverflowSet,
+		s.MaxReceives != nil, s.Delay > 0, s.Retention > 0} {
 		if on {
 			flags |= 1 << i
 		}
@@ -309,6 +329,15 @@ func (s *QueueSettings) appendTo(v []byte) []byte {
 	v = appendString(appendString(v, s.DeadLetterTo), orZero(s.DeadLetterKey))
 	if s.MaxLengthBytes != nil {
 		v = binary.AppendVarint(v, *s.MaxLengthBytes)
+	}
+	if s.MaxReceives != nil {
+		v = binary.AppendVarint(v, *s.MaxReceives)
+	}
+	if s.Delay > 0 {
+		v = binary.AppendVarint(v, int64(s.Delay))
+	}
+	if s.Retention > 0 {
+		v = binary.AppendVarint(v, int64(s.Retention))
 	}
 	return v
 }
@@ -339,6 +368,16 @@ func decodeSettings(d *decoder) (s QueueSettings) {
 		s.MaxLengthBytes = &bytes
 	}
 	s.OverflowSet = flags&128 != 0
+	if flags&256 != 0 {
+		receives := d.varint()
+		s.MaxReceives = &receives
+	}
+	if flags&512 != 0 {
+		s.Delay = time.Duration(d.varint())
+	}
+	if flags&1024 != 0 {
+		s.Retention = time.Duration(d.varint())
+	}
 	return s
 }
 
@@ -353,7 +392,7 @@ func pointerIf[T any](set bool, v T) *T {
 // been handed out before come back as returned.
 func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
 	d := newDecoder(value)
-	q := &Queue{b: b, name: name, in: map[bindingKey]*Binding{}, expiring: true,
+	q := &Queue{b: b, name: name, in: map[bindingKey]*Binding{}, expiring: true, timer: never, receivers: &noReceivers,
 		spec: QueueSpec{Namespace: name.Namespace, Name: name.Name, Durable: true}}
 	copy(q.id[:], d.take(len(q.id)))
 	flags := d.byte()
@@ -377,6 +416,7 @@ func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
 		return nil, fmt.Errorf("queue has %d logs: %w", len(q.lanes), storage.ErrDamaged)
 	}
 	q.order = q.lanes[0].log.ID()
+	q.recoverLeases(b.nowMillis())
 	return q, nil
 }
 
@@ -394,24 +434,26 @@ func (b *Broker) decodeLane(d *decoder) (*lane, error) {
 		return nil, err
 	}
 	l.marking = l.marked
-	return l, errors.Join(l.recover(b.store), l.loadSweep(b.store))
+	return l, errors.Join(l.recover(b.store, b.nowMillis()), l.loadSweep(b.store))
 }
 
-// recover finds what is not settled. What was handed out before comes back.
-func (l *lane) recover(store *storage.Store) error {
+// recover finds what is not settled. What was handed out before comes back, but for what a
+// receiver has until a time that is still to come.
+func (l *lane) recover(store *storage.Store, now int64) (err error) {
 	start, end, _ := l.log.Bounds()
 	l.trimmed, l.end = start, end
 	l.next, l.waited = min(max(l.marked, start), end), end
 	for o := l.settled.Next(start); o < l.next; o = l.settled.Next(o + 1) {
 		r := returnedRecord{off: o, deliveries: 1}
+		leased := false
 		if v, ok := store.Get(deliveriesKey(l.log.ID(), o)); ok {
-			d := newDecoder(v)
-			r.deliveries = uint32(d.uvarint())
-			if err := d.end("deliveries"); err != nil {
+			if r.deliveries, leased, err = l.recoverDeliveries(o, v, now); err != nil {
 				return err
 			}
 		}
-		l.back.push(r)
+		if !leased {
+			l.back.push(r)
+		}
 	}
 	return nil
 }
@@ -432,6 +474,14 @@ func (b *Broker) checkQueue(s *QueueSpec) error {
 	return s.Settings.check()
 }
 
+// maxReceives is how often a record may be received.
+func (s *QueueSettings) maxReceives() int64 {
+	if s.MaxReceives == nil || !s.DeadLetters {
+		return math.MaxInt64
+	}
+	return *s.MaxReceives
+}
+
 // check refuses numbers that make no sense.
 func (s *QueueSettings) check() error {
 	switch {
@@ -443,6 +493,10 @@ func (s *QueueSettings) check() error {
 		return fmt.Errorf("largest length is %d", *s.MaxLength)
 	case orZero(s.MaxLengthBytes) < 0:
 		return fmt.Errorf("largest length is %d bytes", *s.MaxLengthBytes)
+	case s.MaxReceives != nil && *s.MaxReceives < 1:
+		return fmt.Errorf("dead-lettered after %d receives", *s.MaxReceives)
+	case s.Delay < 0 || s.Retention < 0:
+		return fmt.Errorf("delay is %v, retention %v", s.Delay, s.Retention)
 	}
 	return nil
 }

@@ -148,6 +148,8 @@ func (q *Queue) staleLocked(as []assignment, turn uint64) {
 // negative: it is not known.
 func (q *Queue) returnLocked(l *lane, r returnedRecord, body int64) {
 	switch {
+	case l.dropDiscarded(r.off):
+		return
 	case body < 0:
 		q.sizes.loose = true
 	case q.sizes.on:
@@ -155,6 +157,18 @@ func (q *Queue) returnLocked(l *lane, r returnedRecord, body int64) {
 		r.size = knownSize(body)
 	}
 	l.back.push(r)
+}
+
+// uncountLocked takes what is discarded unread off the count.
+func (q *Queue) uncountLocked(size bodySize) {
+	n, known := size.length()
+	switch {
+	case !q.sizes.on || size == uncounted:
+	case known:
+		q.sizes.ready -= n
+	default:
+		q.recountLocked()
+	}
 }
 
 // bytesWaitLocked is how many bytes wait on disk that no subscription has. It is not sure

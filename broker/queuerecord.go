@@ -21,6 +21,9 @@ type QueueRecord struct {
 	Priority uint8     // only meaningful in queues with priorities
 	// Transient asks for no more than the memory: the record is gone after a restart.
 	Transient bool
+	// Delay is how long queues that get it do not have it ready; nil: as they say. It is
+	// not kept.
+	Delay *time.Duration
 	// Deaths are the ways the record left queues before this one, newest first.
 	Deaths []Death
 	// Format says which protocol encoded Props; 0 where there are none.

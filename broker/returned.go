@@ -28,14 +28,47 @@ func (h *returned) push(r returnedRecord) {
 	}
 }
 
+// remove takes a record out by its offset, if it is there. What lies below a greater one is
+// passed over: so it is cheap for those in front.
+func (h *returned) remove(off Offset) (r returnedRecord, ok bool) {
+	i := h.find(off, 0)
+	if i < 0 {
+		return r, false
+	}
+	r = (*h)[i]
+	h.removeAt(i)
+	return r, true
+}
+
+func (h returned) find(off Offset, i int) int {
+	for ; i < len(h) && h[i].off <= off; i = 2*i + 2 {
+		if h[i].off == off {
+			return i
+		}
+		if at := h.find(off, 2*i+1); at >= 0 {
+			return at
+		}
+	}
+	return -1
+}
+
 func (h *returned) pop() returnedRecord {
+	top := (*h)[0]
+	h.removeAt(0)
+	return top
+}
+
+// removeAt moves the last to the place of one, and from there up or down to its own.
+func (h *returned) removeAt(i int) {
 	s := *h
-	top := s[0]
 	last := len(s) - 1
-	s[0] = s[last]
+	s[i] = s[last]
 	s = s[:last]
 	*h = s
-	for i := 0; ; {
+	for ; i > 0 && i < last && s[i].off < s[(i-1)/2].off; i = (i - 1) / 2 {
+		s[i], s[(i-1)/2] = s[(i-1)/2], s[i]
+	}
+	for {
 		child := 2*i + 1
 		if child >= last {
 			break
@@ -52,5 +85,4 @@ func (h *returned) pop() returnedRecord {
 	if last == 0 {
 		*h = nil // a burst of requeues must not hold memory for ever
 	}
-	return top
 }

@@ -69,6 +69,10 @@ const never = math.MaxInt64
 // scheduleOrder is greater than the id of every log.
 const scheduleOrder = 1 << 63
 
+func (b *Broker) newSchedule(x *Exchange) schedule {
+	return schedule{x: x, alarm: never, order: scheduleOrder | storage.LogID(b.exchanges.Add(1))}
+}
+
 // Delayed is how many records wait to be published to the exchange at their times. One
 // that was transient, and of an earlier start, is counted until its time has come.
 func (x *Exchange) Delayed() int64 {
@@ -196,6 +200,13 @@ func (b *Broker) allSchedules() (all []*schedule) {
 	for _, x := range b.cat.exchanges {
 		all = append(all, &x.schedule)
 	}
+	for _, q := range b.cat.queues {
+		q.mu.Lock()
+		if q.later != nil {
+			all = append(all, &q.later.schedule)
+		}
+		q.mu.Unlock()
+	}
 	return all
 }
 
@@ -216,8 +227,13 @@ func (s *schedule) trim() error {
 	return err
 }
 
-func scheduleKey(exchange Name) []byte {
-	return appendString(appendString([]byte{familySchedule}, exchange.Namespace), exchange.Name)
+// scheduleKey is that of the schedule of an exchange, or of a queue.
+func scheduleKey(of Name) []byte {
+	family := byte(familySchedule)
+	if of.Kind == KindQueue {
+		family = familyDelays
+	}
+	return appendString(appendString([]byte{family}, of.Namespace), of.Name)
 }
 
 // encodeLocked writes which logs the schedule has, as docs/format-broker.md shows it.
@@ -251,6 +267,26 @@ func (b *Broker) loadSchedules(*removal) error {
 			return fmt.Errorf("schedule of %s, which is not there: %w", name, storage.ErrDamaged)
 		}
 		if err := x.schedule.decode(value); err != nil {
+			return fmt.Errorf("schedule of %s: %w", name, err)
+		}
+	}
+	return b.loadDelays()
+}
+
+// loadDelays gives theirs back to queues.
+func (b *Broker) loadDelays() error {
+	for key, value := range b.store.Scan([]byte{familyDelays}) {
+		d := decoder{b: key[1:]}
+		name := Name{Kind: KindQueue, Namespace: d.string(), Name: d.string()}
+		if err := d.end("schedule key"); err != nil {
+			return err
+		}
+		q := b.cat.queues[name]
+		if q == nil { // it goes in the batch in which its queue does
+			return fmt.Errorf("schedule of %s, which is not there: %w", name, storage.ErrDamaged)
+		}
+		q.later = b.newDelays(q)
+		if err := q.later.schedule.decode(value); err != nil {
 			return fmt.Errorf("schedule of %s: %w", name, err)
 		}
 	}

@@ -245,7 +245,9 @@ func (b *dueBatch) take(c *class) error {
 	case d.due > r.due:
 		rest = run{d.due, r.from, r.to}
 	default:
-		d.rec.begin(b.now)
+		if b.s.x.only == nil {
+			d.rec.begin(b.now)
+		}
 		b.records = append(b.records, d)
 		b.bytes += len(e.Bytes)
 		if n := b.peek(c, rest.from); n != nil {

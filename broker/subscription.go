@@ -196,6 +196,15 @@ func (s *Subscription) Close() (last bool) {
 func (s *Subscription) giveBackLocked(a assignment) {
 	s.releaseCredit()
 	s.q.leased--
+	s.q.unassignLocked(a)
+}
+
+// unassignLocked puts a record back that nobody has read.
+func (q *Queue) unassignLocked(a assignment) {
+	if a.lane.dropDiscarded(a.off) {
+		q.uncountLocked(a.size)
+		return
+	}
 	a.lane.back.push(returnedRecord{a.off, a.deliveries, a.size})
 }
 

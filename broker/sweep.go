@@ -172,6 +172,7 @@ func (q *Queue) loseReturnedLocked(r *removal, l *lane, found []offsets) {
 		if q.counted {
 			r.batch.Delete(deliveriesKey(l.log.ID(), x.off))
 		}
+		l.forgetLocked(&r.batch, x.off)
 		r.submitFull()
 	}
 	back := rest

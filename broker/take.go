@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"math"
+	"time"
 
 	"github.com/tidings-io/tidings/storage"
 )
@@ -13,6 +14,10 @@ type Delivery struct {
 	// Deliveries is how often it was handed out before; at least 1 where the record
 	// may have been, before a crash.
 	Deliveries uint32
+	// Receives is how often Receive handed it out, this time included, and FirstReceive
+	// when it first did; set by Receive only.
+	Receives     uint32
+	FirstReceive time.Time
 	// Ready is how many records the queue had behind it; set by Get only.
 	Ready  int64
 	Record QueueRecord
@@ -135,7 +140,9 @@ type lost struct {
 func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	got []Delivery, left []assignment, gone []lost, err error) {
 	l := as[0].lane
-	if err = l.log.Read(buf, as[0].off, l.expect(len(as))); err != nil {
+	if err = l.log.Read(buf, as[0].off, l.expect(len(as))); storeKind(err) == OutOfRange {
+		return dst, as[1:], []lost{{id: as[0].id()}}, nil // it was discarded meanwhile
+	} else if err != nil {
 		return dst, as[1:], nil, storeError("take", fmt.Sprintf("%s@%d", q, as[0].off), err)
 	}
 	l.learn(buf.Entries)
@@ -241,5 +248,14 @@ func (q *Queue) expiry(r *QueueRecord) (ms int64, ok bool) {
 			ms, ok = by, true
 		}
 	}
+	if by, retained := q.retention(r); retained && (!ok || by < ms) {
+		ms, ok = by, true
+	}
 	return ms, ok
+}
+
+// retention is when a record is too old for the queue, in ms.
+func (q *Queue) retention(r *QueueRecord) (ms int64, ok bool) {
+	d := q.settings.Load().Retention
+	return r.Time.Add(d).UnixMilli(), d > 0
 }

@@ -18,8 +18,11 @@ const tidyBatch = 256
 func (q *Queue) bounded() bool {
 	s := q.settings.Load()
 	return s.Overflow == DropHead && (s.MaxLength != nil || s.MaxLengthBytes != nil) ||
-		s.TTL != nil || q.expiring
+		s.ages() || q.expiring
 }
+
+// ages says whether all records have an end.
+func (s *QueueSettings) ages() bool { return s.TTL != nil || s.Retention > 0 }
 
 // tidy lets go of what is too much, or too old and at the head of the queue.
 // Subscriptions come first: it is called after records were handed out.
@@ -95,7 +98,7 @@ func (q *Queue) loseLocked(l *lane, why DeathReason, body int64) lost {
 // for the next; more says that there may be further ones.
 func (q *Queue) buryExpired() (more bool) {
 	q.mu.Lock()
-	dead, bounded := q.dead, q.settings.Load().TTL != nil || q.expiring
+	dead, bounded := q.dead, q.settings.Load().ages() || q.expiring
 	lanes := q.lanes
 	q.looks++
 	look := q.looks
@@ -137,16 +140,30 @@ func (q *Queue) retryTidy() {
 	q.setTimerLocked()
 }
 
-// setTimerLocked asks for a look when the first record expires, or the queue does.
+// setTimerLocked asks for a look when the first record expires, or the queue does, or a
+// lease or wait ends.
 func (q *Queue) setTimerLocked() {
-	at := q.nextExpiry
-	if u := q.unusedUntil; !u.IsZero() && (at.IsZero() || u.Before(at)) {
-		at = u
+	at := time.Time{}
+	for _, t := range []time.Time{q.nextExpiry, q.unusedUntil, q.wantedLocked()} {
+		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
+			at = t
+		}
 	}
 	if q.dead {
 		at = time.Time{}
 	}
+	if q.timer = never; !at.IsZero() {
+		q.timer = at.UnixMilli()
+	}
 	q.b.timers.set(q, at)
+}
+
+// alarmLocked has the timer loop come by a time. It may come before: then it asks anew.
+func (q *Queue) alarmLocked(at time.Time) {
+	if ms := at.UnixMilli(); ms < q.timer {
+		q.timer = ms
+		q.b.timers.set(q, at)
+	}
 }
 
 // usedLocked notes that somebody uses the queue now. One that expires begins to do
@@ -165,13 +182,7 @@ func (q *Queue) usedLocked() {
 
 // timeout is the queue's turn when a timer has come.
 func (q *Queue) timeout(ctx context.Context) {
-	q.mu.Lock()
-	unused := !q.unusedUntil.IsZero() && !q.b.config.Now().Before(q.unusedUntil)
-	q.mu.Unlock()
-	if !unused {
-		q.mu.Lock()
-		q.announceLocked(0) // one goroutine tidies: two would overwrite each other's timer
-		q.mu.Unlock()
+	if !q.passTime() {
 		return
 	}
 	if _, err := q.b.DeleteQueue(ctx, q, DeleteOptions{IfUnused: true}); err != nil {
@@ -179,6 +190,23 @@ func (q *Queue) timeout(ctx context.Context) {
 		q.usedLocked() // someone came meanwhile; or the store is closing, and hears of it
 		q.mu.Unlock()
 	}
+}
+
+// passTime does what a time has come for. It is false where the queue itself goes on.
+func (q *Queue) passTime() (unused bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	now := q.b.config.Now()
+	q.passTimeLocked(now)
+	if at := q.nextExpiry; !at.IsZero() && !at.After(now) {
+		q.nextExpiry = time.Time{} // the look finds the next
+		q.announceLocked(0)        // one goroutine tidies: two would overwrite each other's timer
+	}
+	unused = !q.unusedUntil.IsZero() && !now.Before(q.unusedUntil)
+	if !unused {
+		q.setTimerLocked()
+	}
+	return unused
 }
 
 // expiredIn takes the expired records at the head of a lane; next is when the one

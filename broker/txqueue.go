@@ -49,6 +49,7 @@ type txSettle struct {
 	outcome Outcome
 	reason  DeathReason
 	hole    bool  // a repair gave it up
+	discard bool  // whoever has it, see Tx.Discard
 	body    int64 // length of the body of what comes back, in a queue that is bounded by bytes; else -1
 }
 
@@ -135,6 +136,7 @@ func (t *Tx) route(now int64) (topics bool) {
 		if p.result < 0 && !p.due {
 			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
 		}
+		p.delay(now)
 	}
 	return topics
 }
@@ -147,7 +149,7 @@ func (t *Tx) prepareSettle(s *txSettle, now int64) error {
 	if s.outcome == Requeue && in.MaxLengthBytes != nil {
 		s.body = s.q.bodyOf(s.id)
 	}
-	if s.outcome != Reject || !in.DeadLetters {
+	if s.outcome != Reject || !in.DeadLetters || s.q.discarded(s.id) {
 		return nil
 	}
 	rec, ok, err := s.q.deadLetter(s, in, now)
@@ -190,6 +192,7 @@ func (c *commit) checkMoves() error {
 		for _, q := range p.to {
 			refused := q.refusesBehindLocked(coming[q], body)
 			switch {
+			case p.due: // it goes where it can
 			case p.x == nil && q.dead:
 				return &Error{Kind: NotFound, Op: "move", Name: q.String()}
 			case p.x == nil && refused:
@@ -247,7 +250,8 @@ func (c *commit) stagePublish(p *txPublish) {
 		}
 		q.publishedSizeLocked(l, l.end, int64(len(p.rec.Body)))
 		l.end++
-		q.expiring = q.expiring || !p.rec.Expires.IsZero()
+		q.expiring = q.expiring || !p.rec.Expires.IsZero() ||
+			p.mayBeOld() && q.settings.Load().Retention > 0
 		q.counts.Published++
 		c.news.take(q)
 		r.Queues++
@@ -258,6 +262,9 @@ func (c *commit) stagePublish(p *txPublish) {
 		c.tx.routed[p.result] = r
 	}
 }
+
+// mayBeOld says that the record may have been published before those in front of it.
+func (p *txPublish) mayBeOld() bool { return p.x == nil || p.from != nil }
 
 // room is what comes before a record of the same Tx, in its queue.
 type room struct{ records, bytes int64 }
@@ -284,8 +291,13 @@ func (c *commit) stageSettle(s *txSettle) {
 	switch {
 	case l == nil:
 		return
+	case s.discard:
+		c.stageDiscard(s)
+		return
+	case c.settledReceived(s, l):
+		return
 	case s.outcome == Requeue:
-		if q.countsDeliveries() {
+		if q.countsDeliveries() && l.received[s.id.Offset] == nil {
 			c.work.batch.Put(deliveriesKey(l.log.ID(), s.id.Offset), deliveriesValue(s.id.Receive))
 		}
 		return
@@ -382,7 +394,7 @@ func (c *commit) applyQueues(confirm Confirm) {
 		if s.sub != nil {
 			s.sub.releaseCredit()
 		}
-		if s.q.dead {
+		if s.q.dead || s.discard {
 			continue
 		}
 		s.q.leased--

@@ -16,6 +16,8 @@ type txHold struct {
 // txHeld is an exchange whose schedule takes the record.
 type txHeld struct {
 	x     *Exchange
+	at    int64  // ms; 0: as the hold says
+	props []byte // where at is not 0
 	taken bool
 	opens int64 // when it could be due
 }
@@ -66,7 +68,12 @@ func (r *routing) hold(now int64) *txHold {
 // publishDue publishes a record whose time has come, and takes it out of its schedule.
 func (t *Tx) publishDue(s *schedule, d *dueRecord) {
 	t.taken = append(t.taken, txTaken{s, d.c, d.off})
-	if !d.lost {
+	switch {
+	case d.lost:
+	case s.x.only != nil:
+		t.publishes = append(t.publishes,
+			txPublish{rec: d.rec, to: []*Queue{s.x.only}, result: -1, due: true})
+	default:
 		t.publishes = append(t.publishes, txPublish{x: s.x, rec: d.rec, result: -1, due: true})
 	}
 }
@@ -108,15 +115,18 @@ func (c *commit) stageHold(p *txPublish) (taken bool) {
 		return false
 	}
 	rec := p.rec
-	rec.Props = p.hold.props
 	for i := range p.hold.by {
 		h := &p.hold.by[i]
 		s := &h.x.schedule
+		due := h.at
+		if rec.Props = h.props; due == 0 {
+			due, rec.Props = p.hold.at, p.hold.props
+		}
 		if s.dead {
 			continue
 		}
 		h.taken, taken = true, true
-		h.opens = s.appendLocked(c.work, &rec, p.hold.now, p.hold.at)
+		h.opens = s.appendLocked(c.work, &rec, p.hold.now, due)
 	}
 	return taken
 }
