@@ -399,6 +399,9 @@ func (a AppliedPolicies) all() iter.Seq2[int, *Policy] {
 func (q *Queue) followLocked() {
 	q.policies = q.b.rules.Load().find(q.spec.Type.target(), q.name)
 	s := &q.spec.Settings
+	if c := q.changed.Load(); c != nil {
+		s = &c.settings
+	}
 	if in := q.policies.apply(*s, q.spec.Type); in != *s { // most queues have what they were declared with
 		s = &in
 	}

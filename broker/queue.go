@@ -111,6 +111,8 @@ type Queue struct {
 
 	// declared is the frame of the declaration.
 	declared storage.Seq
+	// changed is what the queue was told since it was declared; nil: nothing. Written under mu.
+	changed atomic.Pointer[queueChange]
 	// settings are those in force, with the policies; written under mu.
 	settings atomic.Pointer[QueueSettings]
 
@@ -186,8 +188,14 @@ func (q *Queue) ID() ID { return q.id }
 // Name is the queue's place in the catalog.
 func (q *Queue) Name() Name { return q.name }
 
-// Spec returns what the queue was declared with.
-func (q *Queue) Spec() QueueSpec { return q.spec }
+// Spec returns what the queue was declared with, and what ChangeQueue has made of it.
+func (q *Queue) Spec() QueueSpec {
+	spec := q.spec
+	if c := q.changed.Load(); c != nil {
+		spec.Args, spec.Settings = c.args, c.settings
+	}
+	return spec
+}
 
 // Settings returns those in force: what the queue was declared with, and its policies.
 func (q *Queue) Settings() QueueSettings { return *q.settings.Load() }
@@ -296,8 +304,9 @@ func (q *Queue) encode() []byte {
 		flags |= queueQuorum
 	}
 	v = append(v, flags)
-	v = appendArgs(v, q.spec.Args)
-	v = q.spec.Settings.appendTo(v)
+	spec := q.Spec()
+	v = appendArgs(v, spec.Args)
+	v = spec.Settings.appendTo(v)
 	v = binary.AppendUvarint(v, uint64(len(q.lanes)))
 	for _, l := range q.lanes {
 		v = append(v, l.priority)

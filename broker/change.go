@@ -1,0 +1,57 @@
+package broker
+
+import "github.com/tidings-io/tidings/storage"
+
+// queueChange is what a queue is told after its declaration.
+type queueChange struct {
+	args     Args
+	settings QueueSettings
+}
+
+// ChangeQueue gives a queue other arguments and settings: all of them, as if it had been declared with
+// these. MaxPriority and SingleActive stay as they were declared. What waits in the queue is under the new
+// settings at once; they are on disk when the Confirm is. Of two changes at a time the later one counts.
+// Kinds: Invalid, NotFound, Denied (it has an owner), Closed, Storage.
+func (b *Broker) ChangeQueue(q *Queue, args Args, s QueueSettings) (Confirm, error) {
+	const op = "change queue"
+	spec := q.Spec()
+	spec.Args = args
+	was := spec.Settings
+	spec.Settings = s
+	if err := b.checkQueue(&spec); err != nil {
+		return Confirm{}, &Error{Kind: Invalid, Op: op, Name: q.String(), Err: err}
+	}
+	if s.MaxPriority != was.MaxPriority || s.SingleActive != was.SingleActive {
+		return Confirm{}, fail(Invalid, op, q.String(), "priorities and a single active consumer stay as they are")
+	}
+	if err := checkArgs(op, q.String(), args); err != nil {
+		return Confirm{}, err
+	}
+	if err := q.checkOwner(op, nil); err != nil {
+		return Confirm{}, err
+	}
+	return q.change(op, &queueChange{args, s})
+}
+
+func (q *Queue) change(op string, c *queueChange) (Confirm, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.dead {
+		return Confirm{}, &Error{Kind: NotFound, Op: op, Name: q.String()}
+	}
+	was := q.changed.Swap(c)
+	confirm := Confirm{}
+	if q.spec.Durable {
+		var batch storage.Batch
+		batch.Put(catalogKey(q.name), q.encode())
+		seq, err := q.b.store.Submit(&batch)
+		if err != nil {
+			q.changed.Store(was)
+			return Confirm{}, storeError(op, q.String(), err)
+		}
+		confirm = Confirm{q.b.store, seq}
+	}
+	q.followLocked()
+	q.dispatchLocked()
+	return confirm, nil
+}
