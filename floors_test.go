@@ -34,13 +34,15 @@ var floors = map[string]struct {
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
 	"wire/amqp":            {house: []string{"broker"}},
+	"wire/aws":             {house: []string{"broker"}},
 	"wire/amqp/management": {house: []string{"broker", "wire/amqp"}},
 	"console": {
 		house:  []string{"broker"},
 		others: []string{"github.com/prometheus/client_golang"},
 	},
 	"cmd/tidings": {
-		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "wire/amqp", "wire/amqp/management", "console"},
+		house: []string{"storage", "storage/vfs", "broker", "wire/kafka", "wire/amqp", "wire/amqp/management", "wire/aws",
+			"console"},
 		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
 			"github.com/prometheus/client_golang"},
 	},

@@ -17,6 +17,9 @@ import (
 // Offset is a place in a partition, from 0.
 type Offset = storage.Offset
 
+// LogID names a log of the store.
+type LogID = storage.LogID
+
 // Buffer is what Read fills: Entries[i].Bytes is one encoded batch with its base
 // offset in place. Release gives the memory back; the entries are invalid then.
 type Buffer = storage.Buffer

@@ -39,6 +39,7 @@ type PropsFormat uint8
 const (
 	NoProps   PropsFormat = iota
 	PropsAMQP             // the property flags and list of an AMQP 0-9-1 content header
+	PropsSQS              // what wire/aws says of a message beside its body
 )
 
 // PropsReader reads the properties of one format. What cannot be read is absent.

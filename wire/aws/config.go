@@ -1,0 +1,117 @@
+package aws
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"regexp"
+	"strings"
+	"time"
+)
+
+// Config says how to listen. The zero value listens on localhost:4566, where emulators of AWS do.
+type Config struct {
+	Addr string // host:port; default localhost:4566, which is both loopback addresses
+	// AllowRemote lets Addr be one that other machines can reach.
+	AllowRemote bool
+	// Hosts are names, beside loopback, addresses and names without a dot, under which a GET is
+	// answered. A browser sends a GET to a foreign name that was rebound to this machine without
+	// saying whose page wants it.
+	Hosts []string
+	// Account and Region stand in ARNs, the account in queue URLs too; default 000000000000 and
+	// us-east-1. Queues know nothing of them: they can be changed.
+	Account, Region string
+	// Keys are secret keys by access key id. Nil: requests need no signature, and one is not looked at.
+	Keys map[string]string
+
+	Now    func() time.Time // default time.Now; for the age of signatures and the times of queues
+	Logger *slog.Logger     // default: nothing is logged
+	Limits Limits
+}
+
+// Limits bound what clients can ask for. A zero field is its default.
+type Limits struct {
+	Connections int // default 4096; a further one is closed. A long poll takes one
+	// BodyBytes of a request; default 4 MiB, which a message of 1 MiB takes where every third byte is
+	// escaped; beyond it 413.
+	BodyBytes int64
+	Bodies    int // requests above 256 KiB in memory at once; default 4; more wait
+	Values    int // names and values in one request; default 2048
+	InFlight  int // messages of a queue; default 120000; beyond it OverLimit
+
+	BodyTime   time.Duration // to receive a body; default 30 s
+	AnswerTime time.Duration // for a client to read an answer; default 60 s
+}
+
+var defaultLimits = Limits{Connections: 4096, BodyBytes: 4 << 20, Bodies: 4, Values: 2048, InFlight: 120_000,
+	BodyTime: 30 * time.Second, AnswerTime: time.Minute}
+
+var (
+	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
+	regionName    = regexp.MustCompile(`^[a-z0-9-]{1,32}$`)
+)
+
+// Check says what is wrong with a Config, as Listen would.
+func (c Config) Check() error {
+	_, err := c.checked()
+	return err
+}
+
+func (c Config) checked() (Config, error) {
+	or(&c.Addr, "localhost:4566")
+	or(&c.Account, "000000000000")
+	or(&c.Region, "us-east-1")
+	l, d := &c.Limits, defaultLimits
+	or(&l.Connections, d.Connections)
+	or(&l.BodyBytes, d.BodyBytes)
+	or(&l.Bodies, d.Bodies)
+	or(&l.Values, d.Values)
+	or(&l.InFlight, d.InFlight)
+	or(&l.BodyTime, d.BodyTime)
+	or(&l.AnswerTime, d.AnswerTime)
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case !accountNumber.MatchString(c.Account):
+		return c, fmt.Errorf("aws: account is %q, want 12 digits", c.Account)
+	case !regionName.MatchString(c.Region):
+		return c, fmt.Errorf("aws: region is %q, want a name such as us-east-1", c.Region)
+	case l.Connections < 0 || l.BodyBytes < 0 || l.Bodies < 0 || l.Values < 0 || l.InFlight < 0 ||
+		l.BodyTime < 0 || l.AnswerTime < 0:
+		return c, errors.New("aws: a limit is negative")
+	}
+	return c, c.checkAddr()
+}
+
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+// checkAddr refuses an address that other machines can reach, unless that is meant.
+func (c *Config) checkAddr() error {
+	host, _, err := net.SplitHostPort(c.Addr)
+	if err != nil {
+		return fmt.Errorf("aws: %w", err)
+	}
+	if c.AllowRemote || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("aws: other machines can reach %s: that must be allowed explicitly", c.Addr)
+}
+
+// isLoopback says whether a host can only be this machine.
+func isLoopback(host string) bool {
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}

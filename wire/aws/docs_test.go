@@ -1,0 +1,95 @@
+package aws
+
+import (
+	"cmp"
+	"flag"
+	"fmt"
+	"os"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+var update = flag.Bool("update", false, "write the tables of the page anew")
+
+// generated are the parts of the page between <!-- name --> and <!-- /name -->.
+var generated = map[string]func(testing.TB) string{
+	"actions": actionsTable,
+	"kinds":   kindsTable,
+	"limits":  limitsTable,
+}
+
+func TestDocsSayWhatIsServed(t *testing.T) {
+	b, err := os.ReadFile(page)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := string(b)
+	for name, f := range generated {
+		begin, end := "<!-- "+name+" -->\n", "<!-- /"+name+" -->"
+		i, j := strings.Index(text, begin), strings.Index(text, end)
+		if i < 0 || j < i {
+			t.Fatalf("%s has no %s ... %s", page, strings.TrimSpace(begin), end)
+		}
+		text = text[:i+len(begin)] + f(t) + text[j:]
+	}
+	if text == string(b) {
+		return
+	}
+	if !*update {
+		t.Fatalf("%s is not what the code says; go test -run TestDocs -update writes it", page)
+	}
+	if err := os.WriteFile(page, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func actionsTable(testing.TB) string {
+	served, refused := Actions()
+	return "| served | refused |\n|---|---|\n| " + strings.Join(served, ", ") + " | " + strings.Join(refused, ", ") + " |\n"
+}
+
+func kindsTable(testing.TB) string {
+	var b strings.Builder
+	b.WriteString("| kind of error | shape | code | status |\n|---|---|---|---|\n")
+	kinds := broker.Kinds()
+	slices.SortFunc(kinds, func(x, y broker.ErrorKind) int { return cmp.Compare(x.String(), y.String()) })
+	for _, k := range kinds {
+		id := identities[kindCodes[k]]
+		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", k, kindCodes[k], id.query, id.status)
+	}
+	return b.String()
+}
+
+// beyond says what happens at each limit.
+var beyond = map[string]string{
+	"Connections": "a further one is closed; a long poll takes one",
+	"BodyBytes":   "of a request: 413",
+	"Bodies":      "requests above 256 KiB in memory at once: more wait",
+	"Values":      "names and values in one request: MalformedInput",
+	"InFlight":    "messages of a queue: OverLimit",
+	"BodyTime":    "to receive a body: MalformedInput",
+	"AnswerTime":  "for a client to read an answer: closed",
+}
+
+func limitsTable(t testing.TB) string {
+	var b strings.Builder
+	b.WriteString("| limit | default | beyond it |\n|---|---|---|\n")
+	v := reflect.ValueOf(defaultLimits)
+	for i := range v.NumField() {
+		name := v.Type().Field(i).Name
+		if beyond[name] == "" {
+			t.Errorf("the page does not say what is beyond %s", name)
+		}
+		value := fmt.Sprint(v.Field(i).Interface())
+		if d, ok := v.Field(i).Interface().(time.Duration); ok {
+			value = d.String()
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, value, beyond[name])
+	}
+	return b.String()
+}

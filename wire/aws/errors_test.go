@@ -1,0 +1,150 @@
+package aws
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+func TestEveryKindOfErrorHasACode(t *testing.T) {
+	for _, k := range broker.Kinds() {
+		code, ok := kindCodes[k]
+		if !ok {
+			t.Errorf("%v has no code", k)
+		}
+		if _, ok := identities[code]; !ok {
+			t.Errorf("%v is %s, which nobody knows", k, code)
+		}
+		if e := asError(&broker.Error{Kind: k, Op: "op", Name: "name"}); e.Code != code || e.Message == "" {
+			t.Errorf("%v is answered as %v", k, e)
+		}
+	}
+	if e := asError(errors.New("secret")); e.Code != internal || strings.Contains(e.Message, "secret") {
+		t.Errorf("an error of nobody is answered as %v", e)
+	}
+}
+
+// TestErrorsHaveTheWordsOfAWS: these were recorded from SQS itself, by LocalStack's tests.
+func TestErrorsHaveTheWordsOfAWS(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders")
+	dead := x.queue("small", "MaximumMessageSize", "1024")
+	with := func(more object) object {
+		in := object{"QueueUrl": q, "MessageBody": "a"}
+		for k, v := range more {
+			in[k] = v
+		}
+		return in
+	}
+	group := func(id string) (object, string) {
+		return with(object{"MessageGroupId": id}), "Value " + id + " for parameter MessageGroupId is invalid. Reason: " +
+			"MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length."
+	}
+	none, noneText := group("")
+	long, longText := group(strings.Repeat("a", 129))
+	spaces, spacesText := group("group 123")
+	permission := object{"QueueUrl": q, "Label": "label", "AWSAccountIds": []string{"123456789012"}, "Actions": []string{"*"}}
+	x.ok("AddPermission", permission)
+	for _, c := range []struct {
+		action        string
+		in            object
+		code, message string
+	}{
+		{"ReceiveMessage", with(object{"MaxNumberOfMessages": 11}), "InvalidParameterValue",
+			"Value 11 for parameter MaxNumberOfMessages is invalid. Reason: Must be between 1 and 10, if provided."},
+		{"ReceiveMessage", with(object{"WaitTimeSeconds": 21}), "InvalidParameterValue",
+			"Value 21 for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."},
+		{"ReceiveMessage", with(object{"WaitTimeSeconds": -1}), "InvalidParameterValue",
+			"Value -1 for parameter WaitTimeSeconds is invalid. Reason: Must be >= 0 and <= 20, if provided."},
+		{"SendMessage", with(object{"MessageBody": ""}), "MissingParameter",
+			"The request must contain the parameter MessageBody."},
+		{"SendMessage", object{"QueueUrl": dead, "MessageBody": strings.Repeat("a", 1025)}, "InvalidParameterValue",
+			"One or more parameters are invalid. Reason: Message must be shorter than 1024 bytes."},
+		{"SendMessage", with(object{"MessageAttributes": object{"ErrorDetails": object{"DataType": "String", "StringValue": ""}}}),
+			"InvalidParameterValue", "Message (user) attribute 'ErrorDetails' must contain a non-empty value of type 'String'."},
+		{"SendMessage", none, "InvalidParameterValue", noneText},
+		{"SendMessage", long, "InvalidParameterValue", longText},
+		{"SendMessage", spaces, "InvalidParameterValue", spacesText},
+		{"CreateQueue", object{"QueueName": "a", "Attributes": object{"ContentBasedDeduplication": "true"}},
+			"InvalidAttributeName", "Unknown Attribute ContentBasedDeduplication."},
+		{"CreateQueue", object{"QueueName": "a", "Attributes": object{"DeduplicationScope": "queue"}},
+			"InvalidAttributeName", "You can specify the DeduplicationScope only when FifoQueue is set to true."},
+		{"CreateQueue", object{"QueueName": "a", "Attributes": object{"FifoThroughputLimit": "perQueue"}},
+			"InvalidAttributeName", "You can specify the FifoThroughputLimit only when FifoQueue is set to true."},
+		{"CreateQueue", object{"QueueName": "a", "Attributes": object{"FifoQueue": "false"}},
+			"InvalidAttributeName", "Unknown Attribute FifoQueue."},
+		{"AddPermission", permission, "InvalidParameterValue", "Value label for parameter Label is invalid. Reason: Already exists."},
+		{"RemovePermission", object{"QueueUrl": q, "Label": "other"}, "InvalidParameterValue",
+			"Value other for parameter Label is invalid. Reason: can't find label."},
+		{"GetQueueUrl", object{"QueueName": "missing"}, sqsCode + "NonExistentQueue", "The specified queue does not exist."},
+	} {
+		x.wantError(c.action, c.in, c.code, c.message)
+	}
+}
+
+func TestWrongRequestsAreRefused(t *testing.T) {
+	x := start(t, Config{Limits: Limits{BodyBytes: 4096, Values: 100}})
+	q := x.queue("orders")
+	arn := x.attributes(q)[attrARN].(string)
+	attribute := func(name, value string) string {
+		return `{"QueueUrl":"` + q + `","Attributes":{"` + name + `":"` + value + `"}}`
+	}
+	message := func(more string) string { return `{"QueueUrl":"` + q + `","MessageBody":"a",` + more + `}` }
+	for _, c := range []struct{ action, body, want string }{
+		{"SendMessage", `{"QueueUrl":`, "MalformedInput"},
+		{"SendMessage", `[]`, "MalformedInput"},
+		{"SendMessage", message(`"DelaySeconds":"1"`), "MalformedInput"},
+		{"SendMessage", message(`"DelaySeconds":901`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageDeduplicationId":"a"`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageSystemAttributes":{"Other":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"AWS.a":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"a..b":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"a":{"DataType":"Number","StringValue":"one"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"a":{"DataType":"Text","StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"a":{"StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageAttributes":{"a":{"DataType":"Binary","BinaryValue":"?"}}`), "MalformedInput"},
+		{"SendMessage", "{\"MessageBody\":\"\xff\"}", "MalformedInput"},
+		{"SendMessage", `{"a":` + strings.Repeat("[", 50) + strings.Repeat("]", 50) + `}`, "MalformedInput"},
+		{"TagQueue", `{"Tags":{` + strings.Repeat(`"a":"",`, 60) + `"a":""}}`, "MalformedInput"},
+		{"SendMessage", `{"MessageBody":"` + strings.Repeat("a", 4096) + `"}`, "RequestEntityTooLarge"},
+		{"SetQueueAttributes", attribute("Other", "1"), "InvalidAttributeName"},
+		{"SetQueueAttributes", attribute("QueueArn", "1"), "InvalidAttributeName"},
+		{"SetQueueAttributes", attribute("VisibilityTimeout", "43201"), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("VisibilityTimeout", "-1"), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("DelaySeconds", "x"), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("Policy", "x"), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("SqsManagedSseEnabled", "yes"), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("RedrivePolicy", "x"), "InvalidParameterValue"},
+		{"SetQueueAttributes", attribute("RedrivePolicy", `{\"deadLetterTargetArn\":\"`+arn+`x\",\"maxReceiveCount\":1}`), "InvalidParameterValue"},
+		{"SetQueueAttributes", attribute("RedrivePolicy", `{\"deadLetterTargetArn\":\"`+arn+`\",\"maxReceiveCount\":0}`), "InvalidParameterValue"},
+		{"SetQueueAttributes", attribute("RedriveAllowPolicy", `{\"redrivePermission\":\"byQueue\"}`), "InvalidAttributeValue"},
+		{"CreateQueue", `{"QueueName":"a b"}`, "InvalidParameterValue"},
+		{"CreateQueue", `{"QueueName":"` + strings.Repeat("a", 81) + `"}`, "InvalidParameterValue"},
+		{"CreateQueue", `{}`, "MissingParameter"},
+		{"CreateQueue", `{"QueueName":"a","tags":{"aws:a":"b"}}`, "InvalidParameterValue"},
+		{"ListQueues", `{"MaxResults":0}`, "InvalidParameterValue"},
+		{"ListQueues", `{"MaxResults":1,"NextToken":"?"}`, "InvalidParameterValue"},
+		{"GetQueueAttributes", `{"QueueUrl":"` + q + `","AttributeNames":["Other"]}`, "InvalidAttributeName"},
+		{"ReceiveMessage", `{"QueueUrl":"` + q + `","AttributeNames":["Other"]}`, "InvalidAttributeName"},
+		{"ReceiveMessage", `{"QueueUrl":"` + q + `","VisibilityTimeout":43201}`, "InvalidParameterValue"},
+		{"DeleteMessage", `{"QueueUrl":"` + q + `"}`, "MissingParameter"},
+		{"Teleport", `{}`, "InvalidAction"},
+	} {
+		if code, message := x.failsRaw(c.action, c.body); code != c.want || message == "" {
+			t.Errorf("%s %.200s: %s %s, want %s", c.action, c.body, code, message, c.want)
+		}
+	}
+}
+
+func TestInFlightMessagesHaveALimit(t *testing.T) {
+	x := start(t, Config{Limits: Limits{InFlight: 1}})
+	q := x.queue("orders")
+	x.put(q, "a")
+	x.put(q, "b")
+	x.one(q, "MaxNumberOfMessages", 1)
+	if code, _ := x.fails("ReceiveMessage", object{"QueueUrl": q}); code != "OverLimit" {
+		t.Errorf("code is %s", code)
+	}
+}

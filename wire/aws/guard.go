@@ -1,0 +1,58 @@
+package aws
+
+import (
+	"net"
+	"net/http"
+	"strings"
+)
+
+// guard refuses what a foreign web page could make a browser send. A client may reach this port under any
+// name, so a name proves nothing; the browser's own words decide:
+//
+//   - An Origin is refused, whichever. Browsers send it with every POST, and no SDK does elsewhere.
+//   - Sec-Fetch-Site must not say cross-site or same-site (another port of localhost is same-site).
+//   - A GET of a page that was rebound to 127.0.0.1 says nothing of the kind, but names its own host,
+//     which is one with a dot.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if !s.admits(r) {
+			http.Error(w, "requests from web pages are refused", http.StatusForbidden)
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+func (s *Server) admits(r *http.Request) bool {
+	if len(r.Header.Values("Origin")) > 0 {
+		return false
+	}
+	switch r.Header.Get("Sec-Fetch-Site") {
+	case "", "same-origin", "none":
+	default:
+		return false
+	}
+	return r.Method == http.MethodPost || s.cannotBeRebound(hostOnly(r.Host))
+}
+
+func (s *Server) cannotBeRebound(host string) bool {
+	if isLoopback(host) || net.ParseIP(host) != nil || !strings.Contains(host, ".") {
+		return true
+	}
+	for _, name := range s.config.Hosts {
+		if strings.EqualFold(host, name) {
+			return true
+		}
+	}
+	return false
+}
+
+func hostOnly(hostport string) string {
+	if host, _, err := net.SplitHostPort(hostport); err == nil {
+		return host
+	}
+	return strings.Trim(hostport, "[]")
+}

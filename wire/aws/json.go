@@ -1,0 +1,128 @@
+package aws
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"unicode/utf8"
+)
+
+// jsonCodec is AWS JSON 1.0: the action in X-Amz-Target, a document in and one out.
+type jsonCodec struct{}
+
+const jsonType = "application/x-amz-json-1.0"
+
+func (jsonCodec) open(r *http.Request, body []byte, limits *Limits) (ask, error) {
+	a := ask{service: services[0]}
+	target := r.Header.Get("X-Amz-Target")
+	prefix, name, _ := strings.Cut(target, ".")
+	a.action = name
+	if prefix != "AmazonSQS" || r.Method != http.MethodPost {
+		return a, errorf(invalidAction, "The target %q is not valid for this web service.", target)
+	}
+	if err := checkDocument(body, limits.Values); err != nil {
+		return a, err
+	}
+	a.decode = func(into any) error { return decodeJSON(body, into) }
+	return a, nil
+}
+
+func decodeJSON(body []byte, into any) error {
+	if len(body) == 0 {
+		return nil // as {}
+	}
+	err := json.Unmarshal(body, into)
+	var wrongType *json.UnmarshalTypeError
+	switch {
+	case errors.As(err, &wrongType):
+		return errorf(serialization, "%s is of the wrong type: %s.", wrongType.Field, wrongType.Value)
+	case err != nil:
+		return errorf(serialization, "The request is not valid JSON: %v.", err)
+	}
+	return nil
+}
+
+// maxDepth is how deep a document may be nested; requests need six.
+const maxDepth = 16
+
+// checkDocument refuses a document that would take much more memory than it has bytes, before any of it is
+// decoded: it counts the values and how deep they are nested. What else may be wrong it leaves to the
+// decoder.
+func checkDocument(body []byte, values int) error {
+	if !utf8.Valid(body) {
+		return errorf(serialization, "The request is not valid UTF-8.")
+	}
+	for n, depth := 0, 0; ; {
+		i := bytes.IndexAny(body, `",:{}[]`)
+		if i < 0 {
+			return nil
+		}
+		switch c := body[i]; c {
+		case '"':
+			i += skipString(body[i+1:])
+		case '{', '[':
+			depth++
+			n++
+		case '}', ']':
+			depth--
+		default:
+			n++
+		}
+		if n > values || depth > maxDepth {
+			return errorf(serialization, "The request has more than %d values, or is nested too deep.", values)
+		}
+		body = body[i+1:]
+	}
+}
+
+// skipString is how many bytes there are up to the quote that ends a string, and with it.
+func skipString(b []byte) (n int) {
+	for {
+		i := bytes.IndexAny(b[n:], `"\`)
+		if i < 0 {
+			return len(b)
+		}
+		n += i + 1
+		if b[n-1] == '"' {
+			return n
+		}
+		n = min(n+1, len(b)) // what is escaped, a quote perhaps
+	}
+}
+
+func (jsonCodec) answer(h http.Header, _ *ask, _ string, out any) ([]byte, error) {
+	h.Set("Content-Type", jsonType)
+	return encodeJSON(out)
+}
+
+func encodeJSON(out any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(out); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+// refuse names the shape, of which SDKs make a type, and in a header the code of the query protocol, which
+// programs have compared since before there was JSON.
+func (jsonCodec) refuse(h http.Header, _ *ask, _ string, e *Error) []byte {
+	id := e.identity()
+	h.Set("Content-Type", jsonType)
+	h.Set("X-Amzn-Query-Error", id.query+";"+id.fault())
+	shape := "com.amazon.coral.service#" + e.Code
+	if id.declared {
+		shape = "com.amazonaws.sqs#" + e.Code
+	}
+	body, err := encodeJSON(struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+	}{shape, e.Message})
+	if err != nil {
+		panic("aws: two strings are not JSON: " + err.Error())
+	}
+	return body
+}

@@ -1,0 +1,207 @@
+package aws
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// System attributes of a message.
+const (
+	sysSender       = "SenderId"
+	sysSent         = "SentTimestamp"
+	sysReceiveCount = "ApproximateReceiveCount"
+	sysFirstReceive = "ApproximateFirstReceiveTimestamp"
+	sysTrace        = "AWSTraceHeader"
+	sysGroup        = "MessageGroupId"
+	sysSource       = "DeadLetterQueueSourceArn"
+)
+
+// systemAttributes are those that can be asked for. Messages of standard queues have no others.
+var systemAttributes = []string{sysSender, sysSent, sysReceiveCount, sysFirstReceive, sysTrace, sysGroup, sysSource,
+	"SequenceNumber", "MessageDeduplicationId"}
+
+type receiveMessageInput struct {
+	QueueUrl                    string
+	AttributeNames              []string `query:"AttributeName"`
+	MessageSystemAttributeNames []string `query:"MessageSystemAttributeName"`
+	MessageAttributeNames       []string `query:"MessageAttributeName"`
+	MaxNumberOfMessages         *int32
+	VisibilityTimeout           *int32
+	WaitTimeSeconds             *int32
+	ReceiveRequestAttemptId     string
+}
+
+type receiveMessageOutput struct {
+	Messages []receivedMessage `json:"Messages,omitempty" query:"Message"`
+}
+
+type receivedMessage struct {
+	MessageId              string
+	ReceiptHandle          string
+	MD5OfBody              string
+	Body                   string
+	Attributes             map[string]string           `json:"Attributes,omitempty" query:"Attribute"`
+	MD5OfMessageAttributes string                      `json:"MD5OfMessageAttributes,omitempty"`
+	MessageAttributes      map[string]messageAttribute `json:"MessageAttributes,omitempty" query:"MessageAttribute"`
+}
+
+// receiveMessage waits for messages, for as long as the request or the queue says.
+func (s *Server) receiveMessage(c *call, in *receiveMessageInput) (*receiveMessageOutput, error) {
+	q, err := s.queue(c, in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	o, err := receiveOptions(q, in)
+	if err != nil {
+		return nil, err
+	}
+	if n := q.Stats().Leased; n >= int64(s.config.Limits.InFlight) {
+		return nil, errorf(overLimit, "Too many messages in flight: %d.", n)
+	}
+	got, err := s.receive(c, q, o)
+	if err != nil {
+		return nil, err
+	}
+	now := s.config.Now()
+	out := &receiveMessageOutput{}
+	for i := range got {
+		out.Messages = append(out.Messages, s.received(q, &got[i], in, now))
+	}
+	return out, nil
+}
+
+func receiveOptions(q *broker.Queue, in *receiveMessageInput) (o broker.ReceiveOptions, err error) {
+	d := declaredOf(q)
+	o = broker.ReceiveOptions{Max: 1, Lease: d.seconds(attrVisibility), Wait: d.seconds(attrWait)}
+	for _, names := range [][]string{in.AttributeNames, in.MessageSystemAttributeNames} {
+		for _, name := range names {
+			if name != all && !slices.Contains(systemAttributes, name) {
+				return o, unknownAttribute(name)
+			}
+		}
+	}
+	if n := in.MaxNumberOfMessages; n != nil {
+		if *n < 1 || *n > maxEntries {
+			return o, wrong(*n, "MaxNumberOfMessages", "Must be between 1 and 10, if provided.")
+		}
+		o.Max = int(*n)
+	}
+	if n := in.VisibilityTimeout; n != nil {
+		if *n < 0 || *n > maxVisibility {
+			return o, wrong(*n, attrVisibility, "Must be >= 0 and <= 43200, if provided.")
+		}
+		o.Lease = time.Duration(*n) * time.Second
+	}
+	if n := in.WaitTimeSeconds; n != nil {
+		if *n < 0 || *n > 20 {
+			return o, wrong(*n, "WaitTimeSeconds", "Must be >= 0 and <= 20, if provided.")
+		}
+		o.Wait = time.Duration(*n) * time.Second
+	}
+	return o, nil
+}
+
+// receive waits until the client goes, the server closes, or the time is over. A client that has gone takes
+// nothing: what came for it goes back at once.
+func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]broker.Delivery, error) {
+	ctx, stop := context.WithCancel(c.ctx)
+	defer stop()
+	defer context.AfterFunc(s.closing, stop)()
+	s.polls.Add(1)
+	defer s.polls.Add(-1)
+	got, err := q.Receive(ctx, o)
+	switch {
+	case c.ctx.Err() != nil:
+		for i := range got {
+			_ = q.Extend(got[i].ID, 0) // else its time runs out
+		}
+		return nil, c.ctx.Err()
+	case errors.Is(err, context.Canceled):
+		return nil, nil // the server closes: there was no message
+	case broker.KindOf(err) == broker.Full:
+		return nil, errorf(overLimit, "Too many messages in flight.")
+	}
+	return got, err
+}
+
+func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessageInput, now time.Time) receivedMessage {
+	p, encoded := s.messageOf(q, d)
+	m := receivedMessage{MessageId: formatUUID(p.id), ReceiptHandle: receipt{d.ID, now.UnixMilli()}.handle(q)}
+	m.Body = string(d.Record.Body)
+	if encoded {
+		m.Body, _ = bodyText(d.Record.Body)
+	}
+	m.MD5OfBody = bodyChecksum(m.Body)
+	m.Attributes = s.systemAttributesOf(q, d, &p, in)
+	m.MessageAttributes = wanted(p.attributes, in.MessageAttributeNames)
+	m.MD5OfMessageAttributes = attributesChecksum(m.MessageAttributes)
+	return m
+}
+
+// messageOf reads the properties of a record. One that another protocol wrote has an id that is its place in
+// the queue, and says in an attribute if its body is not text.
+func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery) (p properties, encoded bool) {
+	if d.Record.Format == broker.PropsSQS {
+		if p, err := parseProperties(d.Record.Props); err == nil {
+			return p, false
+		}
+	}
+	place := receipt{id: broker.DeliveryID{Log: d.ID.Log, Offset: d.ID.Offset}}
+	p.sent, p.sender = d.Record.Time.UnixMilli(), s.config.Account
+	copy(p.id[:], receiptSum(q, []byte(place.handle(q))))
+	if _, encoded = bodyText(d.Record.Body); encoded {
+		value := "base64"
+		p.attributes = map[string]messageAttribute{attrEncoding: {DataType: "String", StringValue: &value}}
+	}
+	return p, encoded
+}
+
+// attrEncoding says that a body which is not text was encoded.
+const attrEncoding = "Content-Transfer-Encoding"
+
+func (s *Server) systemAttributesOf(q *broker.Queue, d *broker.Delivery, p *properties, in *receiveMessageInput) map[string]string {
+	if len(in.AttributeNames)+len(in.MessageSystemAttributeNames) == 0 {
+		return nil
+	}
+	every := map[string]string{
+		sysSender:       p.sender,
+		sysSent:         strconv.FormatInt(p.sent, 10),
+		sysReceiveCount: strconv.FormatUint(uint64(d.Receives), 10),
+		sysFirstReceive: strconv.FormatInt(d.FirstReceive.UnixMilli(), 10),
+		sysTrace:        p.trace,
+		sysGroup:        p.group,
+	}
+	if deaths := d.Record.Deaths; len(deaths) > 0 {
+		every[sysSource] = s.arn(deaths[0].Queue)
+	}
+	for name, value := range every {
+		if value == "" || !asked(name, in.AttributeNames) && !asked(name, in.MessageSystemAttributeNames) {
+			delete(every, name)
+		}
+	}
+	return every
+}
+
+func asked(name string, names []string) bool {
+	return slices.Contains(names, name) || slices.Contains(names, all)
+}
+
+// wanted are the attributes that were asked for: by name, by a prefix as in foo.*, or all.
+func wanted(attributes map[string]messageAttribute, names []string) map[string]messageAttribute {
+	out := map[string]messageAttribute{}
+	for name, a := range attributes {
+		for _, n := range names {
+			prefix, many := strings.CutSuffix(n, ".*")
+			if n == name || n == all || many && strings.HasPrefix(name, prefix) {
+				out[name] = a
+			}
+		}
+	}
+	return out
+}

@@ -1,0 +1,166 @@
+package aws
+
+import (
+	"context"
+	"crypto/rand"
+	"time"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+type sendMessageInput struct {
+	QueueUrl string
+	message
+}
+
+type sentMessage struct {
+	MD5OfMessageAttributes       string `json:"MD5OfMessageAttributes,omitempty"`
+	MD5OfMessageBody             string
+	MD5OfMessageSystemAttributes string `json:"MD5OfMessageSystemAttributes,omitempty"`
+	MessageId                    string
+}
+
+// sendMessage answers when the message is on disk.
+func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error) {
+	q, err := s.queue(c, in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	if err := in.check(); err != nil {
+		return nil, err
+	}
+	d := declaredOf(q)
+	if most := d.number(attrSize); in.size() > most {
+		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", most)
+	}
+	sent, err := s.send(c, q, []*message{&in.message})
+	if err != nil {
+		return nil, err
+	}
+	return &sent[0], nil
+}
+
+// send publishes messages to a queue, all or none, and waits until they are on disk.
+func (s *Server) send(c *call, q *broker.Queue, all []*message) ([]sentMessage, error) {
+	x, err := s.b.Exchange("", "")
+	if err != nil {
+		return nil, err
+	}
+	tx := s.b.Begin()
+	defer tx.Release()
+	out := make([]sentMessage, len(all))
+	for i, m := range all {
+		rec, id := s.record(c, q, m)
+		tx.Publish(x, rec)
+		out[i] = m.sent(id)
+	}
+	confirm, err := tx.Commit(c.ctx)
+	if err != nil {
+		return nil, err
+	}
+	if r := tx.Routed(0); r.Queues == 0 && !r.Delayed {
+		return nil, s.unrouted(r)
+	}
+	// A client that goes away now hears nothing, and the messages are there: it is no reason to stop.
+	return out, confirm.Wait(context.WithoutCancel(c.ctx))
+}
+
+// unrouted says why a queue took nothing: it is gone, or is full by a policy and refuses more.
+func (s *Server) unrouted(r broker.Routed) error {
+	if r.Refused {
+		return errorf(throttled, "The queue is full.")
+	}
+	return noQueue()
+}
+
+func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecord, string) {
+	now := s.config.Now()
+	p := properties{sent: now.UnixMilli(), sender: c.sender, attributes: m.MessageAttributes}
+	_, _ = rand.Read(p.id[:]) // never fails
+	if m.MessageGroupId != nil {
+		p.group = *m.MessageGroupId
+	}
+	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
+		p.trace = a.text()
+	}
+	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(nil), Body: []byte(m.MessageBody)}
+	if m.DelaySeconds != nil {
+		d := time.Duration(*m.DelaySeconds) * time.Second
+		rec.Delay = &d
+	}
+	return rec, formatUUID(p.id)
+}
+
+func (m *message) sent(id string) sentMessage {
+	return sentMessage{MessageId: id, MD5OfMessageBody: bodyChecksum(m.MessageBody),
+		MD5OfMessageAttributes:       attributesChecksum(m.MessageAttributes),
+		MD5OfMessageSystemAttributes: attributesChecksum(m.MessageSystemAttributes)}
+}
+
+type sendMessageBatchInput struct {
+	QueueUrl string
+	Entries  []sendMessageBatchEntry `query:"SendMessageBatchRequestEntry"`
+}
+
+type sendMessageBatchEntry struct {
+	Id string
+	message
+}
+
+func (e sendMessageBatchEntry) id() string { return e.Id }
+
+type sendMessageBatchOutput struct {
+	Successful []sentEntry  `json:"Successful,omitempty" query:"SendMessageBatchResultEntry"`
+	Failed     []batchError `json:"Failed,omitempty" query:"BatchResultErrorEntry"`
+}
+
+type sentEntry struct {
+	Id string
+	sentMessage
+}
+
+// sendMessageBatch sends what is right with one commit. An error of the whole request sends nothing.
+func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMessageBatchOutput, error) {
+	q, err := s.queue(c, in.QueueUrl)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkBatch(in.Entries, "SendMessageBatchRequestEntry"); err != nil {
+		return nil, err
+	}
+	size := 0
+	for i := range in.Entries {
+		size += in.Entries[i].size()
+	}
+	if size > maxMessage {
+		return nil, errorf(batchTooLong, "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, size)
+	}
+	out := &sendMessageBatchOutput{}
+	var right []*message
+	d := declaredOf(q)
+	most := d.number(attrSize)
+	for i := range in.Entries {
+		e := &in.Entries[i]
+		err := e.check()
+		if err == nil && e.size() > most {
+			err = errorf(invalidParameter, "One or more parameters cannot be validated. Reason: Message must be shorter than %d bytes.", most)
+		}
+		if err != nil {
+			out.Failed = append(out.Failed, failedEntry(e.Id, err))
+			continue
+		}
+		right = append(right, &e.message)
+		out.Successful = append(out.Successful, sentEntry{Id: e.Id})
+	}
+	if len(right) == 0 {
+		return out, nil
+	}
+	sent, err := s.send(c, q, right)
+	if err != nil {
+		return nil, err
+	}
+	for i := range sent {
+		out.Successful[i].sentMessage = sent[i]
+	}
+	return out, nil
+}
