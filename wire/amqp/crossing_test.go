@@ -273,3 +273,15 @@ func TestAnyRecordOfATopicIsAMessage(t *testing.T) {
 		}
 	}
 }
+
+func TestPropertiesOfAnotherProtocolAreNotTakenForAMQPs(t *testing.T) {
+	d := &broker.Delivery{Record: broker.QueueRecord{Format: broker.PropsSQS, Props: []byte{0xff, 0xff, 0xff, 0xff}}}
+	d.Record.Deaths = []broker.Death{{Reason: broker.Rejected, Queue: "q", Count: 1}}
+	if p, err := parseProperties(propsOf(nil, d)); err != nil || len(p.Headers) == 0 || p.MessageID != "" {
+		t.Errorf("got %+v, %v, want only x-death", p, err)
+	}
+	d.Record.Deaths = nil
+	if got := propsOf(nil, d); string(got) != "\x00\x00" {
+		t.Errorf("got %x, want none", got)
+	}
+}

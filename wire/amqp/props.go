@@ -56,13 +56,14 @@ func (Props) Properties(props []byte) broker.Args {
 // propsOf is the properties of a delivery. Those of a record that has never died, and needs no
 // count of deliveries, are as the publisher sent them.
 func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
+	props := ownProps(&d.Record)
 	counted := d.Deliveries > 0 && countsDeliveries(q)
 	if len(d.Record.Deaths) == 0 && !counted {
-		return withFlags(d.Record.Props)
+		return props
 	}
-	p, err := parseProperties(d.Record.Props)
+	p, err := parseProperties(props)
 	if err != nil {
-		return withFlags(d.Record.Props)
+		return props
 	}
 	if len(d.Record.Deaths) > 0 {
 		p.addDeaths(&d.Record)
@@ -73,9 +74,17 @@ func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
 	}
 	out, err := p.append(nil)
 	if err != nil {
-		return withFlags(d.Record.Props)
+		return props
 	}
 	return out
+}
+
+// ownProps are a record's properties, if they are of this protocol; others would be taken for damaged frames.
+func ownProps(rec *broker.QueueRecord) []byte {
+	if rec.Format != broker.PropsAMQP {
+		return withFlags(nil)
+	}
+	return withFlags(rec.Props)
 }
 
 // countsDeliveries says whether consumers of a queue are told how often a record came back: those
