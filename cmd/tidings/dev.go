@@ -105,6 +105,9 @@ func (a *app) greet(n *node, stops string) {
 	if n.manage != nil {
 		fmt.Fprintf(a.out, "  management  http://guest:guest@%s/api\n", reachable(n.manage.Addr().String()))
 	}
+	if n.aws != nil {
+		fmt.Fprintf(a.out, "  SQS    http://%s\n", reachable(n.aws.Addr().String()))
+	}
 	fmt.Fprintf(a.out, "  admin  http://%s/api/v1  %s  metrics  /metrics  %s  health  /healthz\n",
 		admin, a.term.glyph("·", "|"), a.term.glyph("·", "|"))
 	server := ""

@@ -18,6 +18,7 @@ import (
 	"github.com/tidings-io/tidings/storage/vfs"
 	"github.com/tidings-io/tidings/wire/amqp"
 	"github.com/tidings-io/tidings/wire/amqp/management"
+	"github.com/tidings-io/tidings/wire/aws"
 	"github.com/tidings-io/tidings/wire/kafka"
 )
 
@@ -28,6 +29,7 @@ type node struct {
 	kafka   *kafka.Server
 	amqp    *amqp.Server       // nil: off
 	manage  *management.Server // nil: off
+	aws     *aws.Server        // nil: off
 	admin   *console.Server
 	metrics *console.Metrics
 	log     *slog.Logger
@@ -39,7 +41,7 @@ func startNode(ctx context.Context, s settings, log *slog.Logger) (*node, error)
 	n := &node{s: s, log: log, metrics: &console.Metrics{}}
 	for _, step := range []func(context.Context) error{
 		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAMQP, n.listenManagement,
-		n.listenAdmin,
+		n.listenAWS, n.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close())
@@ -69,7 +71,8 @@ func (n *node) openBroker(context.Context) error {
 			Sync: policy, SyncInterval: n.s.SyncInterval, Owner: n.owner(), Logger: n.log,
 		},
 		Observer: n.metrics, Logger: n.log,
-		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: amqp.Props{}},
+		Props: map[broker.PropsFormat]broker.PropsReader{
+			broker.PropsAMQP: amqp.Props{}, broker.PropsSQS: aws.Props{}},
 	})
 	if err != nil {
 		n.b = nil
@@ -164,6 +167,17 @@ func (n *node) listenManagement(context.Context) (err error) {
 	return n.s.listenFailure(err, "management")
 }
 
+func (n *node) listenAWS(context.Context) (err error) {
+	if n.s.AWS.Listen == off {
+		return nil
+	}
+	n.aws, err = aws.Listen(n.b, aws.Config{
+		Addr: n.s.AWS.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.AWS.Hosts,
+		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Logger: n.log,
+	})
+	return n.s.listenFailure(err, "aws")
+}
+
 func (n *node) listenAdmin(context.Context) (err error) {
 	n.admin, err = console.Listen(n.b, console.Config{
 		Addr: n.s.Admin.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.Admin.Hosts,
@@ -184,6 +198,11 @@ func (n *node) listeners() []console.Listener {
 		all = append(all, console.Listener{
 			Name: "amqp", Addr: n.amqp.Addr().String(), Connections: stats.Connections,
 			Channels: stats.Channels,
+		})
+	}
+	if n.aws != nil {
+		all = append(all, console.Listener{
+			Name: "aws", Addr: n.aws.Addr().String(), Connections: n.aws.Connections(),
 		})
 	}
 	return all
@@ -261,6 +280,9 @@ func (n *node) close() error {
 	var errs []error
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close(ctx))
+	}
+	if n.aws != nil {
+		errs = append(errs, n.aws.Close(ctx))
 	}
 	if n.manage != nil {
 		errs = append(errs, n.manage.Close(ctx))

@@ -27,6 +27,9 @@ func (s *settings) faces() []face {
 	if s.manages() {
 		faces = append(faces, face{"management", s.AMQP.Management})
 	}
+	if s.AWS.Listen != off {
+		faces = append(faces, face{"aws", s.AWS.Listen})
+	}
 	return append(faces, face{"admin", s.Admin.Listen})
 }
 

@@ -21,7 +21,7 @@ func TestTakenPortNamesItsHolder(t *testing.T) {
 	_, err = net.Listen("tcp", addr)
 	var f *failure
 	s := serveDefaults()
-	s.Kafka.Listen, s.AMQP.Listen, s.Admin.Listen = addr, off, "127.0.0.1:0"
+	s.Kafka.Listen, s.AMQP.Listen, s.AWS.Listen, s.Admin.Listen = addr, off, off, "127.0.0.1:0"
 	if !errors.As(s.listenFailure(err, "kafka"), &f) || f.exit != exitConflict {
 		t.Fatalf("got %v, want a conflict", err)
 	}
@@ -50,15 +50,15 @@ func TestFailedStartNamesBothPortsAndLeavesNothing(t *testing.T) {
 	}
 	data := filepath.Join(t.TempDir(), "my data")
 	cmd := start(t, quietRuntime, "dev", "--data", data, "--kafka", taken[0],
-		"--amqp", off, "--admin", taken[1])
+		"--amqp", off, "--aws", off, "--admin", taken[1])
 	if got := cmd.wait(t); got != exitConflict {
 		t.Errorf("got exit code %d, want %d", got, exitConflict)
 	}
 	for _, want := range []string{
 		fmt.Sprintf("port %d is in use", portOf(taken[0])),
 		fmt.Sprintf(", and port %d is in use", portOf(taken[1])),
-		"tidings dev --amqp off --data '" + data + "' --kafka :", " --admin :",
-		"tidings dev --amqp off --data '" + data + "' --ports auto",
+		"tidings dev --amqp off --aws off --data '" + data + "' --kafka :", " --admin :",
+		"tidings dev --amqp off --aws off --data '" + data + "' --ports auto",
 	} {
 		if !strings.Contains(cmd.errOut.String(), want) {
 			t.Errorf("got\n%s\nwant it to say %s", cmd.errOut, want)
@@ -69,7 +69,7 @@ func TestFailedStartNamesBothPortsAndLeavesNothing(t *testing.T) {
 	}
 	n := startTestNode(t, devDefaults())
 	cmd = start(t, quietRuntime, "dev", "--data", n.s.Data, "--kafka", taken[0],
-		"--amqp", off)
+		"--amqp", off, "--aws", off)
 	if got := cmd.wait(t); got != exitConflict || !strings.Contains(cmd.errOut.String(),
 		"is in use by tidings dev (pid") {
 		t.Errorf("data in use: got %d, %s, want to hear who holds it", got, cmd.errOut)

@@ -36,6 +36,7 @@ type settings struct {
 	SyncInterval time.Duration `yaml:"sync-interval"`
 	Kafka        kafkaSettings `yaml:"kafka"`
 	AMQP         amqpSettings  `yaml:"amqp"`
+	AWS          awsSettings   `yaml:"aws"`
 	Admin        adminSettings `yaml:"admin"`
 	AllowRemote  bool          `yaml:"allow-remote"`
 	Topics       []topicEntry  `yaml:"topics"`
@@ -56,6 +57,15 @@ type amqpSettings struct {
 	Listen     string   `yaml:"listen"`
 	Management string   `yaml:"management"`
 	Hosts      []string `yaml:"hosts"`
+}
+
+// awsSettings: keys are secret keys by access key id.
+type awsSettings struct {
+	Listen  string            `yaml:"listen"`
+	Hosts   []string          `yaml:"hosts"`
+	Account string            `yaml:"account"`
+	Region  string            `yaml:"region"`
+	Keys    map[string]string `yaml:"keys"`
 }
 
 // off stands for an address where nothing is to listen.
@@ -121,6 +131,7 @@ func serveDefaults() settings {
 		Kafka: kafkaSettings{
 			Listen: "127.0.0.1:9092", Partitions: 1, RebalanceDelay: 3 * time.Second},
 		AMQP:  amqpSettings{Listen: "localhost:5672", Management: "localhost:15672"},
+		AWS:   awsSettings{Listen: "localhost:4566", Account: "000000000000", Region: "us-east-1"},
 		Admin: adminSettings{Listen: "127.0.0.1:7070"},
 		Log:   "info", Drain: 10 * time.Second,
 	}
@@ -266,6 +277,18 @@ var settingTable = []setting{
 	{"management-hosts", "TIDINGS_AMQP_HOSTS",
 		"host names the management API answers to, beside loopback",
 		list(func(s *settings) *[]string { return &s.AMQP.Hosts })},
+	{"aws", "TIDINGS_AWS_LISTEN",
+		"address for AWS SDKs (SQS), host:port or :port; off: none",
+		text(func(s *settings) *string { return &s.AWS.Listen })},
+	{"aws-hosts", "TIDINGS_AWS_HOSTS",
+		"host names with a dot under which a GET for SQS is answered",
+		list(func(s *settings) *[]string { return &s.AWS.Hosts })},
+	{"aws-account", "TIDINGS_AWS_ACCOUNT", "account in URLs and ARNs of queues, 12 digits",
+		text(func(s *settings) *string { return &s.AWS.Account })},
+	{"aws-region", "TIDINGS_AWS_REGION", "region in ARNs of queues",
+		text(func(s *settings) *string { return &s.AWS.Region })},
+	{"aws-keys", "TIDINGS_AWS_KEYS", "KEY:SECRET of who must have signed requests for SQS, comma-separated",
+		parsed(func(s *settings) *map[string]string { return &s.AWS.Keys }, parseKeys)},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
 		text(func(s *settings) *string { return &s.Admin.Listen })},
 	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
@@ -279,11 +302,25 @@ var settingTable = []setting{
 		parsed(func(s *settings) *time.Duration { return &s.Drain }, time.ParseDuration)},
 }
 
+// parseKeys reads KEY:SECRET,KEY:SECRET. Its error does not repeat a secret.
+func parseKeys(text string) (map[string]string, error) {
+	keys := map[string]string{}
+	for i, pair := range strings.Split(text, ",") {
+		key, secret, ok := strings.Cut(strings.TrimSpace(pair), ":")
+		if !ok || key == "" || secret == "" {
+			return nil, fmt.Errorf("key %d is not KEY:SECRET", i+1)
+		}
+		keys[key] = secret
+	}
+	return keys, nil
+}
+
 // addSettings gives a command a flag for each setting.
 func addSettings(cmd *cobra.Command, defaults settings) {
 	shown := map[string]string{
 		"data": defaults.Data, "sync": defaults.Sync, "kafka": defaults.Kafka.Listen,
 		"amqp": defaults.AMQP.Listen, "management": defaults.AMQP.Management,
+		"aws": defaults.AWS.Listen, "aws-account": defaults.AWS.Account, "aws-region": defaults.AWS.Region,
 		"admin": defaults.Admin.Listen, "log": defaults.Log,
 	}
 	for _, s := range settingTable {
@@ -315,6 +352,9 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 			continue
 		}
 		if err := set.set(s, value); err != nil {
+			if set.flag == "aws-keys" {
+				value = "..." // secrets are not for the screen
+			}
 			return usage(fmt.Sprintf("%s: %q is not right: %s", source, value, rootCause(err)))
 		}
 	}
@@ -328,7 +368,7 @@ func (s *settings) apply(cmd *cobra.Command, env func(string) string) error {
 	}
 	s.given = givenFlags(cmd)
 	s.portGiven = map[string]bool{}
-	for _, name := range []string{"kafka", "amqp", "management", "admin"} {
+	for _, name := range []string{"kafka", "amqp", "management", "aws", "admin"} {
 		s.portGiven[name] = cmd.Flags().Changed(name)
 	}
 	if err := s.check(); err != nil {
@@ -346,9 +386,9 @@ func givenFlags(cmd *cobra.Command) (given []string) {
 			values = list.GetSlice()
 		}
 		switch f.Name {
-		case "kafka", "admin", "ports":
+		case "kafka", "admin", "ports", "aws-keys": // the last are secrets
 			return
-		case "amqp", "management":
+		case "amqp", "management", "aws":
 			if f.Value.String() != off {
 				return
 			}
@@ -380,7 +420,7 @@ func (s *settings) applyPorts(cmd *cobra.Command) error {
 			flag  string
 			value *string
 		}{{"kafka", &s.Kafka.Listen}, {"amqp", &s.AMQP.Listen}, {"management", &s.AMQP.Management},
-			{"admin", &s.Admin.Listen}} {
+			{"aws", &s.AWS.Listen}, {"admin", &s.Admin.Listen}} {
 			if !cmd.Flags().Lookup(addr.flag).Changed && *addr.value != off {
 				*addr.value = withPort(hostOf(*addr.value), "0")
 			}

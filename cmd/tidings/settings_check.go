@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings/storage"
+	"github.com/tidings-io/tidings/wire/aws"
 )
 
 // check finds what can be wrong before anything is opened.
@@ -20,6 +21,9 @@ func (s *settings) check() error {
 	}
 	if s.manages() {
 		s.AMQP.Management = withPort(s.AMQP.Management, "15672")
+	}
+	if s.AWS.Listen != off {
+		s.AWS.Listen = withPort(s.AWS.Listen, "4566")
 	}
 	s.Admin.Listen = withPort(s.Admin.Listen, "7070")
 	return s.checkRemote()
@@ -45,6 +49,8 @@ func (s *settings) wrongValue() (key string, err error) {
 		}},
 		{"amqp.listen", func() error { return checkPort("amqp", s.AMQP.Listen) }},
 		{"amqp.management", func() error { return checkPort("management", s.AMQP.Management) }},
+		{"aws.listen", func() error { return checkPort("aws", s.AWS.Listen) }},
+		{"aws", func() error { return s.AWS.check() }},
 		{"admin.listen", func() error { return checkPort("admin", s.Admin.Listen) }},
 	} {
 		if err := c.check(); err != nil {
@@ -67,6 +73,14 @@ func (s *settings) wrongTopic() (key string, err error) {
 		seen[t.Name] = true
 	}
 	return "", nil
+}
+
+// check asks the room itself, which does not listen for that.
+func (a *awsSettings) check() error {
+	if err := (aws.Config{Account: a.Account, Region: a.Region}).Check(); err != nil {
+		return usage(err.Error())
+	}
+	return nil
 }
 
 func (s *settings) checkData() error {

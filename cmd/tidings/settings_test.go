@@ -47,8 +47,9 @@ func TestExampleConfigurationIsRight(t *testing.T) {
 		Kafka: kafkaSettings{Listen: "0.0.0.0:9092", Advertise: "events.example.org:9092",
 			Partitions: 3, RebalanceDelay: 3 * time.Second},
 		AMQP:        amqpSettings{Listen: "off", Management: "localhost:15672"},
+		AWS:         awsSettings{Listen: "localhost:4566", Account: "000000000000", Region: "us-east-1"},
 		Admin:       adminSettings{Listen: "127.0.0.1:7070", Hosts: []string{"tidings.internal"}},
-		portGiven:   map[string]bool{"kafka": false, "amqp": false, "management": false, "admin": false},
+		portGiven:   map[string]bool{"kafka": false, "amqp": false, "management": false, "aws": false, "admin": false},
 		AllowRemote: true, Log: "info", Drain: 10 * time.Second,
 		Topics: []topicEntry{{Name: "orders", Partitions: 6}, {Name: "audit", Partitions: 1,
 			Retention: "forever", RetentionSize: "10GB", MaxBatch: "4MiB", AppendTime: true}},
@@ -185,5 +186,20 @@ func TestEveryCommandAndSettingIsDocumented(t *testing.T) {
 				t.Errorf("docs/cli.md does not name %s --%s", cmd.Name(), f.Name)
 			}
 		})
+	}
+}
+
+func TestKeysForAWSAreReadAndNotRepeated(t *testing.T) {
+	s, err := settingsOf(t, "", map[string]string{"TIDINGS_AWS_KEYS": "AKID:secret, AKIE:a:b"})
+	if want := map[string]string{"AKID": "secret", "AKIE": "a:b"}; err != nil || !reflect.DeepEqual(s.AWS.Keys, want) {
+		t.Errorf("got %v, %v, want %v", s.AWS.Keys, err, want)
+	}
+	_, err = settingsOf(t, "", map[string]string{"TIDINGS_AWS_KEYS": "AKID:secret,AKIE"})
+	if err == nil || strings.Contains(err.Error(), "secret") {
+		t.Errorf("got %v, want an error without the secret", err)
+	}
+	_, err = settingsOf(t, "", map[string]string{"TIDINGS_AWS_ACCOUNT": "7"})
+	if err == nil {
+		t.Error("an account of one digit is taken")
 	}
 }

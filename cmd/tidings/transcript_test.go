@@ -255,7 +255,8 @@ func (p *transcript) real(line string) string {
 var discardLog = slog.New(slog.DiscardHandler)
 
 func withFreePorts(s settings) settings {
-	for _, addr := range []*string{&s.Kafka.Listen, &s.AMQP.Listen, &s.AMQP.Management, &s.Admin.Listen} {
+	for _, addr := range []*string{&s.Kafka.Listen, &s.AMQP.Listen, &s.AMQP.Management, &s.AWS.Listen,
+		&s.Admin.Listen} {
 		*addr = "127.0.0.1:0"
 	}
 	s.Kafka.RebalanceDelay = 0

@@ -30,6 +30,8 @@ type Server struct {
 	// AMQP and Management are URLs with the credentials of the default user; their ports stay the
 	// same over a Restart as well.
 	AMQP, Management string
+	// SQS is the endpoint for AWS SDKs, a URL; its port stays the same over Restart.
+	SQS string
 	// Data is the data directory.
 	Data string
 
@@ -78,7 +80,7 @@ func (s *Server) commandLine() []string {
 		args = append(args, "--ports", "auto")
 	} else {
 		args = append(args, "--kafka", s.Kafka, "--admin", s.Admin, "--amqp", hostOf(s.AMQP),
-			"--management", hostOf(s.Management))
+			"--management", hostOf(s.Management), "--aws", hostOf(s.SQS))
 	}
 	return append(args, s.args...)
 }
@@ -98,7 +100,7 @@ func (s *Server) AwaitReady() {
 	select {
 	case <-s.p.ready:
 		s.Kafka, s.Admin = s.p.kafka, s.p.admin
-		s.AMQP, s.Management = s.p.amqp, s.p.management
+		s.AMQP, s.Management, s.SQS = s.p.amqp, s.p.management, s.p.sqs
 	case <-s.p.done:
 		s.t.Fatalf("tidings ended instead of serving: %v\n%s", s.p.err, s.p.stderr.String())
 	case <-time.After(readyWithin):
@@ -154,12 +156,13 @@ func (s *Server) end() {
 
 // process is one run of the program.
 type process struct {
-	cmd                            *exec.Cmd
-	ready                          chan struct{} // closed when kafka and admin are known
-	kafka, admin, amqp, management string
-	done                           chan struct{} // closed when the process is gone; then err is set
-	err                            error
-	stderr                         tail
+	cmd    *exec.Cmd
+	ready  chan struct{} // closed when kafka and admin are known
+	done   chan struct{} // closed when the process is gone; then err is set
+	err    error
+	stderr tail
+
+	kafka, admin, amqp, management, sqs string
 }
 
 func spawn(cmd *exec.Cmd) (*process, error) {
@@ -191,6 +194,8 @@ func (p *process) listen(out io.Reader) {
 			p.kafka = word[1]
 		case len(word) > 1 && word[0] == "AMQP":
 			p.amqp = word[1]
+		case len(word) > 1 && word[0] == "SQS":
+			p.sqs = word[1]
 		case len(word) > 1 && word[0] == "management":
 			p.management = word[1]
 		case len(word) > 1 && word[0] == "admin":
