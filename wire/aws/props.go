@@ -40,9 +40,9 @@ type properties struct {
 // The bytes of properties, see docs/format-broker.md:
 //
 //	format 1, message id 16, sent varint, sender, group, trace: strings, attributes uvarint,
-//	and of each: name string, type string, kind 1, value string
+//	and of each: name string, type string, value string
 //
-// A string is its length as uvarint and its bytes; kinds are those of the checksum.
+// A string is its length as uvarint and its bytes; the type says what a value is.
 const propsVersion = 1
 
 func (p *properties) append(dst []byte) []byte {
@@ -56,9 +56,9 @@ func (p *properties) append(dst []byte) []byte {
 		a := p.attributes[name]
 		dst = appendText(appendText(dst, name), a.DataType)
 		if a.binary() {
-			dst = appendText(append(dst, sumBinary), string(a.BinaryValue))
+			dst = appendText(dst, string(a.BinaryValue))
 		} else {
-			dst = appendText(append(dst, sumText), a.text())
+			dst = appendText(dst, a.text())
 		}
 	}
 	return dst
@@ -81,11 +81,10 @@ func parseProperties(b []byte) (p properties, err error) {
 	p.sender, p.group, p.trace = r.text(), r.text(), r.text()
 	for range r.count() {
 		name, a := r.text(), messageAttribute{DataType: r.text()}
-		if r.byte() == sumBinary {
-			a.BinaryValue = []byte(r.text())
+		if value := r.text(); a.binary() {
+			a.BinaryValue = []byte(value)
 		} else {
-			text := r.text()
-			a.StringValue = &text
+			a.StringValue = &value
 		}
 		if p.attributes == nil {
 			p.attributes = map[string]messageAttribute{}
@@ -177,9 +176,11 @@ func (Props) Properties(props []byte) broker.Args {
 	if err != nil {
 		return nil
 	}
-	out := broker.Args{{Name: "message_id", Value: formatUUID(p.id)}, {Name: "sent", Value: time.UnixMilli(p.sent)}}
+	out := broker.Args{{Name: "message_id", Value: formatUUID(p.id)},
+		{Name: "sent", Value: time.UnixMilli(p.sent)}}
 	for _, x := range []broker.Arg{
-		{Name: "sender_id", Value: p.sender}, {Name: "group_id", Value: p.group}, {Name: "trace_header", Value: p.trace},
+		{Name: "sender_id", Value: p.sender}, {Name: "group_id", Value: p.group},
+		{Name: "trace_header", Value: p.trace},
 	} {
 		if x.Value != "" {
 			out = append(out, x)
