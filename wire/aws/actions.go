@@ -98,7 +98,8 @@ func (v *service) find(name string) (*action, *Error) {
 		return nil, errorf(unsupported, "The action %s is not built yet.", name)
 	}
 	if len(v.actions) == 0 {
-		return nil, errorf(invalidAction, "The action %s is not valid: the service %s is not built yet.", name, v.name)
+		return nil, errorf(invalidAction, "The action %s is not valid: the service %s is not built yet.",
+			name, v.name)
 	}
 	return nil, errorf(invalidAction, "The action %s is not valid for this web service.", name)
 }

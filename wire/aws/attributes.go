@@ -60,15 +60,17 @@ func init() { // checks read the table
 		attrRedrive:    {check: checkRedrive, clears: true},
 		attrAllow:      {check: checkAllow, clears: true},
 
-		attrFIFO:                    {refused: "Unknown Attribute FifoQueue."},
-		"ContentBasedDeduplication": {refused: "Unknown Attribute ContentBasedDeduplication."},
-		"DeduplicationScope":        {refused: "You can specify the DeduplicationScope only when FifoQueue is set to true."},
-		"FifoThroughputLimit":       {refused: "You can specify the FifoThroughputLimit only when FifoQueue is set to true."},
+		attrFIFO:                    {refused: "Unknown Attribute %s."},
+		"ContentBasedDeduplication": {refused: "Unknown Attribute %s."},
+		"DeduplicationScope":        {refused: onlyFIFO},
+		"FifoThroughputLimit":       {refused: onlyFIFO},
 
 		attrARN: {readOnly: true}, attrCreated: {readOnly: true}, attrModified: {readOnly: true},
 		attrReady: {readOnly: true}, attrLeased: {readOnly: true}, attrDelayed: {readOnly: true},
 	}
 }
+
+const onlyFIFO = "You can specify the %s only when FifoQueue is set to true."
 
 func unknownAttribute(name string) *Error {
 	return errorf(invalidAttribute, "Unknown Attribute %s.", short(name))
@@ -89,7 +91,7 @@ func (s *Server) checkAttributes(queue string, set map[string]string) (map[strin
 		case !known || a.readOnly:
 			return nil, unknownAttribute(name)
 		case a.refused != "":
-			return nil, errorf(invalidAttribute, "%s", a.refused)
+			return nil, errorf(invalidAttribute, a.refused, name)
 		case value == "" && a.clears:
 			continue
 		}
@@ -120,7 +122,8 @@ func canonical(name, value string) string {
 		return strconv.Itoa(n)
 	}
 	var doc any
-	if (name == attrPolicy || name == attrRedrive || name == attrAllow) && json.Unmarshal([]byte(value), &doc) == nil {
+	isDocument := name == attrPolicy || name == attrRedrive || name == attrAllow
+	if isDocument && json.Unmarshal([]byte(value), &doc) == nil {
 		if b, err := encodeJSON(doc); err == nil {
 			return string(b)
 		}

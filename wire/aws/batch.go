@@ -29,14 +29,15 @@ func checkBatch[E entry](entries []E, what string) error {
 		return errorf(emptyBatch, "There should be at least one %s in the request.", what)
 	}
 	if n := len(entries); n > maxEntries {
-		return errorf(tooManyEntries, "Maximum number of entries per request are %d. You have sent %d.", maxEntries, n)
+		return errorf(tooManyEntries, "Maximum number of entries per request are %d. You have sent %d.",
+			maxEntries, n)
 	}
 	seen := map[string]bool{}
 	for _, e := range entries {
 		id := e.id()
 		if !queueName.MatchString(id) { // names of queues and ids of entries are alike
-			return errorf(invalidEntryID, "A batch entry id can only contain alphanumeric characters, hyphens and "+
-				"underscores. It can be at most 80 letters long.")
+			return errorf(invalidEntryID, "A batch entry id can only contain alphanumeric characters, "+
+				"hyphens and underscores. It can be at most 80 letters long.")
 		}
 		if seen[id] {
 			return errorf(idsNotDistinct, "Id %s repeated.", id)

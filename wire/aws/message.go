@@ -35,8 +35,8 @@ func (m *message) check() *Error {
 		return missing("MessageBody")
 	}
 	if !allowedText(m.MessageBody) {
-		return errorf(invalidContents, "Invalid characters found. Valid unicode characters are #x9 | #xA | #xD | "+
-			"#x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
+		return errorf(invalidContents, "Invalid characters found. Valid unicode characters are "+
+			"#x9 | #xA | #xD | #x20 to #xD7FF | #xE000 to #xFFFD | #x10000 to #x10FFFF")
 	}
 	if d := m.DelaySeconds; d != nil && (*d < 0 || *d > 900) {
 		return wrong(*d, "DelaySeconds", "DelaySeconds must be >= 0 and <= 900.")
@@ -74,7 +74,8 @@ const maxAttributes = 10
 
 func (m *message) checkAttributes() *Error {
 	if n := len(m.MessageAttributes); n > maxAttributes {
-		return errorf(invalidParameter, "Number of message attributes [%d] exceeds the allowed maximum [%d].", n, maxAttributes)
+		return errorf(invalidParameter, "Number of message attributes [%d] exceeds the allowed maximum [%d].",
+			n, maxAttributes)
 	}
 	for name, a := range m.MessageAttributes {
 		if err := checkAttributeName(name); err != nil {
@@ -89,7 +90,8 @@ func (m *message) checkAttributes() *Error {
 			return errorf(invalidParameter, "Message system attribute name '%s' is invalid.", short(name))
 		}
 		if a.DataType != "String" || a.text() == "" {
-			return errorf(invalidParameter, "Message system attribute '%s' must contain a non-empty value of type 'String'.", name)
+			return errorf(invalidParameter, "Message system attribute '%s' must contain a non-empty value "+
+				"of type 'String'.", name)
 		}
 	}
 	return nil
@@ -102,11 +104,11 @@ func checkAttributeName(name string) *Error {
 	switch {
 	case !attributeName.MatchString(name), strings.HasPrefix(name, "."), strings.HasSuffix(name, "."),
 		strings.Contains(name, ".."):
-		return errorf(invalidParameter, "The message attribute name '%s' is invalid. Attribute name can contain A-Z, a-z, "+
-			"0-9, underscore (_), hyphen (-), and period (.) characters.", short(name))
+		return errorf(invalidParameter, "The message attribute name '%s' is invalid. Attribute name can "+
+			"contain A-Z, a-z, 0-9, underscore (_), hyphen (-), and period (.) characters.", short(name))
 	case strings.HasPrefix(lower, "aws."), strings.HasPrefix(lower, "amazon."):
-		return errorf(invalidParameter, "You can't use message attribute names beginning with 'AWS.' or 'Amazon.'. "+
-			"These strings are reserved for internal use. Additionally, they cannot start with numbers.")
+		return errorf(invalidParameter, "You can't use message attribute names beginning with 'AWS.' or "+
+			"'Amazon.'. These strings are reserved for internal use. Additionally, they cannot start with numbers.")
 	}
 	return nil
 }
@@ -123,23 +125,25 @@ func (a *messageAttribute) check(name string) *Error {
 	kind := a.kind()
 	switch {
 	case a.DataType == "":
-		return errorf(invalidParameter, "The message attribute '%s' must contain non-empty message attribute type.", name)
+		return errorf(invalidParameter, "The message attribute '%s' must contain non-empty message "+
+			"attribute type.", name)
 	case kind != "String" && kind != "Number" && kind != "Binary" || len(a.DataType) > 256:
-		return errorf(invalidParameter, "The message attribute '%s' has an invalid message attribute type, the set of "+
-			"supported type prefixes is Binary, Number, and String.", name)
+		return errorf(invalidParameter, "The message attribute '%s' has an invalid message attribute type, "+
+			"the set of supported type prefixes is Binary, Number, and String.", name)
 	case len(a.StringListValues) > 0 || len(a.BinaryListValues) > 0:
 		return errorf(unsupported, "Message attribute list values in SendMessage operation are not supported.")
 	case a.binary() && len(a.BinaryValue) == 0, !a.binary() && a.text() == "":
-		return errorf(invalidParameter, "Message (user) attribute '%s' must contain a non-empty value of type '%s'.",
-			name, a.valueType())
+		return errorf(invalidParameter, "Message (user) attribute '%s' must contain a non-empty value of "+
+			"type '%s'.", name, a.valueType())
 	case a.binary() && a.StringValue != nil, !a.binary() && a.BinaryValue != nil:
-		return errorf(invalidParameter, "Message (user) attribute '%s' has conflicting field specified. Choose one: %s.",
-			name, a.valueType())
+		return errorf(invalidParameter, "Message (user) attribute '%s' has conflicting field specified. "+
+			"Choose one: %s.", name, a.valueType())
 	case !allowedText(a.text()):
 		return errorf(invalidParameter, "Message (user) attribute '%s' contains invalid characters.", name)
 	}
 	if _, err := strconv.ParseFloat(a.text(), 64); kind == "Number" && err != nil {
-		return errorf(invalidParameter, "Can't cast the value of message (user) attribute '%s' to a number.", name)
+		return errorf(invalidParameter, "Can't cast the value of message (user) attribute '%s' to "+
+			"a number.", name)
 	}
 	return nil
 }

@@ -57,8 +57,8 @@ func (s *Server) addPermission(c *call, in *addPermissionInput) (*nothing, error
 	case len(in.Actions) == 0:
 		return nil, missing("Actions")
 	case !queueName.MatchString(in.Label):
-		return nil, wrong(short(in.Label), "Label", "Can only include alphanumeric characters, hyphens, or underscores. "+
-			"1 to 80 in length")
+		return nil, wrong(short(in.Label), "Label", "Can only include alphanumeric characters, hyphens, "+
+			"or underscores. 1 to 80 in length")
 	}
 	return &nothing{}, s.change(c, in.QueueUrl, func(q *broker.Queue, d *declared) error {
 		arn := s.arn(q.Name().Name)

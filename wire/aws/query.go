@@ -200,7 +200,8 @@ func (queryCodec) answer(h http.Header, a *ask, id string, out any) ([]byte, err
 	if v := reflect.ValueOf(out).Elem(); v.NumField() > 0 {
 		x.value(a.action+"Result", v, field{})
 	}
-	x.WriteString("<ResponseMetadata><RequestId>" + id + "</RequestId></ResponseMetadata></" + a.action + "Response>")
+	x.WriteString("<ResponseMetadata><RequestId>" + id + "</RequestId></ResponseMetadata></" +
+		a.action + "Response>")
 	return x.Bytes(), nil
 }
 

@@ -43,8 +43,10 @@ func receiptSum(q *broker.Queue, b []byte) []byte {
 
 func parseReceipt(q *broker.Queue, handle string) (x receipt, err *Error) {
 	b, bad := base64.RawURLEncoding.DecodeString(handle)
-	if bad != nil || len(b) != receiptBytes+receiptMAC || !hmac.Equal(receiptSum(q, b[:receiptBytes]), b[receiptBytes:]) {
-		return x, errorf(receiptInvalid, "The input receipt handle %q is not a valid receipt handle.", short(handle))
+	if bad != nil || len(b) != receiptBytes+receiptMAC ||
+		!hmac.Equal(receiptSum(q, b[:receiptBytes]), b[receiptBytes:]) {
+		return x, errorf(receiptInvalid, "The input receipt handle %q is not a valid receipt handle.",
+			short(handle))
 	}
 	x.id.Log = broker.LogID(binary.BigEndian.Uint64(b))
 	x.id.Offset = broker.Offset(binary.BigEndian.Uint64(b[8:]))

@@ -23,8 +23,8 @@ const (
 )
 
 // systemAttributes are those that can be asked for. Messages of standard queues have no others.
-var systemAttributes = []string{sysSender, sysSent, sysReceiveCount, sysFirstReceive, sysTrace, sysGroup, sysSource,
-	"SequenceNumber", "MessageDeduplicationId"}
+var systemAttributes = []string{sysSender, sysSent, sysReceiveCount, sysFirstReceive, sysTrace,
+	sysGroup, sysSource, "SequenceNumber", "MessageDeduplicationId"}
 
 type receiveMessageInput struct {
 	QueueUrl                    string
@@ -130,15 +130,16 @@ func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]b
 	return got, err
 }
 
-func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessageInput, now time.Time) receivedMessage {
+func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessageInput, now time.Time) (
+	m receivedMessage) {
 	p, encoded := s.messageOf(q, d)
-	m := receivedMessage{MessageId: formatUUID(p.id), ReceiptHandle: receipt{d.ID, now.UnixMilli()}.handle(q)}
+	m.MessageId, m.ReceiptHandle = formatUUID(p.id), receipt{d.ID, now.UnixMilli()}.handle(q)
 	m.Body = string(d.Record.Body)
 	if encoded {
 		m.Body, _ = bodyText(d.Record.Body)
 	}
 	m.MD5OfBody = bodyChecksum(m.Body)
-	m.Attributes = s.systemAttributesOf(q, d, &p, in)
+	m.Attributes = s.systemAttributesOf(d, &p, in)
 	m.MessageAttributes = wanted(p.attributes, in.MessageAttributeNames)
 	m.MD5OfMessageAttributes = attributesChecksum(m.MessageAttributes)
 	return m
@@ -165,7 +166,7 @@ func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery) (p properties, e
 // attrEncoding says that a body which is not text was encoded.
 const attrEncoding = "Content-Transfer-Encoding"
 
-func (s *Server) systemAttributesOf(q *broker.Queue, d *broker.Delivery, p *properties, in *receiveMessageInput) map[string]string {
+func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *receiveMessageInput) map[string]string {
 	if len(in.AttributeNames)+len(in.MessageSystemAttributeNames) == 0 {
 		return nil
 	}

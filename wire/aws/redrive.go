@@ -49,7 +49,8 @@ func parseRedrive(text string) (r redrive, err error) {
 func checkRedrive(s *Server, queue, value string) error {
 	r, err := parseRedrive(value)
 	if err != nil {
-		return wrong(short(value), attrRedrive, "Amazon SQS can't create the redrive policy, as it's in an unsupported format.")
+		return wrong(short(value), attrRedrive, "Amazon SQS can't create the redrive policy, as it's in "+
+			"an unsupported format.")
 	}
 	name := s.nameInARN(r.target)
 	to, missing := s.queueNamed(name)

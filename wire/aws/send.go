@@ -31,7 +31,8 @@ func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error
 	}
 	d := declaredOf(q)
 	if most := d.number(attrSize); in.size() > most {
-		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be shorter than %d bytes.", most)
+		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be "+
+			"shorter than %d bytes.", most)
 	}
 	sent, err := s.send(c, q, []*message{&in.message})
 	if err != nil {
@@ -83,7 +84,8 @@ func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecor
 	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
 		p.trace = a.text()
 	}
-	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(nil), Body: []byte(m.MessageBody)}
+	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(nil),
+		Body: []byte(m.MessageBody)}
 	if m.DelaySeconds != nil {
 		d := time.Duration(*m.DelaySeconds) * time.Second
 		rec.Delay = &d
@@ -133,7 +135,8 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 		size += in.Entries[i].size()
 	}
 	if size > maxMessage {
-		return nil, errorf(batchTooLong, "Batch requests cannot be longer than %d bytes. You have sent %d bytes.", maxMessage, size)
+		return nil, errorf(batchTooLong, "Batch requests cannot be longer than %d bytes. "+
+			"You have sent %d bytes.", maxMessage, size)
 	}
 	out := &sendMessageBatchOutput{}
 	var right []*message
@@ -143,7 +146,8 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 		e := &in.Entries[i]
 		err := e.check()
 		if err == nil && e.size() > most {
-			err = errorf(invalidParameter, "One or more parameters cannot be validated. Reason: Message must be shorter than %d bytes.", most)
+			err = errorf(invalidParameter, "One or more parameters cannot be validated. Reason: "+
+				"Message must be shorter than %d bytes.", most)
 		}
 		if err != nil {
 			out.Failed = append(out.Failed, failedEntry(e.Id, err))

@@ -56,9 +56,9 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	s.life, s.cut = context.WithCancel(context.Background())
 	s.closing, s.close = context.WithCancel(context.Background())
 	s.http = http.Server{Handler: s.handler(),
-		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes, ConnState: s.count,
-		BaseContext: func(net.Listener) context.Context { return s.life },
-		ErrorLog:    slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)}
+		ReadHeaderTimeout: headerTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: headerBytes,
+		ConnState: s.count, BaseContext: func(net.Listener) context.Context { return s.life },
+		ErrorLog: slog.NewLogLogger(c.Logger.Handler(), slog.LevelWarn)}
 	for _, l := range ls {
 		s.accepts.Go(func() { s.accept(l) })
 	}

@@ -121,8 +121,10 @@ func (s *Server) extend(q *broker.Queue, handle string, seconds *int32) *Error {
 		return wrong(*seconds, attrVisibility, "Must be >= 0 and <= 43200, if provided.")
 	}
 	d := time.Duration(*seconds) * time.Second
-	if until := s.config.Now().Add(d).Sub(time.UnixMilli(x.received)); d > 0 && until > maxVisibility*time.Second+time.Second {
-		return wrong(*seconds, attrVisibility, "Total VisibilityTimeout for the message is beyond the limit [43200 seconds]")
+	until := s.config.Now().Add(d).Sub(time.UnixMilli(x.received))
+	if d > 0 && until > (maxVisibility+1)*time.Second { // a second for the way here
+		return wrong(*seconds, attrVisibility, "Total VisibilityTimeout for the message is beyond "+
+			"the limit [43200 seconds]")
 	}
 	switch failed := q.Extend(x.id, d); {
 	case failed == nil:

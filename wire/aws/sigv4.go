@@ -116,7 +116,8 @@ func (g *signature) sign(r *http.Request, body []byte, secret string) string {
 	for _, part := range []string{g.date, g.region, g.service, "aws4_request"} {
 		key = mac(key, part)
 	}
-	return hex.EncodeToString(mac(key, sigAlgorithm+"\n"+g.time+"\n"+scope+"\n"+hex.EncodeToString(canonical[:])))
+	return hex.EncodeToString(mac(key,
+		sigAlgorithm+"\n"+g.time+"\n"+scope+"\n"+hex.EncodeToString(canonical[:])))
 }
 
 func mac(key []byte, text string) []byte {
