@@ -103,7 +103,8 @@ func (c *commit) stageDiscard(s *txSettle) {
 		return
 	}
 	// Also where nothing is known of it: then it is on its way to be settled on disk, and
-	// who waits for this Tx waits for that; or a power cut took what was known.
+	// who waits for this Tx waits for that; or a power cut took what was known, and a
+	// consumer that has it in hand goes on with it.
 	l.settleLocked(&c.work.batch, s.id.Offset)
 	r := l.received[s.id.Offset]
 	switch {
