@@ -271,7 +271,9 @@ func (l *lane) purge(batch *storage.Batch) {
 		l.settling = offsets{l.next, l.end}
 		l.markLocked(batch)
 		l.next = l.end
-		l.sweep.skip, l.sweep.skipped = nil, 0
+		if l.sweep != nil {
+			l.sweep.skip, l.sweep.skipped = nil, 0
+		}
 	}
 	l.trim(batch)
 }

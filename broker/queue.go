@@ -163,7 +163,7 @@ type lane struct {
 	// Of what lies between these two the size is not known yet, and does not count.
 	sized, sizedTo Offset
 	coming         []bodyLength // that are on their way to the disk, where the queue counts bytes
-	sweep          sweeping     // of what a restart took
+	sweep          *sweeping    // of what a restart took; nil: nothing
 	received       map[Offset]*receivedRecord
 }
 
@@ -232,7 +232,7 @@ func (q *Queue) shownLocked() int64 {
 func (q *Queue) readyLocked() int64 {
 	n := q.assignedLocked()
 	for _, l := range q.lanes {
-		n += int64(l.end-l.next) - l.sweep.skipped + int64(len(l.back))
+		n += int64(l.end-l.next) - l.skipped() + int64(len(l.back))
 	}
 	return n
 }
@@ -272,7 +272,7 @@ func (q *Queue) newLane(batch *storage.Batch, priority uint8) *lane {
 		return l
 	}
 	l.settled = store.NewSet(batch)
-	l.marked, l.marking, l.sweep.fresh = stride, stride, -1
+	l.marked, l.marking = stride, stride
 	batch.Put(handedKey(l.log.ID()), handedValue(stride))
 	return l
 }

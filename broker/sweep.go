@@ -16,12 +16,12 @@ import (
 // the rest is read while the broker runs.
 const sweepAtOnce = 8 << 20
 
-// sweeping is what a durable lane knows of transient records.
+// sweeping is what a durable lane knows of transient records, if it ever got one: then the
+// key is there.
 type sweeping struct {
 	// from is where those of earlier starts may begin, and to behind the last; equal:
 	// there are none, or they have been found.
 	from, to Offset
-	noted    bool   // the key is there
 	fresh    Offset // the first of this start; -1: none
 	// skip is what was found ahead of the cursor, in order, and skipped how many.
 	skip    []offsets
@@ -38,24 +38,31 @@ func transientValue(from Offset) []byte {
 
 // noteTransientLocked notes that a transient record is about to be appended.
 func (l *lane) noteTransientLocked(batch *storage.Batch) {
-	if l.sweep.fresh < 0 {
+	switch {
+	case l.sweep == nil:
+		l.sweep = &sweeping{fresh: l.end}
+		batch.Put(transientKey(l.log.ID()), transientValue(l.end))
+	case l.sweep.fresh < 0:
 		l.sweep.fresh = l.end
 	}
-	if !l.sweep.noted {
-		l.sweep.noted = true
-		batch.Put(transientKey(l.log.ID()), transientValue(l.end))
+}
+
+// skipped is how many records ahead of the cursor a restart took.
+func (l *lane) skipped() int64 {
+	if l.sweep == nil {
+		return 0
 	}
+	return l.sweep.skipped
 }
 
 // loadSweep reads where transient records of earlier starts may be.
 func (l *lane) loadSweep(store *storage.Store) error {
-	l.sweep.fresh = -1
 	v, ok := store.Get(transientKey(l.log.ID()))
 	if !ok {
 		return nil
 	}
 	d := newDecoder(v)
-	l.sweep.from, l.sweep.to, l.sweep.noted = max(Offset(d.uvarint()), l.trimmed), l.end, true
+	l.sweep = &sweeping{from: max(Offset(d.uvarint()), l.trimmed), to: l.end, fresh: -1}
 	return d.end("transient records")
 }
 
@@ -84,7 +91,7 @@ func (b *Broker) sweepQueues() {
 // sweepSize is how many bytes sweep reads, about.
 func (q *Queue) sweepSize() (n int64) {
 	for _, l := range q.lanes {
-		if l.sweep.noted {
+		if l.sweep != nil {
 			n += l.log.SizeBytes() + 1
 		}
 	}
@@ -97,7 +104,7 @@ func (q *Queue) sweep() {
 	var buf storage.Buffer
 	defer buf.Release()
 	for _, l := range q.lanes {
-		if !l.sweep.noted {
+		if l.sweep == nil {
 			continue
 		}
 		for from := l.sweep.from; from < l.sweep.to; {
@@ -193,7 +200,7 @@ func (s *sweeping) add(f offsets) {
 
 // skipLocked moves the cursor over what a restart took.
 func (l *lane) skipLocked() {
-	for len(l.sweep.skip) > 0 && l.sweep.skip[0].from <= l.next {
+	for l.sweep != nil && len(l.sweep.skip) > 0 && l.sweep.skip[0].from <= l.next {
 		f := l.sweep.skip[0]
 		l.next = f.to
 		l.sweep.skipped -= int64(f.to - f.from)
@@ -213,7 +220,7 @@ func (q *Queue) swept(l *lane) {
 	}
 	var batch storage.Batch
 	if l.sweep.fresh < 0 {
-		l.sweep.noted = false
+		l.sweep = nil
 		batch.Delete(transientKey(l.log.ID()))
 	} else {
 		batch.Put(transientKey(l.log.ID()), transientValue(l.sweep.fresh))

@@ -78,7 +78,7 @@ func (q *Queue) tooManyLocked() (gone []lost) {
 func (q *Queue) waitingLocked() (n int64) {
 	for _, l := range q.lanes {
 		_, durable, _ := l.log.Bounds()
-		n += int64(max(durable-l.next, 0)) - l.sweep.skipped + int64(len(l.back))
+		n += int64(max(durable-l.next, 0)) - l.skipped() + int64(len(l.back))
 	}
 	return n
 }
