@@ -252,12 +252,13 @@ func TestALookThatComesLateEndsNoConnection(t *testing.T) {
 	for range 10 {
 		d.mu.Lock() // as interrupt does
 		conn.overdue.Store(true)
-		c.sync(1) // the next read ends at once
+		c.send(1, &channelFlow{active: true}) // the server looks now or behind it
 		for began := time.Now(); conn.overdue.Load() && time.Since(began) < 20*time.Millisecond; {
 			time.Sleep(time.Millisecond)
 		}
 		conn.nc.SetReadDeadline(time.Now())
 		d.mu.Unlock()
+		want[*channelFlowOk](c, 1)
 		c.sync(1)
 		c.sync(1)
 	}
