@@ -1,11 +1,9 @@
 package console
 
 import (
+	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
-	"net"
-	"strings"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -78,21 +76,21 @@ type Limits struct {
 }
 
 func (l Limits) withDefaults() Limits {
-	l.Connections = or(l.Connections, 512)
-	l.Streams = or(l.Streams, 64)
-	l.BodyBytes = or(l.BodyBytes, 16<<20)
-	l.Bodies = or(l.Bodies, 16)
-	l.PublishRecords = or(l.PublishRecords, 10_000)
-	l.MetricQueues = or(l.MetricQueues, 1000)
-	l.StreamBytes = or(l.StreamBytes, 4<<20)
-	l.BodyTime = or(l.BodyTime, 30*time.Second)
-	l.AnswerTime = or(l.AnswerTime, 60*time.Second)
+	l.Connections = cmp.Or(l.Connections, 512)
+	l.Streams = cmp.Or(l.Streams, 64)
+	l.BodyBytes = cmp.Or(l.BodyBytes, 16<<20)
+	l.Bodies = cmp.Or(l.Bodies, 16)
+	l.PublishRecords = cmp.Or(l.PublishRecords, 10_000)
+	l.MetricQueues = cmp.Or(l.MetricQueues, 1000)
+	l.StreamBytes = cmp.Or(l.StreamBytes, 4<<20)
+	l.BodyTime = cmp.Or(l.BodyTime, 30*time.Second)
+	l.AnswerTime = cmp.Or(l.AnswerTime, 60*time.Second)
 	return l
 }
 
 func (c Config) withDefaults() Config {
-	c.Addr = or(c.Addr, "127.0.0.1:7070")
-	c.Partitions = or(c.Partitions, 1)
+	c.Addr = cmp.Or(c.Addr, "127.0.0.1:7070")
+	c.Partitions = cmp.Or(c.Partitions, 1)
 	c.Limits = c.Limits.withDefaults()
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -104,34 +102,4 @@ func (c Config) withDefaults() Config {
 		c.Listeners = func() []Listener { return nil }
 	}
 	return c
-}
-
-// checkAddr refuses an address that other machines can reach, unless allowed.
-func (c Config) checkAddr() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("admin address %q: %w", c.Addr, err)
-	}
-	if c.AllowRemote || isLoopbackName(host) {
-		return nil
-	}
-	return fmt.Errorf("admin address %s is reachable from other machines, and the admin API "+
-		"has no passwords: allow it explicitly, or listen on 127.0.0.1", c.Addr)
-}
-
-// isLoopbackName reports whether a host can only be this machine.
-func isLoopbackName(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
 }

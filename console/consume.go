@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -75,7 +76,7 @@ func (s *Server) openConsume(w http.ResponseWriter, r *http.Request) (*consumpti
 	if err := decode(r, &c.want); err != nil {
 		return nil, err
 	}
-	c.want.Prefetch = or(c.want.Prefetch, prefetchDefault)
+	c.want.Prefetch = cmp.Or(c.want.Prefetch, prefetchDefault)
 	switch {
 	case c.want.Prefetch < 1 || c.want.Prefetch > prefetchMost:
 		return nil, invalid("prefetch is %d, want 1 to %d", c.want.Prefetch, prefetchMost)

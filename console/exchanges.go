@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 	"slices"
@@ -12,7 +13,7 @@ import (
 // defaultExchange is how the exchange without a name is named in paths and documents.
 const defaultExchange = "amq.default"
 
-func shownExchange(name string) string { return or(name, defaultExchange) }
+func shownExchange(name string) string { return cmp.Or(name, defaultExchange) }
 
 func (s *Server) listExchanges(*http.Request) (any, error) {
 	doc := Exchanges{Exchanges: []Exchange{}}

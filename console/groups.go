@@ -75,7 +75,7 @@ func (s *Server) groupDetail(g *group) GroupDetail {
 
 func (g *group) row(cursors []Cursor) Group {
 	row := Group{
-		Name: g.name, State: or(g.live.State, "Empty"),
+		Name: g.name, State: cmp.Or(g.live.State, "Empty"),
 		Protocol: g.live.Protocol, Members: len(g.live.Members),
 	}
 	topics := map[string]bool{}

@@ -251,7 +251,7 @@ func (s *Server) openBrowse(r *http.Request) (*broker.Queue, int, error) {
 			return nil, 0, invalid("unknown parameter %q: limit", key)
 		}
 	}
-	limit, err := strconv.Atoi(or(r.URL.Query().Get("limit"), strconv.Itoa(lookRecords)))
+	limit, err := strconv.Atoi(cmp.Or(r.URL.Query().Get("limit"), strconv.Itoa(lookRecords)))
 	switch {
 	case err != nil || limit < 1:
 		return nil, 0, invalid("limit: %q is no number of records", r.URL.Query().Get("limit"))

@@ -100,32 +100,14 @@ func (s *Server) writeAnswer(w http.ResponseWriter, doc any) {
 // created marks a document to be answered with 201.
 type created struct{ doc any }
 
-// takeBody receives the body within its time and size, so that what the handler
-// does afterwards may take as long as it needs. Few large bodies are held at a time.
+// takeBody receives the body of a request that changes something.
 func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (free func(), err error) {
-	free = func() {}
 	if !changes(r) {
-		return free, nil
+		return func() {}, nil
 	}
-	// Recorders in tests have no deadlines; connections always do.
-	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(s.c.Limits.BodyTime))
-	if r.ContentLength < 0 || r.ContentLength > largeBody {
-		select {
-		case s.bodies <- struct{}{}:
-			free = func() { <-s.bodies }
-		case <-r.Context().Done():
-			return free, r.Context().Err()
-		}
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, s.c.Limits.BodyBytes))
-	if err != nil {
-		free()
-		return nil, err
-	}
-	_ = rc.SetReadDeadline(time.Time{})
+	body, free, err := s.bodies.Take(w, r)
 	r.Body = io.NopCloser(bytes.NewReader(body))
-	return free, nil
+	return free, err
 }
 
 // setWriteDeadline bounds how long a client may take to read an answer.

@@ -11,14 +11,7 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
-)
-
-// Times after which a silent client is dropped; see also Limits.
-const (
-	headerTimeout = 10 * time.Second
-	idleTimeout   = 2 * time.Minute
-	headerBytes   = 64 << 10
-	largeBody     = 256 << 10 // beyond it a request waits for one of Limits.Bodies
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Server is a listening admin API.
@@ -34,8 +27,8 @@ type Server struct {
 	close   context.CancelFunc
 	done    chan struct{} // closed when the accept loop has returned
 	streams chan struct{} // one token per open stream
-	bodies  chan struct{} // one token per large body in memory
-	turn    turn          // spreads records without key
+	bodies  *listener.Bodies
+	turn    turn // spreads records without key
 
 	consumers consumers // who takes records of queues now
 }
@@ -50,8 +43,8 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	if c.Queues == nil {
 		c.Queues = plainFace{}
 	}
-	if err := c.checkAddr(); err != nil {
-		return nil, err
+	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {
+		return nil, fmt.Errorf("admin: %w", err) // there are no passwords
 	}
 	ln, err := net.Listen("tcp", c.Addr)
 	if err != nil {
@@ -71,11 +64,11 @@ func newServer(b *broker.Broker, c Config) *Server {
 		closing: closing, close: stop,
 		done:    make(chan struct{}),
 		streams: make(chan struct{}, c.Limits.Streams),
-		bodies:  make(chan struct{}, c.Limits.Bodies),
+		bodies:  listener.NewBodies(c.Limits.Bodies, c.Limits.BodyBytes, c.Limits.BodyTime),
 		http: &http.Server{
-			ReadHeaderTimeout: headerTimeout,
-			IdleTimeout:       idleTimeout,
-			MaxHeaderBytes:    headerBytes,
+			ReadHeaderTimeout: listener.HeaderTimeout,
+			IdleTimeout:       listener.IdleTimeout,
+			MaxHeaderBytes:    listener.HeaderBytes,
 			ErrorLog:          slog.NewLogLogger(c.Logger.Handler(), slog.LevelDebug),
 		},
 	}

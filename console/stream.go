@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -113,13 +114,13 @@ func parseStreamQuery(v url.Values, now time.Time) (q streamQuery, err error) {
 			return q, invalid("unknown parameter %q: from, partition, follow, limit", key)
 		}
 	}
-	if q.from, err = ParsePosition(or(v.Get("from"), "end"), now); err != nil {
+	if q.from, err = ParsePosition(cmp.Or(v.Get("from"), "end"), now); err != nil {
 		return q, invalid("from: %s", err)
 	}
-	if q.follow, err = strconv.ParseBool(or(v.Get("follow"), "false")); err != nil {
+	if q.follow, err = strconv.ParseBool(cmp.Or(v.Get("follow"), "false")); err != nil {
 		return q, invalid("follow: %q is neither true nor false", v.Get("follow"))
 	}
-	q.limit, err = strconv.ParseInt(or(v.Get("limit"), "0"), 10, 64)
+	q.limit, err = strconv.ParseInt(cmp.Or(v.Get("limit"), "0"), 10, 64)
 	if err != nil || q.limit < 0 {
 		return q, invalid("limit: %q is no number of records", v.Get("limit"))
 	}

@@ -112,7 +112,7 @@ func (s *Server) createTopic(r *http.Request) (any, error) {
 		return nil, invalid("partitions must not be negative")
 	}
 	t, err := s.b.CreateTopic(r.Context(), broker.TopicSpec{
-		Name: doc.Name, Partitions: or(doc.Partitions, s.c.Partitions),
+		Name: doc.Name, Partitions: cmp.Or(doc.Partitions, s.c.Partitions),
 		Config: brokerConfig(doc.Config),
 	})
 	if err != nil {
@@ -168,7 +168,7 @@ const segmentBytes = 64 << 20
 func configDocument(c broker.TopicConfig) TopicConfig {
 	doc := TopicConfig{
 		RetentionSeconds: int64((c.RetentionTime + time.Second - 1) / time.Second),
-		RetentionBytes:   c.RetentionBytes, SegmentBytes: or(c.SegmentBytes, segmentBytes),
+		RetentionBytes:   c.RetentionBytes, SegmentBytes: cmp.Or(c.SegmentBytes, segmentBytes),
 		BatchBytes: c.BatchBytes, AppendTime: c.AppendTime, Extra: c.Extra,
 	}
 	if c.RetentionTime < 0 {

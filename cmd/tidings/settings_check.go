@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/tidings-io/tidings/listener"
 	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/wire/aws"
 )
@@ -123,9 +124,7 @@ func checkPort(name, addr string) error {
 // meant: the listeners refuse them too, but only once the data is open.
 func (s *settings) checkRemote() error {
 	for _, l := range s.faces() {
-		host := hostOf(l.addr)
-		ip := net.ParseIP(host)
-		if s.AllowRemote || host == "localhost" || ip != nil && ip.IsLoopback() {
+		if s.AllowRemote || listener.IsLoopback(hostOf(l.addr)) {
 			continue
 		}
 		return usage(fmt.Sprintf("%s: other machines can reach %s, and there are no passwords",

@@ -204,7 +204,7 @@ func NamespaceOf(vhost string) (namespace string, ok bool) {
 func (s *Server) watchDepartures() {
 	for {
 		next := s.broker.Departure()
-		for _, c := range s.open() {
+		for _, c := range s.conns.All() {
 			c.endIfAlone()
 		}
 		select {

@@ -578,7 +578,7 @@ func TestAClientThatDoesNotReadEndsWithItsUserAndVirtualHost(t *testing.T) {
 // connOf is the server's side of a client.
 func (r *rig) connOf(c *client) *conn {
 	r.t.Helper()
-	for _, x := range r.server.open() {
+	for _, x := range r.server.conns.All() {
 		if x.nc.RemoteAddr().String() == c.nc.LocalAddr().String() {
 			return x
 		}

@@ -1,13 +1,15 @@
 package amqp
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
 	"net"
-	"net/netip"
 	"time"
+
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Config says how a Server listens. The zero value listens on localhost:5672 for the user guest
@@ -64,19 +66,19 @@ var defaultLimits = Limits{
 }
 
 func (c Config) checked() (Config, error) {
-	or(&c.Addr, "localhost:5672")
-	or(&c.Version, "4.0.0")
+	c.Addr = cmp.Or(c.Addr, "localhost:5672")
+	c.Version = cmp.Or(c.Version, "4.0.0")
 	l, d := &c.Limits, defaultLimits
-	or(&l.Connections, d.Connections)
-	or(&l.Channels, d.Channels)
-	or(&l.FrameBytes, d.FrameBytes)
-	or(&l.MessageBytes, d.MessageBytes)
-	or(&l.Heartbeat, d.Heartbeat)
-	or(&l.Handshake, d.Handshake)
-	or(&l.QueuedBytes, d.QueuedBytes)
-	or(&l.Consumers, d.Consumers)
-	or(&l.ConsumerTimeout, d.ConsumerTimeout)
-	or(&l.TxBytes, d.TxBytes)
+	l.Connections = cmp.Or(l.Connections, d.Connections)
+	l.Channels = cmp.Or(l.Channels, d.Channels)
+	l.FrameBytes = cmp.Or(l.FrameBytes, d.FrameBytes)
+	l.MessageBytes = cmp.Or(l.MessageBytes, d.MessageBytes)
+	l.Heartbeat = cmp.Or(l.Heartbeat, d.Heartbeat)
+	l.Handshake = cmp.Or(l.Handshake, d.Handshake)
+	l.QueuedBytes = cmp.Or(l.QueuedBytes, d.QueuedBytes)
+	l.Consumers = cmp.Or(l.Consumers, d.Consumers)
+	l.ConsumerTimeout = cmp.Or(l.ConsumerTimeout, d.ConsumerTimeout)
+	l.TxBytes = cmp.Or(l.TxBytes, d.TxBytes)
 	if c.LoopbackUsers == nil {
 		c.LoopbackUsers = []string{guest}
 	}
@@ -90,25 +92,8 @@ func (c Config) checked() (Config, error) {
 		l.Heartbeat < 0 || l.Handshake < 0:
 		return c, errors.New("amqp: a limit is negative")
 	}
-	return c, c.checkAddr()
-}
-
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
+	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {
+		return c, fmt.Errorf("amqp: %w", err)
 	}
-}
-
-// checkAddr refuses an address that other machines can reach, unless that is meant.
-func (c *Config) checkAddr() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("amqp: %w", err)
-	}
-	ip, err := netip.ParseAddr(host)
-	if c.AllowRemote || host == "localhost" || err == nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("amqp: other machines can reach %s: that must be allowed explicitly", c.Addr)
+	return c, nil
 }

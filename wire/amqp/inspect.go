@@ -68,7 +68,7 @@ type ConsumerInfo struct {
 // time, and holds none of them up.
 func (s *Server) Connections() []ConnectionInfo {
 	var all []ConnectionInfo
-	for _, c := range s.open() {
+	for _, c := range s.conns.All() {
 		if info, ok := c.info(); ok {
 			all = append(all, info)
 		}
@@ -83,7 +83,7 @@ func (s *Server) Connections() []ConnectionInfo {
 // client that does not answer is cut off. False: no open connection has the name. It does not wait
 // for the end, but the connection is listed no more.
 func (s *Server) CloseConnection(name, reason string) bool {
-	for _, c := range s.open() {
+	for _, c := range s.conns.All() {
 		if c.name() == name && c.force(reason) {
 			return true
 		}

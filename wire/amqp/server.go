@@ -3,7 +3,6 @@ package amqp
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Server is a listener that speaks AMQP 0-9-1 for a broker: an accept loop for each address, one that
@@ -34,9 +34,7 @@ type Server struct {
 	loops sync.WaitGroup // accept loop, watchDeadlines, watchDepartures and connections
 
 	accepted, refused, panics atomic.Uint64
-
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	conns                     listener.Conns[*conn]
 }
 
 // Stats are counters since Listen, and the numbers of open connections and channels.
@@ -60,13 +58,12 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 			return nil, fmt.Errorf("amqp: %w", err)
 		}
 	}
-	ls, err := listen(c.Addr)
+	ls, err := listener.Open(c.Addr)
 	if err != nil {
 		return nil, fmt.Errorf("amqp: %w", err)
 	}
 	s := &Server{broker: b, config: c, listeners: ls, drain: make(chan struct{}),
-		conns: make(map[*conn]struct{}), began: time.Now(),
-		deadlines: deadlines{wake: make(chan struct{}, 1)}}
+		began: time.Now(), deadlines: deadlines{wake: make(chan struct{}, 1)}}
 	s.rooms.New = func() any { return new([]byte) }
 	s.life, s.cut = context.WithCancel(context.Background())
 	for _, l := range ls {
@@ -77,41 +74,16 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	return s, nil
 }
 
-// listen binds an address; localhost is both of its addresses, where there are two.
-func listen(addr string) ([]net.Listener, error) {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return nil, err
-	}
-	network := "tcp"
-	if host == "localhost" {
-		network = "tcp4"
-	}
-	l, err := net.Listen(network, addr)
-	if err != nil {
-		return nil, err
-	}
-	all := []net.Listener{l}
-	if port := l.Addr().(*net.TCPAddr).Port; host == "localhost" {
-		if six, err := net.Listen("tcp6", fmt.Sprintf("[::1]:%d", port)); err == nil {
-			all = append(all, six)
-		}
-	}
-	return all, nil
-}
-
 // Addr is the address that the server listens on, the first one of localhost.
 func (s *Server) Addr() net.Addr { return s.listeners[0].Addr() }
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
 	channels := 0
-	for _, c := range s.open() {
+	for _, c := range s.conns.All() {
 		channels += c.channelCount()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return Stats{Connections: len(s.conns), Channels: channels, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+	return Stats{Connections: s.conns.Len(), Channels: channels, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
 		Panics: s.panics.Load()}
 }
 
@@ -123,7 +95,7 @@ func (s *Server) Close(ctx context.Context) error {
 	for _, l := range s.listeners {
 		l.Close()
 	}
-	for _, c := range s.open() {
+	for _, c := range s.conns.All() {
 		c.nc.SetReadDeadline(time.Now()) // after drain: its read loop says good-bye
 	}
 	done := make(chan struct{})
@@ -137,7 +109,7 @@ func (s *Server) Close(ctx context.Context) error {
 		return nil
 	case <-ctx.Done():
 		s.cut()
-		for _, c := range s.open() {
+		for _, c := range s.conns.All() {
 			c.nc.Close()
 		}
 		<-done
@@ -145,44 +117,11 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 }
 
-func (s *Server) open() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
-	return open
-}
-
 // accept takes connections until the listener is closed.
 func (s *Server) accept(l net.Listener) {
-	for {
-		nc, err := l.Accept()
-		switch {
-		case err == nil:
-			s.admit(nc)
-		case errors.Is(err, net.ErrClosed):
-			return
-		case !s.pause():
-			return
-		default:
-			s.config.Logger.Warn("amqp accept failed", "error", err)
-		}
-	}
-}
-
-// pause lets the process recover from a lack of file descriptors. It is false when the server is
-// being closed.
-func (s *Server) pause() bool {
-	t := time.NewTimer(50 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-s.drain:
-		return false
-	}
+	listener.Accept(l, s.drain, s.admit, func(err error) {
+		s.config.Logger.Warn("amqp accept failed", "error", err)
+	})
 }
 
 // admit starts a connection's loops if there is room for one more.
@@ -191,7 +130,7 @@ func (s *Server) admit(nc net.Conn) {
 		nc = tls.Server(nc, s.config.TLS)
 	}
 	c := newConn(s, nc)
-	if !s.register(c) {
+	if !s.conns.Add(c, s.config.Limits.Connections) {
 		s.refused.Add(1)
 		s.config.Logger.Warn("amqp connection refused: too many", "client", nc.RemoteAddr(),
 			"limit", s.config.Limits.Connections)
@@ -200,23 +139,7 @@ func (s *Server) admit(nc net.Conn) {
 	}
 	s.accepted.Add(1)
 	s.loops.Go(func() {
-		defer s.unregister(c)
+		defer s.conns.Remove(c)
 		c.run()
 	})
-}
-
-func (s *Server) register(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) >= s.config.Limits.Connections {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) unregister(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
 }

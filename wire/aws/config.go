@@ -1,13 +1,14 @@
 package aws
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"regexp"
-	"strings"
 	"time"
+
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Config says how to listen. The zero value listens on localhost:4566, where emulators of AWS do.
@@ -59,17 +60,17 @@ func (c Config) Check() error {
 }
 
 func (c Config) checked() (Config, error) {
-	or(&c.Addr, "localhost:4566")
-	or(&c.Account, "000000000000")
-	or(&c.Region, "us-east-1")
+	c.Addr = cmp.Or(c.Addr, "localhost:4566")
+	c.Account = cmp.Or(c.Account, "000000000000")
+	c.Region = cmp.Or(c.Region, "us-east-1")
 	l, d := &c.Limits, defaultLimits
-	or(&l.Connections, d.Connections)
-	or(&l.BodyBytes, d.BodyBytes)
-	or(&l.Bodies, d.Bodies)
-	or(&l.Values, d.Values)
-	or(&l.InFlight, d.InFlight)
-	or(&l.BodyTime, d.BodyTime)
-	or(&l.AnswerTime, d.AnswerTime)
+	l.Connections = cmp.Or(l.Connections, d.Connections)
+	l.BodyBytes = cmp.Or(l.BodyBytes, d.BodyBytes)
+	l.Bodies = cmp.Or(l.Bodies, d.Bodies)
+	l.Values = cmp.Or(l.Values, d.Values)
+	l.InFlight = cmp.Or(l.InFlight, d.InFlight)
+	l.BodyTime = cmp.Or(l.BodyTime, d.BodyTime)
+	l.AnswerTime = cmp.Or(l.AnswerTime, d.AnswerTime)
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -85,33 +86,8 @@ func (c Config) checked() (Config, error) {
 		l.BodyTime < 0 || l.AnswerTime < 0:
 		return c, errors.New("aws: a limit is negative")
 	}
-	return c, c.checkAddr()
-}
-
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
+	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {
+		return c, fmt.Errorf("aws: %w", err)
 	}
-}
-
-// checkAddr refuses an address that other machines can reach, unless that is meant.
-func (c *Config) checkAddr() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("aws: %w", err)
-	}
-	if c.AllowRemote || isLoopback(host) {
-		return nil
-	}
-	return fmt.Errorf("aws: other machines can reach %s: that must be allowed explicitly", c.Addr)
-}
-
-// isLoopback says whether a host can only be this machine.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return c, nil
 }

@@ -1,9 +1,10 @@
 package aws
 
 import (
-	"net"
 	"net/http"
 	"strings"
+
+	"github.com/tidings-io/tidings/listener"
 )
 
 // guard refuses what a foreign web page could make a browser send. A client may reach this port under any
@@ -27,32 +28,12 @@ func (s *Server) guard(next http.Handler) http.Handler {
 }
 
 func (s *Server) admits(r *http.Request) bool {
-	if len(r.Header.Values("Origin")) > 0 {
+	if len(r.Header.Values("Origin")) > 0 || !listener.OwnSite(r) {
 		return false
 	}
-	switch r.Header.Get("Sec-Fetch-Site") {
-	case "", "same-origin", "none":
-	default:
-		return false
-	}
-	return r.Method == http.MethodPost || s.cannotBeRebound(hostOnly(r.Host))
+	return r.Method == http.MethodPost || s.cannotBeRebound(listener.HostOnly(r.Host))
 }
 
 func (s *Server) cannotBeRebound(host string) bool {
-	if isLoopback(host) || net.ParseIP(host) != nil || !strings.Contains(host, ".") {
-		return true
-	}
-	for _, name := range s.config.Hosts {
-		if strings.EqualFold(host, name) {
-			return true
-		}
-	}
-	return false
-}
-
-func hostOnly(hostport string) string {
-	if host, _, err := net.SplitHostPort(hostport); err == nil {
-		return host
-	}
-	return strings.Trim(hostport, "[]")
+	return !strings.Contains(host, ".") || (listener.Hosts{AllowRemote: true, Names: s.config.Hosts}).Knows(host)
 }

@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -28,7 +27,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 		body, err = codec.answer(w.Header(), &a, id, out)
 	}
 	if err != nil {
-		if r.Context().Err() != nil && s.life.Err() == nil {
+		if r.Context().Err() != nil && s.closing.Err() == nil {
 			return // the client has gone
 		}
 		e := asError(err)
@@ -56,11 +55,11 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, codec codec) (ask, 
 func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec) (
 	act *action, in any, a ask, err error) {
 	a = ask{service: services[0]}
-	body, free, err := s.takeBody(w, r)
-	if err != nil {
-		return nil, nil, a, err
-	}
+	body, free, err := s.bodies.Take(w, r)
 	defer free()
+	if err != nil {
+		return nil, nil, a, bodyError(err)
+	}
 	if a, err = codec.open(r, body, &s.config.Limits); err != nil {
 		return nil, nil, a, err
 	}
@@ -75,51 +74,15 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec
 	return act, in, a, a.decode(in)
 }
 
-// takeBody receives the body within its time and size, so that what the action does afterwards may take as
-// long as it needs. Few large bodies are held at a time.
-func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
-	free = func() {}
-	limit := s.config.Limits.BodyBytes
-	switch n := r.ContentLength; {
-	case n == 0:
-		return nil, free, nil
-	case n > limit:
-		return nil, free, tooLarge(limit)
-	case n < 0 || n > largeBody:
-		select {
-		case s.bodies <- struct{}{}:
-			free = func() { <-s.bodies }
-		case <-r.Context().Done():
-			return nil, free, r.Context().Err()
-		}
-	}
-	rc := http.NewResponseController(w) // recorders in tests have no deadlines; connections do
-	_ = rc.SetReadDeadline(time.Now().Add(s.config.Limits.BodyTime))
-	var b bytes.Buffer
-	if r.ContentLength > 0 {
-		b.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
-	if _, err := b.ReadFrom(http.MaxBytesReader(w, r.Body, limit)); err != nil {
-		free()
-		return nil, nil, bodyError(err, limit)
-	}
-	_ = rc.SetReadDeadline(time.Time{})
-	return b.Bytes(), free, nil
-}
-
-func bodyError(err error, limit int64) error {
+func bodyError(err error) error {
 	var large *http.MaxBytesError
 	switch {
 	case errors.As(err, &large):
-		return tooLarge(limit)
+		return errorf(tooLargeRequest, "The request is larger than %d bytes.", large.Limit)
 	case errors.Is(err, context.Canceled), errors.Is(err, io.ErrUnexpectedEOF):
 		return err // the client has gone
 	}
 	return errorf(serialization, "The body of the request did not arrive.")
-}
-
-func tooLarge(limit int64) error {
-	return errorf(tooLargeRequest, "The request is larger than %d bytes.", limit)
 }
 
 // requestID is a random UUID.

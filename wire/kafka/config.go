@@ -7,6 +7,8 @@ import (
 	"net"
 	"strconv"
 	"time"
+
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Config says how a Server listens. The zero value, with an Addr, is a working server.
@@ -163,23 +165,10 @@ func (c Config) checked() (Config, error) {
 			return c, err
 		}
 	}
-	return c, c.checkReach()
-}
-
-// checkReach refuses an address that other machines can reach, unless that is said.
-func (c Config) checkReach() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("kafka: address %q: %w", c.Addr, err)
+	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {
+		return c, fmt.Errorf("kafka: %w", err) // there is no authentication
 	}
-	if c.AllowRemote || host == "localhost" {
-		return nil
-	}
-	if ip := net.ParseIP(host); ip != nil && ip.IsLoopback() {
-		return nil
-	}
-	return fmt.Errorf("kafka: address %q is reachable from other machines and there is no "+
-		"authentication: set AllowRemote to mean it", c.Addr)
+	return c, nil
 }
 
 // endpoint is where clients are told to connect.

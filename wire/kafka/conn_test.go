@@ -268,7 +268,7 @@ func TestQueuedBytesAreBounded(t *testing.T) {
 
 // queuedBytes is the weight of what waits on a server's connections.
 func (r *rig) queuedBytes() (n int64) {
-	for _, c := range r.server.open() {
+	for _, c := range r.server.conns.All() {
 		n += c.queued.Load()
 	}
 	return n

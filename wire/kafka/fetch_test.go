@@ -333,17 +333,17 @@ func TestManyBatchesAreFetchedWhole(t *testing.T) {
 	}
 }
 
-// listener hears of deliveries.
-type listener struct{ heard chan *broker.Delivered }
+// audience hears of deliveries.
+type audience struct{ heard chan *broker.Delivered }
 
-func (l *listener) Observe(e broker.Event) {
+func (l *audience) Observe(e broker.Event) {
 	if d, ok := e.(*broker.Delivered); ok {
 		l.heard <- d
 	}
 }
 
 func TestDeliveriesAreObserved(t *testing.T) {
-	l := &listener{make(chan *broker.Delivered, 1)}
+	l := &audience{make(chan *broker.Delivered, 1)}
 	r := serveObserved(t, l)
 	topic := r.topic("t", 1)
 	c := r.dial()

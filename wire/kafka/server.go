@@ -3,7 +3,6 @@ package kafka
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
@@ -11,6 +10,7 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/listener"
 )
 
 // nodeID is the number of the only broker, which leads every partition, coordinates every
@@ -34,9 +34,7 @@ type Server struct {
 	loops    sync.WaitGroup // accept loop and connections
 
 	accepted, requests, refused, panics atomic.Uint64
-
-	mu    sync.Mutex
-	conns map[*conn]struct{}
+	conns                               listener.Conns[*conn]
 }
 
 // Stats are counters since Listen, and the number of open connections.
@@ -67,7 +65,6 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 		requestMemory: newBudget(c.Limits.RequestMemory),
 		fetchMemory:   newBudget(c.Limits.FetchMemory),
 		drain:         make(chan struct{}),
-		conns:         make(map[*conn]struct{}),
 	}
 	groups.start()
 	s.loops.Go(s.accept)
@@ -79,11 +76,8 @@ func (s *Server) Addr() net.Addr { return s.listener.Addr() }
 
 // Stats returns the counters.
 func (s *Server) Stats() Stats {
-	s.mu.Lock()
-	open := len(s.conns)
-	s.mu.Unlock()
 	return Stats{
-		Connections: open, Accepted: s.accepted.Load(), Refused: s.refused.Load(),
+		Connections: s.conns.Len(), Accepted: s.accepted.Load(), Refused: s.refused.Load(),
 		Requests: s.requests.Load(), Panics: s.panics.Load(),
 	}
 }
@@ -95,7 +89,7 @@ func (s *Server) Close(ctx context.Context) error {
 	s.draining.Do(func() { close(s.drain) })
 	s.listener.Close()
 	s.groups.close()
-	for _, c := range s.open() {
+	for _, c := range s.conns.All() {
 		c.nc.SetReadDeadline(time.Now()) // after drain: its read loop ends
 	}
 	done := make(chan struct{})
@@ -107,7 +101,7 @@ func (s *Server) Close(ctx context.Context) error {
 	case <-done:
 		return nil
 	case <-ctx.Done():
-		for _, c := range s.open() {
+		for _, c := range s.conns.All() {
 			c.kill()
 		}
 		<-done
@@ -115,44 +109,11 @@ func (s *Server) Close(ctx context.Context) error {
 	}
 }
 
-func (s *Server) open() []*conn {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	open := make([]*conn, 0, len(s.conns))
-	for c := range s.conns {
-		open = append(open, c)
-	}
-	return open
-}
-
 // accept takes connections until the listener is closed.
 func (s *Server) accept() {
-	for {
-		nc, err := s.listener.Accept()
-		switch {
-		case err == nil:
-			s.admit(nc)
-		case errors.Is(err, net.ErrClosed):
-			return
-		case !s.pause():
-			return
-		default:
-			s.config.Logger.Warn("kafka accept failed", "error", err)
-		}
-	}
-}
-
-// pause lets the process recover from a lack of file descriptors. It is false when the server
-// is being closed.
-func (s *Server) pause() bool {
-	t := time.NewTimer(50 * time.Millisecond)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-s.drain:
-		return false
-	}
+	listener.Accept(s.listener, s.drain, s.admit, func(err error) {
+		s.config.Logger.Warn("kafka accept failed", "error", err)
+	})
 }
 
 // admit starts a connection's loops if there is room for one more.
@@ -161,7 +122,7 @@ func (s *Server) admit(nc net.Conn) {
 		nc = tls.Server(nc, s.config.TLS)
 	}
 	c := newConn(s, nc)
-	if !s.register(c) {
+	if !s.conns.Add(c, s.config.Limits.Connections) {
 		s.refused.Add(1)
 		s.config.Logger.Warn("kafka connection refused: too many", "client", c.host,
 			"limit", s.config.Limits.Connections)
@@ -170,23 +131,7 @@ func (s *Server) admit(nc net.Conn) {
 	}
 	s.accepted.Add(1)
 	s.loops.Go(func() {
-		defer s.unregister(c)
+		defer s.conns.Remove(c)
 		c.run()
 	})
-}
-
-func (s *Server) register(c *conn) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.conns) >= s.config.Limits.Connections {
-		return false
-	}
-	s.conns[c] = struct{}{}
-	return true
-}
-
-func (s *Server) unregister(c *conn) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.conns, c)
 }

@@ -1,12 +1,13 @@
 package management
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"strings"
 	"time"
+
+	"github.com/tidings-io/tidings/listener"
 )
 
 // Config says how to listen. The zero value listens on localhost:15672, as RabbitMQ does.
@@ -40,15 +41,15 @@ var defaultLimits = Limits{Connections: 256, BodyBytes: 24 << 20, Bodies: 4, Get
 	GetBytes: 16 << 20, BodyTime: 30 * time.Second, AnswerTime: time.Minute}
 
 func (c Config) checked() (Config, error) {
-	or(&c.Addr, "localhost:15672")
+	c.Addr = cmp.Or(c.Addr, "localhost:15672")
 	l, d := &c.Limits, defaultLimits
-	or(&l.Connections, d.Connections)
-	or(&l.BodyBytes, d.BodyBytes)
-	or(&l.Bodies, d.Bodies)
-	or(&l.GetMessages, d.GetMessages)
-	or(&l.GetBytes, d.GetBytes)
-	or(&l.BodyTime, d.BodyTime)
-	or(&l.AnswerTime, d.AnswerTime)
+	l.Connections = cmp.Or(l.Connections, d.Connections)
+	l.BodyBytes = cmp.Or(l.BodyBytes, d.BodyBytes)
+	l.Bodies = cmp.Or(l.Bodies, d.Bodies)
+	l.GetMessages = cmp.Or(l.GetMessages, d.GetMessages)
+	l.GetBytes = cmp.Or(l.GetBytes, d.GetBytes)
+	l.BodyTime = cmp.Or(l.BodyTime, d.BodyTime)
+	l.AnswerTime = cmp.Or(l.AnswerTime, d.AnswerTime)
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -59,34 +60,8 @@ func (c Config) checked() (Config, error) {
 		l.BodyTime < 0 || l.AnswerTime < 0 {
 		return c, errors.New("management: a limit is negative")
 	}
-	return c, c.checkAddr()
-}
-
-func or[T comparable](v *T, def T) {
-	var zero T
-	if *v == zero {
-		*v = def
+	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {
+		return c, fmt.Errorf("management: %w", err)
 	}
-}
-
-// checkAddr refuses an address that other machines can reach, unless that is meant.
-func (c *Config) checkAddr() error {
-	host, _, err := net.SplitHostPort(c.Addr)
-	if err != nil {
-		return fmt.Errorf("management: %w", err)
-	}
-	if c.AllowRemote || isLoopback(host) {
-		return nil
-	}
-	return fmt.Errorf("management: other machines can reach %s: that must be allowed explicitly",
-		c.Addr)
-}
-
-// isLoopback says whether a host can only be this machine.
-func isLoopback(host string) bool {
-	if strings.EqualFold(host, "localhost") {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
+	return c, nil
 }

@@ -112,20 +112,20 @@ func (t *totals) stats() object {
 		"ack": c.Accepted}
 }
 
-// listener is one address that something is served on.
-type listener struct {
+// served is one address that something is served on.
+type served struct {
 	protocol string
 	addr     *net.TCPAddr
 	tls      bool
 }
 
 // listening lists the AMQP listener's addresses and our own.
-func (s *Server) listening() (all []listener) {
+func (s *Server) listening() (all []served) {
 	info := s.amqp.Info()
 	add := func(protocol string, tls bool, addrs ...net.Addr) {
 		for _, a := range addrs {
 			if tcp, ok := a.(*net.TCPAddr); ok {
-				all = append(all, listener{protocol, tcp, tls})
+				all = append(all, served{protocol, tcp, tls})
 			}
 		}
 	}
@@ -134,7 +134,7 @@ func (s *Server) listening() (all []listener) {
 	} else {
 		add("amqp", false, info.Addrs...)
 	}
-	for _, l := range s.listeners {
+	for _, l := range s.http.Listeners() {
 		add("http", false, l.Addr())
 	}
 	return all

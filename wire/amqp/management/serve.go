@@ -1,9 +1,7 @@
 package management
 
 import (
-	"bytes"
 	"encoding/json"
-	"io"
 	"net/http"
 	"net/url"
 	"strings"
@@ -90,12 +88,12 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request, rt *route) {
 		s.writeProblem(w, asProblem(err))
 		return
 	}
-	body, free, err := s.takeBody(w, r)
+	body, free, err := s.bodies.Take(w, r)
+	defer free()
 	if err != nil {
 		s.writeProblem(w, asProblem(err))
 		return
 	}
-	defer free()
 	req.body = body
 	s.answer(w, req, h)
 }
@@ -161,33 +159,6 @@ func (s *Server) answer(w http.ResponseWriter, r *request, h handler) {
 	default:
 		s.write(w, http.StatusOK, doc)
 	}
-}
-
-// takeBody receives the body within its time and size, so that what the handler does afterwards
-// may take as long as it needs. Few large bodies are held at a time.
-func (s *Server) takeBody(w http.ResponseWriter, r *http.Request) (
-	body []byte, free func(), err error) {
-	free = func() {}
-	if r.ContentLength == 0 {
-		return nil, free, nil
-	}
-	if r.ContentLength < 0 || r.ContentLength > largeBody {
-		select {
-		case s.bodies <- struct{}{}:
-			free = func() { <-s.bodies }
-		case <-r.Context().Done():
-			return nil, free, r.Context().Err()
-		}
-	}
-	rc := http.NewResponseController(w) // recorders in tests have no deadlines; connections do
-	_ = rc.SetReadDeadline(time.Now().Add(s.config.Limits.BodyTime))
-	var b bytes.Buffer
-	if _, err = io.Copy(&b, http.MaxBytesReader(w, r.Body, s.config.Limits.BodyBytes)); err != nil {
-		free()
-		return nil, nil, err
-	}
-	_ = rc.SetReadDeadline(time.Time{})
-	return b.Bytes(), free, nil
 }
 
 // setWriteDeadline bounds how long a client may take to read an answer.
