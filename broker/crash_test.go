@@ -1,21 +1,16 @@
 package broker
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"os"
 	"strings"
 	"testing"
 
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
-// modelSeeds is how many histories TestBrokerIsItsModel plays, and modelFirst the
-// seed of the first; TIDINGS_MODEL_SEEDS="first count" plays others.
-const (
-	modelFirst = 0
-	modelSeeds = 40
-)
+// modelSeeds is how many histories TestBrokerIsItsModel plays;
+// TIDINGS_MODEL_SEEDS="first count" plays others.
+const modelSeeds = 40
 
 // TestBrokerIsItsModel plays random histories of all that a broker does, cuts the
 // power at a random moment, opens what the disk kept, and goes on, several times.
@@ -24,13 +19,7 @@ const (
 // model was after some number of its actions: at least those that were confirmed,
 // at most those that were begun, in their order, none in part.
 func TestBrokerIsItsModel(t *testing.T) {
-	first, count := uint64(modelFirst), uint64(modelSeeds)
-	if v := os.Getenv("TIDINGS_MODEL_SEEDS"); v != "" {
-		if _, err := fmt.Sscan(v, &first, &count); err != nil {
-			t.Fatalf("TIDINGS_MODEL_SEEDS=%q: %v", v, err)
-		}
-	}
-	for seed := first; seed < first+count; seed++ {
+	for seed := range seeds(t, "TIDINGS_MODEL_SEEDS", modelSeeds) {
 		playHistory(t, seed)
 		if t.Failed() {
 			t.Fatalf("seed %d", seed)

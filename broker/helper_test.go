@@ -2,9 +2,14 @@ package broker
 
 import (
 	"context"
+	"fmt"
+	"iter"
 	"math/rand/v2"
+	"os"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -189,3 +194,31 @@ func (g *gate) stop() (resume func()) {
 }
 
 func seeded(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, n)) }
+
+// seeds are 0 to count, or those that variable="first count" in the environment names.
+func seeds(t *testing.T, variable string, count uint64) iter.Seq[uint64] {
+	t.Helper()
+	first := uint64(0)
+	if v := os.Getenv(variable); v != "" {
+		if _, err := fmt.Sscan(v, &first, &count); err != nil {
+			t.Fatalf("%s=%q: %v", variable, v, err)
+		}
+	}
+	return func(yield func(uint64) bool) {
+		for seed := first; seed < first+count && yield(seed); seed++ {
+		}
+	}
+}
+
+// playHistories plays random histories, each in a bubble of its own. play returns what was done, to
+// be shown where it failed.
+func playHistories(t *testing.T, all iter.Seq[uint64], play func(*testing.T, uint64) (done []string)) {
+	t.Helper()
+	for seed := range all {
+		synctest.Test(t, func(t *testing.T) {
+			if done := play(t, seed); t.Failed() {
+				t.Fatalf("seed %d:\n  %s", seed, strings.Join(done, "\n  "))
+			}
+		})
+	}
+}

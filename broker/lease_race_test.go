@@ -15,7 +15,7 @@ func TestReceiversAndConsumersShareAQueue(t *testing.T) {
 	const publishers, receivers, consumers, each = 3, 5, 2, 300
 	for name, spec := range bothKinds {
 		p := newPool(t, spec)
-		m := &market{t: t, b: p.b, holder: map[string]int{}, accepted: map[string]int{}}
+		m := newMarket(t, p.b)
 		life, end := context.WithCancel(ctx)
 		var sellers, buyers sync.WaitGroup
 		for i := range publishers {
@@ -31,14 +31,7 @@ func TestReceiversAndConsumersShareAQueue(t *testing.T) {
 		m.await(publishers * each)
 		end()
 		buyers.Wait()
-		for id, n := range m.accepted {
-			if n != 1 {
-				t.Errorf("%s: %s was accepted %d times", name, id, n)
-			}
-		}
-		if s := p.q.Stats(); s.Ready != 0 || s.Leased != 0 || len(m.accepted) != publishers*each {
-			t.Errorf("%s: %d accepted, and %+v", name, len(m.accepted), s)
-		}
+		m.judge(name, p.q, publishers*each)
 		p.wantNothingLeft(name)
 	}
 }
@@ -78,6 +71,7 @@ func (m *market) release(q *Queue, ds []Delivery, rng *rand.Rand) {
 		m.mu.Lock()
 		if !back {
 			m.accepted[id]++
+			ring(m.done)
 		}
 		delete(m.holder, id)
 		m.mu.Unlock()

@@ -4,9 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -30,21 +28,12 @@ const leaseSeeds = 150
 // somebody settled it, and a discard that was confirmed holds; what was received is off by
 // what was under way.
 func TestLeasesAreTheirModel(t *testing.T) {
-	first, count := uint64(0), uint64(leaseSeeds)
-	if v := os.Getenv("TIDINGS_LEASE_SEEDS"); v != "" {
-		if _, err := fmt.Sscan(v, &first, &count); err != nil {
-			t.Fatalf("TIDINGS_LEASE_SEEDS=%q: %v", v, err)
-		}
-	}
-	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			w := newLeaseWorld(t, rand.New(rand.NewPCG(seed, 12)))
-			w.play()
-			if t.Failed() {
-				t.Fatalf("seed %d:\n  %s", seed, strings.Join(w.done, "\n  "))
-			}
-		})
-	}
+	all := seeds(t, "TIDINGS_LEASE_SEEDS", leaseSeeds)
+	playHistories(t, all, func(t *testing.T, seed uint64) []string {
+		w := newLeaseWorld(t, rand.New(rand.NewPCG(seed, 12)))
+		w.play()
+		return w.done
+	})
 }
 
 // leaseWorld is a broker with the queues jobs and dead, and what jobs must be.

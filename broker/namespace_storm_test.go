@@ -13,8 +13,9 @@ import (
 // nsStorm is workers that do whatever can be done in a namespace while it is deleted and
 // made again.
 type nsStorm struct {
-	t *testing.T
-	b *Broker
+	t    *testing.T
+	b    *Broker
+	acts chan struct{} // capacity 1: one more was done
 }
 
 const stormed = "stormed"
@@ -23,7 +24,7 @@ const stormed = "stormed"
 func TestAStormOverANamespaceLeavesNothing(t *testing.T) {
 	fs := vfs.NewMem()
 	b := openOn(t, fs, withDelays, func(c *Config) { c.Observer = &queueEar{wants: true} })
-	s := &nsStorm{t: t, b: b}
+	s := &nsStorm{t: t, b: b, acts: make(chan struct{}, 1)}
 	end := make(chan struct{})
 	var workers sync.WaitGroup
 	for i := range 4 {
@@ -35,13 +36,16 @@ func TestAStormOverANamespaceLeavesNothing(t *testing.T) {
 					return
 				default:
 					s.act(rng)
+					ring(s.acts)
 				}
 			}
 		})
 	}
 	for range 30 {
 		mustNamespace(t, b, stormed)
-		time.Sleep(3 * time.Millisecond) // for the workers to fill it
+		for range 20 { // that something is in it
+			<-s.acts
+		}
 		if err := b.DeleteNamespace(ctx, stormed); err != nil {
 			t.Fatal(err)
 		}

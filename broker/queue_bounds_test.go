@@ -26,15 +26,11 @@ func (p *pool) deadEnd() *pool {
 	return dead
 }
 
+// waitReady lets everything that is under way in the bubble happen.
 func (p *pool) waitReady(n int64) {
 	p.t.Helper()
-	for range 1000 {
-		if p.q.Stats().Ready == n {
-			return
-		}
-		time.Sleep(time.Millisecond)
-	}
-	p.t.Fatalf("%s has %d ready, want %d", p.q, p.q.Stats().Ready, n)
+	synctest.Wait()
+	p.wantReady("when all is done", n)
 }
 
 func TestRejectedRecordsGoToTheDeadLetterExchange(t *testing.T) {
@@ -86,37 +82,46 @@ func TestExpiredRecordsLeaveTheHeadByThemselves(t *testing.T) {
 func TestEveryRecordExpires(t *testing.T) {
 	for _, spec := range bothKinds {
 		spec.Settings = QueueSettings{TTL: ptr(time.Millisecond)}
-		p := newPool(t, spec)
-		for range 200 {
-			p.publish("x")
+		inBubble(t, spec, func(t *testing.T, p *pool) {
+			for i := range 200 {
+				p.publish("x")
+				time.Sleep(time.Duration(i%5) * time.Millisecond / 2)
+			}
+			time.Sleep(time.Millisecond)
 			p.waitReady(0)
-		}
+		})
 	}
 }
 
 // TestRecordWithoutTimeToLiveIsDeliveredToWhoWaits, and to nobody else.
 func TestRecordWithoutTimeToLiveIsDeliveredToWhoWaits(t *testing.T) {
-	p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{TTL: ptr(time.Duration(0))}})
-	c := p.subscribe(SubscribeOptions{})
-	p.publish("now")
-	if got := bodies(c.take(1)); got != "now" {
-		t.Errorf("got %q", got)
-	}
-	c.s.Close()
-	p.publish("later")
-	p.waitReady(0)
+	settings := QueueSettings{TTL: ptr(time.Duration(0))}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		c := p.subscribe(SubscribeOptions{})
+		p.publish("now")
+		if got := bodies(c.take(1)); got != "now" {
+			t.Errorf("got %q", got)
+		}
+		c.s.Close()
+		p.publish("later")
+		p.waitReady(0)
+	})
 }
 
-func TestFullQueueDropsItsHeadOrRefuses(t *testing.T) {
-	p := newPool(t, QueueSpec{Durable: true,
-		Settings: QueueSettings{MaxLength: ptr[int64](2), DeadLetters: true, DeadLetterTo: "dlx"}})
-	dead := p.deadEnd()
-	p.publish("a", "b", "c", "d")
-	p.waitReady(2)
-	if got := bodies(dead.subscribe(SubscribeOptions{}).take(2)); got != "a b" {
-		t.Errorf("dropped %q, want the head", got)
-	}
-	p.declare(QueueSpec{Name: "strict", Durable: true,
+func TestFullQueueDropsItsHead(t *testing.T) {
+	settings := QueueSettings{MaxLength: ptr[int64](2), DeadLetters: true, DeadLetterTo: "dlx"}
+	inBubble(t, QueueSpec{Durable: true, Settings: settings}, func(t *testing.T, p *pool) {
+		dead := p.deadEnd()
+		p.publish("a", "b", "c", "d")
+		p.waitReady(2)
+		if got := bodies(dead.subscribe(SubscribeOptions{}).take(2)); got != "a b" {
+			t.Errorf("dropped %q, want the head", got)
+		}
+	})
+}
+
+func TestFullQueueRefuses(t *testing.T) {
+	p := newPool(t, QueueSpec{Name: "strict", Durable: true,
 		Settings: QueueSettings{MaxLength: ptr[int64](1), Overflow: RejectPublish}})
 	x, _ := p.b.Exchange("", "")
 	for i, want := range []bool{false, true} {

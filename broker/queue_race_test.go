@@ -18,6 +18,12 @@ type market struct {
 	mu sync.Mutex
 	// holder is who has a record in hand; accepted is who was done with it.
 	holder, accepted map[string]int
+	done, published  chan struct{} // capacity 1: some more were
+}
+
+func newMarket(t *testing.T, b *Broker) *market {
+	return &market{t: t, b: b, holder: map[string]int{}, accepted: map[string]int{},
+		done: make(chan struct{}, 1), published: make(chan struct{}, 1)}
 }
 
 // TestNoRecordHasTwoHoldersAndNoneIsLost, whoever takes, settles, gives back and
@@ -26,7 +32,7 @@ func TestNoRecordHasTwoHoldersAndNoneIsLost(t *testing.T) {
 	const publishers, consumers, each = 4, 6, 300
 	for name, spec := range bothKinds {
 		p := newPool(t, spec)
-		m := &market{t: t, b: p.b, holder: map[string]int{}, accepted: map[string]int{}}
+		m := newMarket(t, p.b)
 		life, end := context.WithCancel(ctx)
 		var sellers, buyers sync.WaitGroup
 		for i := range publishers {
@@ -39,29 +45,39 @@ func TestNoRecordHasTwoHoldersAndNoneIsLost(t *testing.T) {
 		m.await(publishers * each)
 		end()
 		buyers.Wait()
-		for id, n := range m.accepted {
-			if n != 1 {
-				t.Errorf("%s: %s was accepted %d times", name, id, n)
-			}
+		m.judge(name, p.q, publishers*each)
+	}
+}
+
+// judge says whether every record of the queue was accepted once.
+func (m *market) judge(what string, q *Queue, records int) {
+	for id, n := range m.accepted {
+		if n != 1 {
+			m.t.Errorf("%s: %s was accepted %d times", what, id, n)
 		}
-		if s := p.q.Stats(); s.Ready != 0 || s.Leased != 0 || len(m.accepted) != publishers*each {
-			t.Errorf("%s: %d accepted, and %+v", name, len(m.accepted), s)
-		}
+	}
+	if s := q.Stats(); s.Ready != 0 || s.Leased != 0 || len(m.accepted) != records {
+		m.t.Errorf("%s: %d accepted, and %+v", what, len(m.accepted), s)
 	}
 }
 
 // await waits until so many records are done with.
 func (m *market) await(n int) {
-	until := time.Now().Add(20 * time.Second)
-	for ; time.Now().Before(until); time.Sleep(time.Millisecond) {
+	limit := time.After(20 * time.Second)
+	for {
 		m.mu.Lock()
 		done := len(m.accepted)
 		m.mu.Unlock()
 		if done == n {
 			return
 		}
+		select {
+		case <-m.done:
+		case <-limit:
+			m.t.Error("it takes too long")
+			return
+		}
 	}
-	m.t.Errorf("it takes too long")
 }
 
 func (m *market) publish(q *Queue, who, n int) {
@@ -80,6 +96,7 @@ func (m *market) publish(q *Queue, who, n int) {
 			m.t.Error(err)
 			return
 		}
+		ring(m.published)
 	}
 }
 
@@ -157,6 +174,7 @@ func (m *market) settle(s *Subscription, ds []Delivery, who int, rng *rand.Rand)
 		tx.Settle(s.q, s, ds[i].ID, outcome)
 	}
 	m.mu.Unlock()
+	ring(m.done)
 	if _, err := tx.Commit(ctx); err != nil {
 		m.t.Errorf("settle by %d: %v", who, err)
 	}
@@ -170,7 +188,7 @@ func TestQueueIsDeletedUnderLoad(t *testing.T) {
 		p := newPool(t, spec)
 		p.deadEnd()
 		spec.Name = "jobs"
-		m := &market{t: t, b: p.b, holder: map[string]int{}, accepted: map[string]int{}}
+		m := newMarket(t, p.b)
 		life, end := context.WithCancel(ctx)
 		var work sync.WaitGroup
 		for i := range 2 {
@@ -186,7 +204,9 @@ func TestQueueIsDeletedUnderLoad(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			time.Sleep(time.Millisecond) // so that something is under way
+			for range 3 { // so that something is under way
+				<-m.published
+			}
 			if _, err := p.b.DeleteQueue(ctx, q, DeleteOptions{}); err != nil {
 				t.Error(err)
 			}

@@ -123,21 +123,18 @@ func TestBytesAreCountedAgain(t *testing.T) {
 	for _, o := range []Overflow{DropHead, RejectPublish} {
 		s := bytesOf(9)
 		s.Overflow = o
-		p := newPool(t, QueueSpec{Durable: true, Settings: s})
-		p.publish("aaa", "bbb", "ccc")
-		ds := p.subscribe(SubscribeOptions{}).take(1)
-		if string(ds[0].Record.Body) != "aaa" {
-			t.Fatalf("got %q", ds[0].Record.Body)
-		}
-		p.restart()
-		p.q, _ = p.b.Queue("", "jobs")
-		if r := p.publishOne("d"); r.Refused != (o == RejectPublish) {
-			t.Errorf("overflow %v after a restart: got %+v", o, r)
-		}
-		if o == DropHead {
+		inBubble(t, QueueSpec{Durable: true, Settings: s}, func(t *testing.T, p *pool) {
+			p.publish("aaa", "bbb", "ccc")
+			ds := p.subscribe(SubscribeOptions{}).take(1)
+			if string(ds[0].Record.Body) != "aaa" {
+				t.Fatalf("got %q", ds[0].Record.Body)
+			}
+			p.again()
+			if r := p.publishOne("d"); r.Refused != (o == RejectPublish) {
+				t.Errorf("overflow %v after a restart: got %+v", o, r)
+			}
 			p.waitReady(3)
-		}
-		p.b.Close()
+		})
 	}
 
 	boundByBytes(t, QueueSettings{}, func(p, dead *pool) {

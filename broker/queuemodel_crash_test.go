@@ -4,10 +4,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"reflect"
 	"slices"
-	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -29,21 +27,12 @@ const queueSeeds = 120
 // have happened or not, each Tx as a whole: a record is in its queue or among the
 // dead letters, never in both or in neither.
 func TestQueuesAreTheirModel(t *testing.T) {
-	first, count := uint64(0), uint64(queueSeeds)
-	if v := os.Getenv("TIDINGS_QUEUE_SEEDS"); v != "" {
-		if _, err := fmt.Sscan(v, &first, &count); err != nil {
-			t.Fatalf("TIDINGS_QUEUE_SEEDS=%q: %v", v, err)
-		}
-	}
-	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			w := newQueueWorld(t, rand.New(rand.NewPCG(seed, 11)))
-			w.play()
-			if t.Failed() {
-				t.Fatalf("seed %d:\n  %s", seed, strings.Join(w.done, "\n  "))
-			}
-		})
-	}
+	all := seeds(t, "TIDINGS_QUEUE_SEEDS", queueSeeds)
+	playHistories(t, all, func(t *testing.T, seed uint64) []string {
+		w := newQueueWorld(t, rand.New(rand.NewPCG(seed, 11)))
+		w.play()
+		return w.done
+	})
 }
 
 func (w *queueWorld) play() {

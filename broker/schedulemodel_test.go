@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"math/rand/v2"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -26,22 +25,13 @@ const scheduleSeeds = 100
 // published once, at its time or at once; no transient one is. After a power cut every
 // confirmed one is, once, and no other one twice.
 func TestSchedulesAreTheirModel(t *testing.T) {
-	first, count := uint64(0), uint64(scheduleSeeds)
-	if v := os.Getenv("TIDINGS_SCHEDULE_SEEDS"); v != "" {
-		if _, err := fmt.Sscan(v, &first, &count); err != nil {
-			t.Fatalf("TIDINGS_SCHEDULE_SEEDS=%q: %v", v, err)
-		}
-	}
-	for seed := first; seed < first+count; seed++ {
-		synctest.Test(t, func(t *testing.T) {
-			w := &scheduleWorld{planner: planner{t: t, fs: vfs.NewMem(), durable: true}, d: seeded(seed)}
-			w.open()
-			w.play()
-			if t.Failed() {
-				t.Fatalf("seed %d:\n  %s", seed, strings.Join(w.done, "\n  "))
-			}
-		})
-	}
+	all := seeds(t, "TIDINGS_SCHEDULE_SEEDS", scheduleSeeds)
+	playHistories(t, all, func(t *testing.T, seed uint64) []string {
+		w := &scheduleWorld{planner: planner{t: t, fs: vfs.NewMem(), durable: true}, d: seeded(seed)}
+		w.open()
+		w.play()
+		return w.done
+	})
 }
 
 // scheduleWorld is a planner and what its schedule and queue must be.

@@ -85,14 +85,15 @@ func TestWhatARestartTakesLeavesRoom(t *testing.T) {
 
 // More than Open reads at once is found while the broker runs.
 func TestMuchThatARestartTakesIsFoundLater(t *testing.T) {
-	p := newPool(t, QueueSpec{Durable: true})
-	big := strings.Repeat("x", 64<<10)
-	p.publish("a")
-	for range sweepAtOnce/len(big) + 8 {
-		p.publishTransient(big)
-	}
-	p.publish("b")
-	p.reopenQueue()
-	p.waitReady(2)
-	p.wantThere("a", "b")
+	inBubble(t, QueueSpec{Durable: true}, func(t *testing.T, p *pool) {
+		big := strings.Repeat("x", 64<<10)
+		p.publish("a")
+		for range sweepAtOnce/len(big) + 8 {
+			p.publishTransient(big)
+		}
+		p.publish("b")
+		p.again()
+		p.waitReady(2)
+		p.wantThere("a", "b")
+	})
 }
