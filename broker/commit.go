@@ -123,7 +123,7 @@ func (c *commit) gatherLogs() {
 func (c *commit) stage() (storage.Seq, error) {
 	c.dropGone()
 	first := 0
-	if len(c.tx.publishes) > 0 {
+	if c.tx.moves {
 		if err := c.checkMoves(); err != nil {
 			return 0, err
 		}

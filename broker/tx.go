@@ -21,6 +21,7 @@ type Tx struct {
 	settles   []txSettle
 	refused   []refusedRecord
 	taken     []txTaken
+	moves     bool // of publishes, some are
 
 	done bool
 }

@@ -65,6 +65,7 @@ func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
 // published stays as it is. Unlike a publish it is all or nothing: where the queue is gone
 // or refuses more, Commit does nothing, with kind NotFound or Full.
 func (t *Tx) Move(q *Queue, rec QueueRecord) {
+	t.moves = true
 	t.publishes = append(t.publishes, txPublish{rec: rec, to: []*Queue{q}, result: -1})
 }
 

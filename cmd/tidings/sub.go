@@ -147,6 +147,14 @@ func (f *subFlags) check(a *app) error {
 	return nil
 }
 
+// bound ends with --timeout, if there is one.
+func (f *subFlags) bound(ctx context.Context) (context.Context, context.CancelFunc) {
+	if f.timeout > 0 {
+		return context.WithTimeoutCause(ctx, f.timeout, errTimeUp)
+	}
+	return ctx, func() {}
+}
+
 func (a *app) sub(ctx context.Context, c client, topic string, f subFlags) error {
 	if err := f.check(a); err != nil {
 		return err
@@ -155,10 +163,7 @@ func (a *app) sub(ctx context.Context, c client, topic string, f subFlags) error
 	if err != nil {
 		return err
 	}
-	timed, cancel := ctx, context.CancelFunc(func() {})
-	if f.timeout > 0 {
-		timed, cancel = context.WithTimeoutCause(ctx, f.timeout, errTimeUp)
-	}
+	timed, cancel := f.bound(ctx)
 	defer cancel()
 	out := newFlusher(a.out)
 	got := int64(0)

@@ -29,10 +29,7 @@ func (a *app) subQueue(ctx context.Context, c client, queue string, f subFlags) 
 	if err != nil {
 		return err
 	}
-	timed, cancel := ctx, context.CancelFunc(func() {})
-	if f.timeout > 0 {
-		timed, cancel = context.WithTimeoutCause(ctx, f.timeout, errTimeUp)
-	}
+	timed, cancel := f.bound(ctx)
 	defer cancel()
 	if f.take {
 		t := &taking{api: api, queue: queue, f: f, write: write, out: bufio.NewWriter(a.out)}
