@@ -72,6 +72,9 @@ func (b *Broker) Properties(r *QueueRecord) Args {
 	return reader.Properties(r.Props)
 }
 
+// Properties is Broker.Properties, for who has a queue in hand.
+func (q *Queue) Properties(r *QueueRecord) Args { return q.b.Properties(r) }
+
 // Death is why, how often and where a record left a queue without being accepted.
 type Death struct {
 	Reason   DeathReason

@@ -275,13 +275,38 @@ func TestAnyRecordOfATopicIsAMessage(t *testing.T) {
 }
 
 func TestPropertiesOfAnotherProtocolAreNotTakenForAMQPs(t *testing.T) {
+	q, _, err := serve(t).broker.DeclareQueue(t.Context(), broker.QueueSpec{Name: "q"})
+	if err != nil {
+		t.Fatal(err)
+	}
 	d := &broker.Delivery{Record: broker.QueueRecord{Format: broker.PropsSQS, Props: []byte{0xff, 0xff, 0xff, 0xff}}}
 	d.Record.Deaths = []broker.Death{{Reason: broker.Rejected, Queue: "q", Count: 1}}
-	if p, err := parseProperties(propsOf(nil, d)); err != nil || len(p.Headers) == 0 || p.MessageID != "" {
+	if p, err := parseProperties(propsOf(q, d)); err != nil || len(p.Headers) == 0 || p.MessageID != "" {
 		t.Errorf("got %+v, %v, want only x-death", p, err)
 	}
 	d.Record.Deaths = nil
-	if got := propsOf(nil, d); string(got) != "\x00\x00" {
+	if got := propsOf(q, d); string(got) != "\x00\x00" {
 		t.Errorf("got %x, want none", got)
+	}
+}
+
+func TestPropertiesOfAnotherProtocolAreThoseOfTheSameNameOrHeaders(t *testing.T) {
+	at := time.Unix(1700000000, 0)
+	got, err := parseProperties(foreignProps(broker.Args{
+		{Name: "message_id", Value: "m-1"}, {Name: "timestamp", Value: at}, {Name: "group_id", Value: "g"},
+		{Name: "headers", Value: broker.Args{{Name: "color", Value: "red"},
+			{Name: strings.Repeat("n", 256), Value: "has no place"}}}}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := broker.Args{{Name: "headers", Value: broker.Args{{Name: "color", Value: "red"}, {Name: "group_id", Value: "g"}}},
+		{Name: "delivery_mode", Value: int64(2)}, {Name: "message_id", Value: "m-1"},
+		{Name: "timestamp", Value: at.UTC()}}
+	if !broker.EqualValues(got.args(), want) {
+		t.Errorf("got %v, want %v", got.args(), want)
+	}
+	large := broker.Args{{Name: "headers", Value: broker.Args{{Name: "large", Value: strings.Repeat("x", foreignBytes)}}}}
+	if got := foreignProps(large); string(got) != "\x00\x00" {
+		t.Errorf("what no frame holds: got %d bytes, want none", len(got))
 	}
 }

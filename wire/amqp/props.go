@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"slices"
 	"strconv"
 	"time"
 
@@ -56,7 +57,7 @@ func (Props) Properties(props []byte) broker.Args {
 // propsOf is the properties of a delivery. Those of a record that has never died, and needs no
 // count of deliveries, are as the publisher sent them.
 func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
-	props := ownProps(&d.Record)
+	props := ownProps(q, &d.Record)
 	counted := d.Deliveries > 0 && countsDeliveries(q)
 	if len(d.Record.Deaths) == 0 && !counted {
 		return props
@@ -79,13 +80,46 @@ func propsOf(q *broker.Queue, d *broker.Delivery) []byte {
 	return out
 }
 
-// ownProps are a record's properties, if they are of this protocol; others would be taken for damaged frames.
-func ownProps(rec *broker.QueueRecord) []byte {
-	if rec.Format != broker.PropsAMQP {
+func ownProps(q *broker.Queue, rec *broker.QueueRecord) []byte {
+	if rec.Format == broker.PropsAMQP {
+		return withFlags(rec.Props)
+	}
+	return foreignProps(q.Properties(rec))
+}
+
+// foreignProps are the properties of a record that another protocol wrote. Those that have the name of one
+// here are that; others are headers.
+func foreignProps(all broker.Args) []byte {
+	p, err := propertiesOf(all)
+	if err != nil {
 		return withFlags(nil)
 	}
-	return withFlags(rec.Props)
+	named := p.named()
+	for _, a := range all {
+		if !slices.ContainsFunc(named, func(n namedProperty) bool { return n.name == a.Name }) {
+			p.Headers = append(p.Headers, Field{a.Name, toField(a.Value)})
+		}
+	}
+	p.Headers = slices.DeleteFunc(p.Headers, func(f Field) bool { return len(f.Name) > maxShortString })
+	if len(p.Headers) > 0 {
+		p.present |= hasHeaders
+	}
+	if len(all) > 0 {
+		p.DeliveryMode, p.present = persistent, p.present|hasDeliveryMode
+	}
+	out, err := p.append(nil)
+	if err != nil || len(out) > foreignBytes {
+		return withFlags(nil)
+	}
+	return out
 }
+
+// foreignBytes is how large properties can become that no client of this protocol has sent: with them a
+// content header fits a frame of the usual size, 128 KiB.
+const foreignBytes = 128<<10 - streamFrameBytes
+
+// FromTopic is the message that a record of a topic is, for broker.Config.FromTopic.
+func FromTopic(rec *broker.Record) broker.QueueRecord { return fromTopic(rec, foreignBytes, nil) }
 
 // countsDeliveries says whether consumers of a queue are told how often a record came back: those
 // of type quorum are, as in RabbitMQ, and those with a limit.

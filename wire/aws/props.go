@@ -169,7 +169,7 @@ func (Props) Property(props []byte, name string) string {
 	return value
 }
 
-// Properties returns what is present: message_id, sent, sender_id, group_id, trace_header, and the message
+// Properties returns what is present: message_id, timestamp, sender_id, group_id, trace_header, and the message
 // attributes as headers.
 func (Props) Properties(props []byte) broker.Args {
 	p, err := parseProperties(props)
@@ -177,7 +177,7 @@ func (Props) Properties(props []byte) broker.Args {
 		return nil
 	}
 	out := broker.Args{{Name: "message_id", Value: formatUUID(p.id)},
-		{Name: "sent", Value: time.UnixMilli(p.sent)}}
+		{Name: "timestamp", Value: time.UnixMilli(p.sent)}}
 	for _, x := range []broker.Arg{
 		{Name: "sender_id", Value: p.sender}, {Name: "group_id", Value: p.group},
 		{Name: "trace_header", Value: p.trace},

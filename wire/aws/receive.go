@@ -145,26 +145,16 @@ func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessag
 	return m
 }
 
-// messageOf reads the properties of a record. One that another protocol wrote has an id that is its place in
-// the queue, and says in an attribute if its body is not text.
+// messageOf reads the properties of a record, and says whether its body is not text.
 func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery) (p properties, encoded bool) {
 	if d.Record.Format == broker.PropsSQS {
 		if p, err := parseProperties(d.Record.Props); err == nil {
 			return p, false
 		}
 	}
-	place := receipt{id: broker.DeliveryID{Log: d.ID.Log, Offset: d.ID.Offset}}
-	p.sent, p.sender = d.Record.Time.UnixMilli(), s.config.Account
-	copy(p.id[:], receiptSum(q, []byte(place.handle(q))))
-	if _, encoded = bodyText(d.Record.Body); encoded {
-		value := "base64"
-		p.attributes = map[string]messageAttribute{attrEncoding: {DataType: "String", StringValue: &value}}
-	}
-	return p, encoded
+	_, encoded = bodyText(d.Record.Body)
+	return s.foreign(q, d, encoded), encoded
 }
-
-// attrEncoding says that a body which is not text was encoded.
-const attrEncoding = "Content-Transfer-Encoding"
 
 func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *receiveMessageInput) map[string]string {
 	if len(in.AttributeNames)+len(in.MessageSystemAttributeNames) == 0 {
