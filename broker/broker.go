@@ -27,6 +27,9 @@ type Config struct {
 	// Props read the properties of a record of a queue, by format, for exchanges that
 	// route by them; without, such a record has none.
 	Props map[PropsFormat]PropsReader
+	// FromTopic is what a record of a topic is to the queues and exchanges that it is linked
+	// to, but for its keys; nil: its value, without headers. The record keeps its memory.
+	FromTopic func(*Record) QueueRecord
 	// Observer hears what happens; nil costs nothing. See Observer.
 	Observer Observer
 	// Now is the wall clock; default time.Now.
@@ -90,6 +93,8 @@ type Broker struct {
 	access atomic.Uint64 // see AccessGeneration
 	feed   *feed         // nil without an observer
 
+	links links
+
 	rules atomic.Pointer[ruleBook] // the policies; replaced under the catalog's mutex
 
 	start   uint64 // random: tells a transient record of an earlier start
@@ -106,7 +111,7 @@ type Broker struct {
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc
-	loops    sync.WaitGroup // the retention, deliver, timer and schedule loops
+	loops    sync.WaitGroup // the retention, deliver, timer and schedule loops, links
 	closing  sync.Once
 	closed   atomic.Bool // the logs must not be read any more
 	closeErr error       // what Close returned
@@ -148,6 +153,9 @@ func Open(dir string, c Config) (*Broker, error) {
 	b.loops.Go(b.runDeliverLoop)
 	b.loops.Go(func() { runTimers(b, b.timers, (*Queue).timeout) })
 	b.loops.Go(func() { runTimers(b, b.schedules, (*schedule).turn) })
+	if err := b.startLinks(); err != nil {
+		return nil, errors.Join(err, b.Close())
+	}
 	return b, nil
 }
 

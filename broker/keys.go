@@ -22,6 +22,7 @@ const (
 	familyTransient       = 'G' // log: where records that a restart takes may begin
 	familyDelays          = 'Q' // namespace, queue: the logs of what it has ready later
 	familyHanded          = 'H' // log: how far its records may have been handed out
+	familyLink            = 'K' // namespace, topic, destination, key
 	familyBinding         = 'L' // namespace, exchange, destination, key, hash of arguments
 	familyCursor          = 'O' // namespace, group, topic id, partition
 	familyProducer        = 'P' // log, producer id

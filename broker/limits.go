@@ -24,6 +24,7 @@ type Limits struct {
 	Policies   int // of all namespaces, those of operators included; default 10,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
 	BindingsPerExchange int
+	Links               int // of all namespaces, one goroutine each; default 1000
 	Namespaces          int // the default one included; default 10,000
 	Users               int // default 100,000
 	Permissions         int // of all users, those for topics included; default 1,000,000
@@ -71,6 +72,7 @@ var defaultLimits = Limits{
 	Policies:           10_000,
 
 	BindingsPerExchange: 1_000_000,
+	Links:               1000,
 	Namespaces:          10_000,
 	Users:               100_000,
 	Permissions:         1_000_000,
@@ -98,6 +100,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"exchanges", &l.Exchanges, &d.Exchanges},
 		{"policies", &l.Policies, &d.Policies},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},
+		{"links", &l.Links, &d.Links},
 		{"namespaces", &l.Namespaces, &d.Namespaces},
 		{"users", &l.Users, &d.Users},
 		{"permissions", &l.Permissions, &d.Permissions},

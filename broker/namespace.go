@@ -227,7 +227,7 @@ func (b *Broker) endNamespace(op, name string) (*namespace, error) {
 // removeNamespace deletes what is in a namespace that is marked, and then itself.
 func (b *Broker) removeNamespace(ns *namespace) (storage.Seq, error) {
 	for _, step := range []func(namespace string) error{
-		b.clearPolicies, b.clearQueues, b.clearExchanges, b.clearTopics, b.clearStreams, b.clearGroups,
+		b.clearPolicies, b.clearLinks, b.clearQueues, b.clearExchanges, b.clearTopics, b.clearStreams, b.clearGroups,
 	} {
 		if err := step(ns.Name); err != nil {
 			return 0, err
@@ -332,6 +332,18 @@ func (b *Broker) clearGroups(namespace string) error {
 			tx.DeleteGroup(g.name.Namespace, g.name.Name)
 		}
 		if _, err := tx.Commit(context.Background()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (b *Broker) clearLinks(namespace string) error {
+	for _, l := range b.Links() {
+		if l.Namespace != namespace {
+			continue
+		}
+		if err := b.Unlink(context.Background(), l); err != nil && !errors.Is(err, NotFound) {
 			return err
 		}
 	}

@@ -21,7 +21,7 @@ type Tx struct {
 	settles   []txSettle
 	refused   []refusedRecord
 	taken     []txTaken
-	moves     bool // of publishes, some are
+	moves     bool // some publishes are whole
 
 	done bool
 }

@@ -37,8 +37,9 @@ type txPublish struct {
 	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
 	hold   *txHold // nil: it goes into queues and topics now, and nowhere else
-	// refused: a topic has no place for it. due: it comes from the schedule of x.
-	refused, due bool
+	// refused: a topic has no place for it. due: it comes from the schedule of x. whole: it
+	// reaches all that it was routed to, or Commit does nothing.
+	refused, due, whole bool
 }
 
 // txSettle ends one delivery.
@@ -66,7 +67,14 @@ func (t *Tx) Publish(x *Exchange, rec QueueRecord) int {
 // or refuses more, Commit does nothing, with kind NotFound or Full.
 func (t *Tx) Move(q *Queue, rec QueueRecord) {
 	t.moves = true
-	t.publishes = append(t.publishes, txPublish{rec: rec, to: []*Queue{q}, result: -1})
+	t.publishes = append(t.publishes, txPublish{rec: rec, to: []*Queue{q}, result: -1, whole: true})
+}
+
+// publishWhole is Publish of a record that all queues take which x leads it to, or Commit does
+// nothing, with kind NotFound or Full.
+func (t *Tx) publishWhole(x *Exchange, rec QueueRecord) {
+	t.moves = true
+	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: -1, whole: true})
 }
 
 // Settle ends a delivery of a queue, taken by a subscription or, if that is nil, by
@@ -194,9 +202,9 @@ func (c *commit) checkMoves() error {
 			refused := q.refusesBehindLocked(coming[q], body)
 			switch {
 			case p.due: // it goes where it can
-			case p.x == nil && q.dead:
+			case p.whole && q.dead:
 				return &Error{Kind: NotFound, Op: "move", Name: q.String()}
-			case p.x == nil && refused:
+			case p.whole && refused:
 				return fail(Full, "move", q.String(), "the queue is full, and refuses more")
 			}
 			if refused || q.settings.Load().Overflow == DropHead {

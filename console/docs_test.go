@@ -31,7 +31,7 @@ func TestEveryFieldAndEndpointIsDocumented(t *testing.T) {
 		BackupTo{},
 		BackedUp{}, Health{}, ErrorDocument{}, Lags{}, Queues{}, QueueDetail{}, NewQueue{}, QueuePurged{},
 		Exchanges{}, ExchangeDetail{}, NewExchange{}, QueuePublish{}, QueuePublished{}, Consume{},
-		ConsumeLine{}, Settle{}, Settled{}, DeadLetters{}, Redrive{}, Redriven{}} {
+		ConsumeLine{}, Settle{}, Settled{}, Links{}, DeadLetters{}, Redrive{}, Redriven{}} {
 		fieldsDocumented(t, docs, reflect.TypeOf(doc))
 	}
 }

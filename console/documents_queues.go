@@ -118,6 +118,21 @@ type Binding struct {
 	Args       map[string]any `json:"args,omitempty"`
 }
 
+// Links is the answer of GET /api/v1/links.
+type Links struct {
+	Links []Link `json:"links"`
+}
+
+// Link leads records of a topic to a queue or an exchange: one of them is named.
+type Link struct {
+	Topic      string  `json:"topic"`
+	Queue      string  `json:"queue,omitempty"`
+	ToExchange string  `json:"toExchange,omitempty"`
+	Key        *string `json:"key,omitempty"`   // routing key; default the record's
+	From       string  `json:"from,omitempty"`  // in requests: start, or end, the default
+	Group      string  `json:"group,omitempty"` // in answers: whose cursors are the link's
+}
+
 // QueueRecord is one record of a queue: waiting, or delivered by a consumption.
 type QueueRecord struct {
 	Queue       string         `json:"queue"`

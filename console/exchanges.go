@@ -205,7 +205,7 @@ func (s *Server) destination(doc Binding) (n broker.Name, err error) {
 		}
 		return to.Name(), nil
 	}
-	return n, invalid("a binding leads to one of queue, topic and toExchange")
+	return n, invalid("a binding leads to one of queue, topic and toExchange, a link to a queue or toExchange")
 }
 
 // publishTo publishes to an exchange; queuePublish to one queue by its name.

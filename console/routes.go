@@ -58,6 +58,10 @@ func (s *Server) routes() map[string]http.Handler {
 		"DELETE /api/v1/exchanges/{exchange}/bindings": s.answer(s.unbind),
 		"POST /api/v1/exchanges/{exchange}/records":    s.answer(s.publishTo),
 
+		"GET /api/v1/links":    s.answer(s.listLinks),
+		"POST /api/v1/links":   s.answer(s.link),
+		"DELETE /api/v1/links": s.answer(s.unlink),
+
 		"GET /api/v1/storage": s.answer(s.storage),
 		"POST /api/v1/backup": s.answer(s.backup),
 		"GET /healthz":        http.HandlerFunc(s.healthz),

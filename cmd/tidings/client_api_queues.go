@@ -80,6 +80,20 @@ func (c *apiClient) Unbind(ctx context.Context, b console.Binding) error {
 	return c.quick(ctx, call{http.MethodDelete, exchangePath(b.Source, "/bindings"), b}, nil)
 }
 
+func (c *apiClient) Links(ctx context.Context) ([]console.Link, error) {
+	var doc console.Links
+	err := c.get(ctx, "/links", &doc)
+	return doc.Links, err
+}
+
+func (c *apiClient) Link(ctx context.Context, l console.Link) error {
+	return c.post(ctx, "/links", l, nil)
+}
+
+func (c *apiClient) Unlink(ctx context.Context, l console.Link) error {
+	return c.quick(ctx, call{http.MethodDelete, "/links", l}, nil)
+}
+
 // PublishTo publishes to the queue or exchange that the path is of.
 func (c *apiClient) PublishTo(
 	ctx context.Context, path string, recs []console.NewQueueRecord,

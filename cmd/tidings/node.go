@@ -71,6 +71,7 @@ func (n *node) openBroker(context.Context) error {
 			Sync: policy, SyncInterval: n.s.SyncInterval, Owner: n.owner(), Logger: n.log,
 		},
 		Observer: n.metrics, Logger: n.log,
+		FromTopic: amqp.FromTopic,
 		Props: map[broker.PropsFormat]broker.PropsReader{
 			broker.PropsAMQP: amqp.Props{}, broker.PropsSQS: aws.Props{}},
 	})
