@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"log/slog"
+	"net/http"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -35,6 +36,8 @@ type Config struct {
 	// Queues is the face in whose words queues and exchanges are declared. Nil: they
 	// have no arguments, and records no properties.
 	Queues QueueFace
+	// AWS answers POST /SERVICE/ACTION with JSON, as wire/aws says. Nil: refused as unsupported.
+	AWS http.Handler
 	// Backup copies the store into a directory. Nil: refused as unsupported.
 	Backup func(ctx context.Context, dir string) error
 }

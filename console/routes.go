@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"os"
 	"time"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // Handler is the whole API behind its guard, for a server of one's own.
@@ -62,11 +64,24 @@ func (s *Server) routes() map[string]http.Handler {
 		"POST /api/v1/links":   s.answer(s.link),
 		"DELETE /api/v1/links": s.answer(s.unlink),
 
+		"POST /api/v1/aws/{service}/{action}": s.aws(),
+
 		"GET /api/v1/storage": s.answer(s.storage),
 		"POST /api/v1/backup": s.answer(s.backup),
 		"GET /healthz":        http.HandlerFunc(s.healthz),
 		"GET /metrics":        s.metricsHandler(),
 	}
+}
+
+// aws is SNS and SQS for administration: the errors are those of AWS.
+func (s *Server) aws() http.Handler {
+	if s.c.AWS == nil {
+		return s.answer(func(*http.Request) (any, error) {
+			return nil, &broker.Error{Kind: broker.Unsupported, Op: "aws",
+				Err: errors.New("this server does not listen for AWS")}
+		})
+	}
+	return http.StripPrefix("/api/v1/aws", s.c.AWS)
 }
 
 // answer is a handler that returns its document, or an error.

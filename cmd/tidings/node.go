@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"maps"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -180,12 +181,17 @@ func (n *node) listenAWS(context.Context) (err error) {
 }
 
 func (n *node) listenAdmin(context.Context) (err error) {
+	var actions http.Handler
+	if n.aws != nil {
+		actions = n.aws.Admin()
+	}
 	n.admin, err = console.Listen(n.b, console.Config{
 		Addr: n.s.Admin.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.Admin.Hosts,
 		Version: buildVersion(), Data: n.s.dataPath(), Sync: n.s.Sync,
 		AutoCreate: n.s.Kafka.AutoCreate, Partitions: n.s.Kafka.Partitions,
 		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
-		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{Broker: n.b}, Backup: n.backup,
+		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{Broker: n.b}, AWS: actions,
+		Backup: n.backup,
 	})
 	return n.s.listenFailure(err, "admin")
 }

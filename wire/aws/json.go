@@ -22,11 +22,12 @@ func (jsonCodec) open(r *http.Request, body []byte, limits *Limits) (ask, error)
 	if prefix != "AmazonSQS" || r.Method != http.MethodPost {
 		return a, errorf(invalidAction, "The target %q is not valid for this web service.", target)
 	}
-	if err := checkDocument(body, limits.Values); err != nil {
-		return a, err
-	}
+	return a, a.takeDocument(body, limits)
+}
+
+func (a *ask) takeDocument(body []byte, limits *Limits) error {
 	a.decode = func(into any) error { return decodeJSON(body, into) }
-	return a, nil
+	return checkDocument(body, limits.Values)
 }
 
 func decodeJSON(body []byte, into any) error {

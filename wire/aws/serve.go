@@ -17,10 +17,14 @@ func (s *Server) handler() http.Handler {
 
 // serve answers one request: its body, what it asks for, who sends it, the action, the answer.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
+	s.respond(w, r, codecOf(r), s.checkSignature)
+}
+
+// respond answers a request of which the signature, or what stands for one, is checked by check.
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, codec codec, check checker) {
 	id := requestID()
 	w.Header().Set("X-Amzn-Requestid", id)
-	codec := codecOf(r)
-	a, out, err := s.run(w, r, codec)
+	a, out, err := s.run(w, r, codec, check)
 	var body []byte
 	status := http.StatusOK
 	if err == nil {
@@ -41,8 +45,11 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	_, _ = w.Write(body) // a client that has gone hears nothing
 }
 
-func (s *Server) run(w http.ResponseWriter, r *http.Request, codec codec) (ask, any, error) {
-	act, in, a, err := s.readRequest(w, r, codec)
+// checker says whether who sends a request may.
+type checker func(r *http.Request, body []byte) error
+
+func (s *Server) run(w http.ResponseWriter, r *http.Request, codec codec, check checker) (ask, any, error) {
+	act, in, a, err := s.readRequest(w, r, codec, check)
 	if err != nil {
 		return a, nil, err
 	}
@@ -52,7 +59,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, codec codec) (ask, 
 }
 
 // readRequest reads what is asked for, and by whom. The body is not needed afterwards.
-func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec) (
+func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec, check checker) (
 	act *action, in any, a ask, err error) {
 	a = ask{service: services[0]}
 	body, free, err := s.bodies.Take(w, r)
@@ -63,7 +70,7 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec
 	if a, err = codec.open(r, body, &s.config.Limits); err != nil {
 		return nil, nil, a, err
 	}
-	if err := s.checkSignature(r, body); err != nil {
+	if err := check(r, body); err != nil {
 		return nil, nil, a, err
 	}
 	act, refused := a.service.find(a.action)
