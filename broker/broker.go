@@ -30,6 +30,9 @@ type Config struct {
 	// FromTopic is what a record of a topic is to the queues and exchanges that it is linked
 	// to, but for its keys; nil: its value, without headers. The record keeps its memory.
 	FromTopic func(*Record) QueueRecord
+	// Relays make the types of exchange that protocol faces bring; Open calls each once,
+	// when all that was on disk is there. See Relay.
+	Relays map[string]func(*Broker) Relay
 	// Observer hears what happens; nil costs nothing. See Observer.
 	Observer Observer
 	// Now is the wall clock; default time.Now.
@@ -90,8 +93,10 @@ type Broker struct {
 	config Config
 	id     ID
 	cat    catalog
-	access atomic.Uint64 // see AccessGeneration
-	feed   *feed         // nil without an observer
+	facts  factBook
+	relays map[string]Relay // by type of exchange
+	access atomic.Uint64    // see AccessGeneration
+	feed   *feed            // nil without an observer
 
 	links links
 
@@ -143,6 +148,10 @@ func Open(dir string, c Config) (*Broker, error) {
 			c.Logger.Error("close after a failed open", "error", also)
 		}
 		return nil, storeError(op, dir, err)
+	}
+	b.relays = map[string]Relay{}
+	for kind, build := range c.Relays {
+		b.relays[kind] = build(b)
 	}
 	if c.Observer != nil {
 		b.feed = newFeed(c.Observer, store)

@@ -1,6 +1,10 @@
 package broker
 
-import "github.com/tidings-io/tidings/storage"
+import (
+	"context"
+
+	"github.com/tidings-io/tidings/storage"
+)
 
 // queueChange is what a queue is told after its declaration.
 type queueChange struct {
@@ -54,4 +58,39 @@ func (q *Queue) change(op string, c *queueChange) (Confirm, error) {
 	q.followLocked()
 	q.dispatchLocked()
 	return confirm, nil
+}
+
+// ChangeExchange gives an exchange other arguments, durably on return: all of them, as if it
+// had been declared with these. How it routes stays as it was declared. Of two changes at a
+// time the later one counts. Kinds: Invalid, NotFound, Closed, Storage.
+func (b *Broker) ChangeExchange(ctx context.Context, x *Exchange, args Args) error {
+	const op = "change exchange"
+	if err := checkArgs(op, x.name.String(), args); err != nil {
+		return err
+	}
+	seq, err := x.change(op, args)
+	if err != nil {
+		return err
+	}
+	return b.settle(ctx, op, x.name.String(), seq)
+}
+
+func (x *Exchange) change(op string, args Args) (storage.Seq, error) {
+	x.b.cat.mu.Lock()
+	defer x.b.cat.mu.Unlock()
+	if x.dead {
+		return 0, &Error{Kind: NotFound, Op: op, Name: x.name.String()}
+	}
+	was := x.changed.Swap(&args)
+	if !x.spec.Durable {
+		return x.b.store.Durable(), nil
+	}
+	var batch storage.Batch
+	batch.Put(catalogKey(x.name), x.encode())
+	seq, err := x.b.store.Submit(&batch)
+	if err != nil {
+		x.changed.Store(was)
+		return 0, storeError(op, x.name.String(), err)
+	}
+	return seq, nil
 }

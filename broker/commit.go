@@ -78,10 +78,16 @@ func (c *commit) lock() error {
 			e.group.mu.Lock()
 		}
 	}
+	if len(c.tx.facts) > 0 {
+		c.b.facts.mu.Lock()
+	}
 	return nil
 }
 
 func (c *commit) unlock() {
+	if len(c.tx.facts) > 0 {
+		c.b.facts.mu.Unlock()
+	}
 	for _, e := range c.edits {
 		if e.group != nil {
 			e.group.mu.Unlock()
@@ -143,6 +149,9 @@ func (c *commit) stage() (storage.Seq, error) {
 		}
 	}
 	c.stageHeads()
+	if err := c.stageFacts(); err != nil {
+		return 0, err
+	}
 	for _, e := range c.edits {
 		e.stage(&c.work.batch)
 	}
@@ -176,6 +185,7 @@ func (c *commit) apply(confirm Confirm) Confirm {
 	for _, e := range c.edits {
 		e.apply(c.b, confirm.seq)
 	}
+	c.applyFacts()
 	c.applyQueues(confirm)
 	return all
 }

@@ -3,7 +3,9 @@ package broker
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
+	"sync/atomic"
 
 	"github.com/tidings-io/tidings/storage"
 )
@@ -13,7 +15,8 @@ type ExchangeSpec struct {
 	Namespace, Name string
 	// Type is one of RabbitMQ's: direct, fanout, topic, headers, x-consistent-hash,
 	// x-modulus-hash, x-random, x-local-random; or x-delayed-message, which holds back
-	// records that ask for a delay and leads them on as the type x-delayed-type of Args.
+	// records that ask for a delay and leads them on as the type x-delayed-type of Args;
+	// or one of Config.Relays.
 	Type       string
 	Durable    bool // it is there after a restart
 	AutoDelete bool // it goes with the last binding that leads from it
@@ -29,6 +32,10 @@ type Exchange struct {
 	b    *Broker
 	name Name
 	spec ExchangeSpec
+	// changed is the arguments that it was told since it was declared; nil: none. Written
+	// under the catalog's mutex.
+	changed atomic.Pointer[Args]
+	relays  bool // its type is one of Config.Relays
 
 	// Guarded by the catalog's mutex.
 	dead      bool
@@ -52,7 +59,7 @@ func (x *Exchange) encode() []byte {
 	if x.spec.Internal {
 		flags |= exchangeInternal
 	}
-	return appendArgs(appendString(append(v, flags), x.spec.Alternate), x.spec.Args)
+	return appendArgs(appendString(append(v, flags), x.spec.Alternate), x.Spec().Args)
 }
 
 const (
@@ -70,7 +77,11 @@ func (b *Broker) decodeExchange(name Name, value []byte) (*Exchange, error) {
 	if err := d.end("exchange"); err != nil {
 		return nil, err
 	}
-	return b.newExchange(name, spec)
+	x, err := b.newExchange(name, spec)
+	if KindOf(err) == Unsupported { // it was made by a program that knows more types, or has their relays
+		err = fmt.Errorf("%w: %w", err, storage.ErrFormat)
+	}
+	return x, err
 }
 
 // builtIn are the exchanges that every namespace has from its beginning.
@@ -114,16 +125,12 @@ func (b *Broker) DeclareExchange(ctx context.Context, spec ExchangeSpec) (
 }
 
 func (b *Broker) newExchange(name Name, spec ExchangeSpec) (*Exchange, error) {
-	kind, err := spec.routing()
-	if err != nil {
-		return nil, err
-	}
-	r, err := newRouter(kind, spec.Args)
+	r, err := b.routerOf(&spec)
 	if err != nil {
 		return nil, err
 	}
 	spec.Namespace, spec.Name = name.Namespace, name.Name
-	x := &Exchange{b: b, name: name, spec: spec, router: r,
+	x := &Exchange{b: b, name: name, spec: spec, router: r, relays: b.config.Relays[spec.Type] != nil,
 		out: map[bindingKey]*Binding{}, in: map[bindingKey]*Binding{}}
 	x.schedule = b.newSchedule(x)
 	return x, nil
@@ -239,8 +246,14 @@ func (b *Broker) Exchanges(namespace string) []*Exchange {
 // Name is the exchange's place in the catalog.
 func (x *Exchange) Name() Name { return x.name }
 
-// Spec returns what the exchange was declared with.
-func (x *Exchange) Spec() ExchangeSpec { return x.spec }
+// Spec returns what the exchange was declared with, or changed to since.
+func (x *Exchange) Spec() ExchangeSpec {
+	spec := x.spec
+	if args := x.changed.Load(); args != nil {
+		spec.Args = *args
+	}
+	return spec
+}
 
 // BuiltIn reports whether every namespace has this exchange.
 func (x *Exchange) BuiltIn() bool {
@@ -301,6 +314,7 @@ type routing struct {
 	due  bool              // the first exchange has held the record back already
 	held []*Exchange       // that hold it back
 	logs []*Topic          // that the record reaches too, until the next one
+	late []*Exchange       // relays that it reaches, until the next one
 	hit  func(destination) // reach
 	// How a record's properties are read; nil where its format has no reader.
 	reader     PropsReader
@@ -317,11 +331,12 @@ func (b *Broker) newRouting() *routing {
 }
 
 // queuesLocked appends the queues that a record reaches, each once, and sets logs to the
-// topics: through further
+// topics and late to the relays: through further
 // exchanges, each of which is asked once, and through the alternate of those that
 // lead to nothing. Called with the catalog's mutex held for reading.
 func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Queue {
 	r.rec, r.to, r.logs, r.seen, r.held = rec, to, r.logs[:0], append(r.seen[:0], x), nil
+	r.late = r.late[:0]
 	r.keys = append(append(r.keys[:0], rec.CC...), rec.BCC...)
 	r.m = routed{key: rec.Key, keys: r.keys}
 	if r.reader = r.b.config.Props[rec.Format]; r.reader != nil {
@@ -334,6 +349,10 @@ func (r *routing) queuesLocked(to []*Queue, x *Exchange, rec *QueueRecord) []*Qu
 		}
 		if r.holds(x, i) {
 			r.held = append(r.held, x)
+			continue
+		}
+		if x.relays {
+			r.late = append(r.late, x)
 			continue
 		}
 		r.hits = 0

@@ -19,6 +19,7 @@ const (
 	familyProducerID      = 'N' // the first producer id not yet reserved
 	familyDeliveries      = 'D' // log, offset: how often a returned record was delivered
 	familyTopicPermission = 'E' // namespace, user, exchange
+	familyFact            = 'F' // space, key: what a protocol face remembers
 	familyTransient       = 'G' // log: where records that a restart takes may begin
 	familyDelays          = 'Q' // namespace, queue: the logs of what it has ready later
 	familyHanded          = 'H' // log: how far its records may have been handed out

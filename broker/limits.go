@@ -27,6 +27,7 @@ type Limits struct {
 	Links               int // of all namespaces, one goroutine each; default 1000
 	Namespaces          int // the default one included; default 10,000
 	Users               int // default 100,000
+	Facts               int // of all protocol faces; default 1,000,000
 	Permissions         int // of all users, those for topics included; default 1,000,000
 	// ProducersPerPart bounds the idempotent producers remembered per partition;
 	// default 10,000. Beyond it the one that is idle longest is forgotten, unless
@@ -75,6 +76,7 @@ var defaultLimits = Limits{
 	Links:               1000,
 	Namespaces:          10_000,
 	Users:               100_000,
+	Facts:               1_000_000,
 	Permissions:         1_000_000,
 	ProducersPerPart:    10_000,
 	CursorMetadata:      4096,
@@ -103,6 +105,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"links", &l.Links, &d.Links},
 		{"namespaces", &l.Namespaces, &d.Namespaces},
 		{"users", &l.Users, &d.Users},
+		{"facts", &l.Facts, &d.Facts},
 		{"permissions", &l.Permissions, &d.Permissions},
 		{"producers per partition", &l.ProducersPerPart, &d.ProducersPerPart},
 		{"cursor metadata", &l.CursorMetadata, &d.CursorMetadata},

@@ -25,7 +25,7 @@ func (b *Broker) load() error {
 	for _, step := range []func(*removal) error{
 		b.loadID, b.loadNamespaces, b.loadUsers, b.loadPermissions, b.loadCatalog, b.loadProducers,
 		b.loadCursors, b.loadProducerIDs, b.loadTrash, b.loadBindings, b.loadPolicies, b.loadHandOuts,
-		b.loadSchedules, b.loadLinks,
+		b.loadSchedules, b.loadLinks, b.loadFacts,
 	} {
 		if err := step(&orphans); err != nil {
 			return err

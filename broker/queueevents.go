@@ -16,8 +16,8 @@ type QueueObserver interface {
 }
 
 // QueuePublished says that records were published to an exchange, and which queues and
-// topics took them: where none did and they are not Delayed, they went nowhere. One event
-// stands for records side by side in one commit that went the same way.
+// topics took them, or took what relays made of them: where none did and they are not
+// Delayed, they went nowhere. One event stands for records side by side in one commit that went the same way.
 type QueuePublished struct {
 	Exchange *Exchange // nil: moved there, past every exchange
 	Queues   []*Queue
@@ -112,11 +112,11 @@ func (n *queueNews) take(q *Queue) {
 }
 
 // published tells of a record that was staged.
-func (n *queueNews) published(p *txPublish, r *Routed) {
+func (n *queueNews) published(p *txPublish, topics []*Topic, r *Routed) {
 	if n == nil {
 		return
 	}
-	e := QueuePublished{Exchange: p.x, Topics: p.tookLocked(), Refused: r.Refused, Delayed: r.Delayed,
+	e := QueuePublished{Exchange: p.x, Topics: topics, Refused: r.Refused, Delayed: r.Delayed,
 		Count: 1, Bytes: len(p.rec.Props) + len(p.rec.Body), Time: n.at}
 	if !n.joins(p, &e) {
 		e.Queues = slices.Clone(n.took)

@@ -14,6 +14,7 @@ type Tx struct {
 	appends []staged
 	streams []txStream
 	changes []txChange
+	facts   []txFact
 	results []Appended
 
 	publishes []txPublish
@@ -192,13 +193,16 @@ func (t *Tx) prepare() error {
 			return err
 		}
 	}
+	if err := t.prepareFacts(); err != nil {
+		return err
+	}
 	return t.prepareQueues(now)
 }
 
 // admit refuses what is too large, and waits for room. Disk pressure pushes producers back, which have bytes to
 // add; cursors and groups, which ask for 0, are what lets consumers go on.
 func (t *Tx) admit(ctx context.Context) error {
-	size := 0
+	size := t.factBytes()
 	for i := range t.appends {
 		size += len(t.appends[i].raw) + appendOverhead
 	}
@@ -206,13 +210,17 @@ func (t *Tx) admit(ctx context.Context) error {
 		size += len(t.streams[i].raw) + appendOverhead
 	}
 	for i := range t.publishes {
-		p := &t.publishes[i]
-		size += len(p.to)*(p.rec.sizeBound()+appendOverhead) + p.heldSize()
+		size += t.publishes[i].bytes()
 	}
 	if size > storage.MaxBatchBytes || len(t.settles) > maxSettles {
 		return storage.ErrTooLarge // before anything changes: queues cannot take it back
 	}
 	return t.b.admit(ctx, size)
+}
+
+// bytes is at most what queues and schedules take of a record.
+func (p *txPublish) bytes() int {
+	return len(p.to)*(p.rec.sizeBound()+appendOverhead) + p.heldSize()
 }
 
 // maxSettles is how many settles fit into one batch, also where none lie side by side.

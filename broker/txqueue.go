@@ -32,14 +32,16 @@ type txPublish struct {
 	to     []*Queue
 	room   [1]*Queue // of to: most records go to one queue
 	topics []*Topic
+	relays []*Exchange  // that it reaches too
 	parts  []*Partition // of the topics that have a place for it
 	result int          // -1: nobody asks
 	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
 	hold   *txHold // nil: it goes into queues and topics now, and nowhere else
 	// refused: a topic has no place for it. due: it comes from the schedule of x. whole: it
-	// reaches all that it was routed to, or Commit does nothing.
-	refused, due, whole bool
+	// reaches all that it was routed to, or Commit does nothing. relayed: a relay made it of
+	// the publish before it that is not.
+	refused, due, whole, relayed bool
 }
 
 // txSettle ends one delivery.
@@ -108,12 +110,16 @@ func (t *Tx) prepareQueues(now int64) error {
 		return nil
 	}
 	topics := t.route(now)
+	more, err := t.relay(now)
+	if err != nil {
+		return err
+	}
 	for i := range t.publishes {
 		for _, q := range t.publishes[i].to {
 			q.measureIfRefuses()
 		}
 	}
-	if topics {
+	if topics || more {
 		return t.gatherTopics(now)
 	}
 	return nil
@@ -137,17 +143,31 @@ func (t *Tx) route(now int64) (topics bool) {
 			continue
 		}
 		r.due = p.due || p.hold != nil
-		p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
-		p.hold = r.hold(now)
-		if len(r.logs) > 0 {
-			p.topics, topics = slices.Clone(r.logs), true
-		}
-		if p.result < 0 && !p.due {
-			p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
-		}
-		p.delay(now)
+		t.routeLocked(r, p, now)
+		topics = topics || len(p.topics) > 0
 	}
 	return topics
+}
+
+// routeLocked finds what one publish reaches.
+func (t *Tx) routeLocked(r *routing, p *txPublish, now int64) {
+	p.to = r.queuesLocked(p.room[:0], p.x, &p.rec)
+	p.hold = r.hold(now)
+	if len(r.logs) > 0 {
+		p.topics = slices.Clone(r.logs)
+	}
+	if len(r.late) > 0 {
+		p.relays = slices.Clone(r.late)
+	}
+	p.breakCycle()
+	p.delay(now)
+}
+
+// breakCycle lets a dead letter reach no queue that it has come from by itself.
+func (p *txPublish) breakCycle() {
+	if p.result < 0 && !p.due {
+		p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return p.rec.cycles(q.name.Name) })
+	}
 }
 
 func (t *Tx) prepareSettle(s *txSettle, now int64) error {
@@ -225,8 +245,8 @@ func (c *commit) checkMoves() error {
 // it is lost or closing.
 func (c *commit) stageQueues() {
 	c.news = c.b.newQueueNews(c.tx)
-	for i := range c.tx.publishes {
-		c.stagePublish(&c.tx.publishes[i])
+	for i := 0; i < len(c.tx.publishes); {
+		i = c.stageRelayed(i)
 	}
 	for i := range c.tx.settles {
 		c.stageSettle(&c.tx.settles[i])
@@ -236,7 +256,27 @@ func (c *commit) stageQueues() {
 	c.stageTaken()
 }
 
-func (c *commit) stagePublish(p *txPublish) {
+// stageRelayed stages a publish with what relays made of it, which is told as one, and
+// returns the index of the next.
+func (c *commit) stageRelayed(i int) (next int) {
+	p := &c.tx.publishes[i]
+	r := c.stagePublish(p)
+	topics := p.tookLocked()
+	for next = i + 1; next < len(c.tx.publishes) && c.tx.publishes[next].relayed; next++ {
+		made := &c.tx.publishes[next]
+		also := c.stagePublish(made)
+		topics = append(topics, made.tookLocked()...)
+		r = Routed{Queues: r.Queues + also.Queues, Refused: r.Refused || also.Refused,
+			Delayed: r.Delayed || also.Delayed}
+	}
+	c.news.published(p, topics, &r)
+	if p.result >= 0 {
+		c.tx.routed[p.result] = r
+	}
+	return next
+}
+
+func (c *commit) stagePublish(p *txPublish) Routed {
 	w := c.work
 	w.scratch = w.scratch[:0]
 	r := p.reachedLocked()
@@ -266,10 +306,7 @@ func (c *commit) stagePublish(p *txPublish) {
 		r.Queues++
 	}
 	r.Delayed = c.stageHold(p)
-	c.news.published(p, &r)
-	if p.result >= 0 {
-		c.tx.routed[p.result] = r
-	}
+	return r
 }
 
 // mayBeOld says that the record may have been published before those in front of it.

@@ -1,0 +1,142 @@
+package broker
+
+import (
+	"iter"
+	"slices"
+
+	"github.com/tidings-io/tidings/storage"
+)
+
+// Relay is a type of exchange that a protocol face brings: no bindings lead from it. What
+// reaches such an exchange, by a publish, another exchange or a schedule, is given to the
+// relay, and what that makes of it is published instead, in the same Tx: all of it or
+// nothing, with all else that the Tx does.
+type Relay interface {
+	// Relay returns what to publish of a record that reached x. It is called for every
+	// commit, by many at a time and under no lock; the record must not be changed, and
+	// what the returned ones point to neither until the commit. Where too much comes for
+	// one commit it is not asked to go on.
+	Relay(x *Exchange, rec *QueueRecord) iter.Seq[Relayed]
+}
+
+// Relayed is a record and where it goes: exactly one of Queue, Topic and Exchange. One that
+// is gone takes nothing.
+type Relayed struct {
+	Queue    *Queue
+	Topic    *Topic
+	Exchange *Exchange
+	Record   QueueRecord
+}
+
+// maxRelays is how many relays a record can pass, one after another, and what was made of
+// it. It passes none of them twice, which ends loops; this ends the rest.
+const maxRelays = 16
+
+// Relays says whether exchanges of a type are ones of Config.Relays: a face brings them, and
+// says what they are for and how they go.
+func (b *Broker) Relays(kind string) bool { return b.config.Relays[kind] != nil }
+
+// relayWays has no bindings.
+type relayWays struct{}
+
+func (relayWays) put(*entry) error {
+	return fail(Unsupported, "bind", "", "from an exchange of a type that takes no bindings")
+}
+func (relayWays) drop(*entry)                      {}
+func (relayWays) route(*routed, func(destination)) {}
+
+// routerOf makes the router of an exchange, which has no ways where a relay is in its place.
+func (b *Broker) routerOf(spec *ExchangeSpec) (*router, error) {
+	if b.Relays(spec.Type) {
+		return &router{ways: relayWays{}, all: map[bindingID]*entry{}}, nil
+	}
+	kind, err := spec.routing()
+	if err != nil {
+		return nil, err
+	}
+	return newRouter(kind, spec.Args)
+}
+
+// relaying is the publishes of a Tx while relays make more of them.
+type relaying struct {
+	t      *Tx
+	now    int64
+	r      *routing
+	out    []txPublish // each followed by what was made of it
+	bytes  int
+	topics bool
+}
+
+// relay asks the relays that records have reached, and says whether there are topics among
+// what they lead to. Called without a lock, when everything is routed.
+func (t *Tx) relay(now int64) (topics bool, err error) {
+	if !slices.ContainsFunc(t.publishes, func(p txPublish) bool { return len(p.relays) > 0 }) {
+		return false, nil
+	}
+	// A new list: that of a publish of one queue points into its own place.
+	g := relaying{t: t, now: now, r: t.b.newRouting(), out: make([]txPublish, 0, 2*len(t.publishes))}
+	for i := range t.publishes {
+		p := t.publishes[i]
+		g.out = append(g.out, p)
+		if err := g.pass(&p, nil); err != nil {
+			return false, err
+		}
+	}
+	t.publishes = g.out
+	return g.topics, nil
+}
+
+// pass gives a record to the relays that it has reached, but for those that it, or what it
+// was made of, has passed.
+func (g *relaying) pass(p *txPublish, passed []*Exchange) error {
+	for _, x := range p.relays {
+		if slices.Contains(passed, x) || len(passed) == maxRelays {
+			g.t.b.config.Logger.Debug("a record goes round among relays", "exchange", x.name.String())
+			continue
+		}
+		relay := g.t.b.relays[x.spec.Type]
+		for made := range relay.Relay(x, &p.rec) {
+			if err := g.add(x, p, &made, append(slices.Clip(passed), x)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// add publishes one record that was made of another.
+func (g *relaying) add(x *Exchange, of *txPublish, made *Relayed, passed []*Exchange) error {
+	p := txPublish{x: x, rec: made.Record, result: -1, relayed: true,
+		from: of.from, reason: of.reason, due: of.due, whole: of.whole}
+	if p.rec.Time.IsZero() {
+		p.rec.Time = of.rec.Time
+	}
+	if of.from != nil {
+		p.rec.Deaths = of.rec.Deaths // or it could go round for ever
+	}
+	g.route(&p, made)
+	g.topics = g.topics || len(p.topics) > 0
+	g.bytes += p.bytes()
+	if g.bytes > storage.MaxBatchBytes {
+		return storeError("relay", x.name.String(), storage.ErrTooLarge)
+	}
+	g.out = append(g.out, p)
+	return g.pass(&p, passed)
+}
+
+// route finds where a record goes that was made of another.
+func (g *relaying) route(p *txPublish, made *Relayed) {
+	switch {
+	case made.Exchange != nil:
+		g.t.b.cat.mu.RLock()
+		defer g.t.b.cat.mu.RUnlock()
+		p.x = made.Exchange
+		g.t.routeLocked(g.r, p, g.now)
+	case made.Topic != nil:
+		p.topics = []*Topic{made.Topic}
+	default:
+		p.to = []*Queue{made.Queue}
+		p.breakCycle()
+		p.delay(g.now)
+	}
+}
