@@ -81,6 +81,8 @@ func (s *Server) createExchange(r *http.Request) (any, error) {
 		return nil, invalid("names that begin with %s are given by the server", reservedPrefix)
 	case doc.Name == "":
 		return nil, invalid("an exchange needs a name")
+	case s.b.Relays(doc.Type):
+		return nil, invalid("exchanges of type %s are made by their own protocol", quote(doc.Type))
 	}
 	args, err := brokerArgs(doc.Args)
 	if err != nil {
@@ -120,6 +122,9 @@ func (s *Server) deleteExchange(r *http.Request) (any, error) {
 		return nil, invalid("ifEmpty: an exchange holds no records")
 	case x.BuiltIn():
 		return nil, invalid("exchange %s is always there", x.Name().Name)
+	case s.b.Relays(x.Spec().Type):
+		return nil, invalid("exchange %s is of type %s, which is deleted by its own protocol",
+			x.Name().Name, quote(x.Spec().Type))
 	}
 	gone := exchangeDetail(x)
 	return gone, s.b.DeleteExchange(r.Context(), x, o.IfUnused)

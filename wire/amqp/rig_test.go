@@ -39,7 +39,10 @@ func serve(t testing.TB, change ...func(*Config)) *rig {
 func serveOn(t testing.TB, disk *vfs.Mem, fs vfs.FS, change ...func(*Config)) *rig {
 	t.Helper()
 	bc := broker.Config{FS: fs,
-		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: Props{}}}
+		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: Props{}},
+		Relays: map[string]func(*broker.Broker) broker.Relay{relayType: func(b *broker.Broker) broker.Relay {
+			return relay{b}
+		}}}
 	bc.Storage.TailBytes, bc.Storage.JournalBytes, bc.Storage.CarryBytes = 1<<20, 4<<20, 8<<10
 	b, err := broker.Open("test", bc)
 	if err != nil {

@@ -145,6 +145,9 @@ func (ch *channel) declareExchange(m *exchangeDeclare) error {
 	if err := ch.may(broker.ToConfigure, ch.exchangeName(m.exchange)); err != nil {
 		return err
 	}
+	if ch.c.s.broker.Relays(m.kind) {
+		return errorf(replyPreconditionFailed, "exchanges of type '%s' are not declared by AMQP", m.kind)
+	}
 	spec := broker.ExchangeSpec{Namespace: ch.c.namespace, Name: m.exchange, Type: m.kind, Durable: m.durable,
 		AutoDelete: m.autoDelete, Internal: m.internal, Args: toArgs(m.arguments)}
 	spec.Alternate, _, _ = spec.Args.Text("alternate-exchange")
@@ -209,6 +212,10 @@ func (ch *channel) deleteExchange(m *exchangeDelete) error {
 		return err
 	}
 	if x, err := ch.c.s.broker.Exchange(ch.c.namespace, m.exchange); err == nil {
+		if kind := x.Spec().Type; ch.c.s.broker.Relays(kind) {
+			return errorf(replyAccessRefused, "exchange %s is of type '%s', which AMQP does not delete",
+				inVhost(x.Name()), kind)
+		}
 		err := ch.c.s.broker.DeleteExchange(ch.c.ctx, x, m.ifUnused)
 		switch {
 		case errors.Is(err, broker.ErrInUse):
@@ -257,7 +264,7 @@ func (ch *channel) bind(noWait bool, ok method, bd broker.Binding) error {
 		return err
 	}
 	if err := ch.c.s.broker.Bind(ch.c.ctx, bd); err != nil {
-		if errors.Is(err, broker.Invalid) {
+		if errors.Is(err, broker.Invalid) || errors.Is(err, broker.Unsupported) {
 			return errorf(replyPreconditionFailed, "%v", err)
 		}
 		return failed(err)

@@ -110,7 +110,7 @@ func (s *Server) defineContents(doc object, namespaces []string) {
 			parameters = append(parameters, showOperatorPolicy(p))
 		}
 		for _, x := range s.b.Exchanges(ns) {
-			if !x.BuiltIn() {
+			if !x.BuiltIn() && !s.b.Relays(x.Spec().Type) { // those are made by their own protocol
 				exchanges = append(exchanges, showExchange(x))
 			}
 		}
