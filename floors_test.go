@@ -35,7 +35,8 @@ var floors = map[string]struct {
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
 	"wire/amqp":            {house: []string{"broker", "listener"}},
-	"wire/aws":             {house: []string{"broker", "listener"}},
+	"wire/aws":             {house: []string{"broker", "listener", "wire/aws/notify"}},
+	"wire/aws/notify":      {house: []string{"broker"}},
 	"wire/amqp/management": {house: []string{"broker", "listener", "wire/amqp"}},
 	"console": {
 		house:  []string{"broker", "listener"},
