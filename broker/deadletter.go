@@ -36,8 +36,28 @@ func (q *Queue) deadLetter(s *txSettle, in *QueueSettings, now int64) (rec Queue
 	if ms, ok := q.retention(&rec); ok && s.reason == Expired && ms <= now {
 		return rec, false, nil
 	}
+	receives, first := q.receivesOf(s.id)
 	rec.die(q, in, s.reason, now)
+	rec.Deaths[0].received(receives, first)
 	return rec, true, nil
+}
+
+// receivesOf is how often a record was received, and when first.
+func (q *Queue) receivesOf(id DeliveryID) (n uint32, first time.Time) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if r := q.receivedLocked(id); r != nil {
+		return r.receives, timeOf(r.first)
+	}
+	return 0, time.Time{}
+}
+
+// received counts receives that led to the death.
+func (d *Death) received(n uint32, first time.Time) {
+	if d.Receives == 0 {
+		d.FirstReceive = first
+	}
+	d.Receives += n
 }
 
 // die notes a death and readies the record for the dead letter exchange: by

@@ -403,6 +403,9 @@ func TestReceivedTooOftenIsDeadLettered(t *testing.T) {
 		p.q = dead
 		ds := p.receive(10)
 		p.wantReceived("dead letters", ds, "a ")
+		if d := ds[0].Record.Deaths[0]; d.Receives != 3 || !d.FirstReceive.Equal(sent) {
+			p.t.Errorf("it was received %d times before, first at %v", d.Receives, d.FirstReceive)
+		}
 		r := ds[0].Record
 		if len(r.Deaths) != 1 || r.Deaths[0].Queue != "jobs" || r.Deaths[0].Reason != DeliveryLimit || !r.Time.Equal(sent) {
 			p.t.Errorf("it died %+v, and was published at %v", r.Deaths, r.Time)

@@ -85,6 +85,10 @@ type Death struct {
 	Keys     []string  // that it had been published with
 	// Expiration is the time to live that the publisher had given it; negative: none.
 	Expiration time.Duration
+	// Receives is how often Receive had handed it out there, before this death and those
+	// that it counts, and FirstReceive when it first did; 0 where it never had.
+	Receives     uint32
+	FirstReceive time.Time
 }
 
 // DeathReason is why a record was dead-lettered. The numbers are on disk.
@@ -167,7 +171,7 @@ func (r *QueueRecord) sizeBound() int {
 	}
 	for i := range r.Deaths {
 		d := &r.Deaths[i]
-		n += 64 + len(d.Queue) + len(d.Exchange)
+		n += 80 + len(d.Queue) + len(d.Exchange)
 		for _, k := range d.Keys {
 			n += len(k) + binary.MaxVarintLen64
 		}
@@ -179,16 +183,27 @@ func appendDeaths(dst []byte, deaths []Death) []byte {
 	dst = binary.AppendUvarint(dst, uint64(len(deaths)))
 	for i := range deaths {
 		d := &deaths[i]
-		dst = append(dst, byte(d.Reason))
+		reason := byte(d.Reason)
+		if d.Receives > 0 {
+			reason |= deathReceived
+		}
+		dst = append(dst, reason)
 		dst = appendString(dst, d.Queue)
 		dst = binary.AppendVarint(dst, d.Count)
 		dst = binary.AppendVarint(dst, d.Time.UnixMilli())
 		dst = appendString(dst, d.Exchange)
 		dst = appendStrings(dst, d.Keys)
 		dst = binary.AppendVarint(dst, int64(d.Expiration))
+		if d.Receives > 0 {
+			dst = binary.AppendUvarint(dst, uint64(d.Receives))
+			dst = binary.AppendVarint(dst, d.FirstReceive.UnixMilli())
+		}
 	}
 	return dst
 }
+
+// deathReceived is a bit of the reason: how often the record was received follows.
+const deathReceived = 0x80
 
 // decodeQueueRecord reads an entry. Props and Body point into it. lost says that
 // the record was transient and of an earlier start.
@@ -236,13 +251,17 @@ func decodeDeaths(d *decoder) []Death {
 	deaths := make([]Death, d.count())
 	for i := range deaths {
 		x := &deaths[i]
-		x.Reason = DeathReason(d.byte())
+		reason := d.byte()
+		x.Reason = DeathReason(reason &^ deathReceived)
 		x.Queue = d.string()
 		x.Count = d.varint()
 		x.Time = timeOf(d.varint())
 		x.Exchange = d.string()
 		x.Keys = d.strings()
 		x.Expiration = time.Duration(d.varint())
+		if reason&deathReceived != 0 {
+			x.Receives, x.FirstReceive = uint32(d.uvarint()), timeOf(d.varint())
+		}
 	}
 	return deaths
 }

@@ -371,6 +371,9 @@ func testDeadLetter(t *testing.T) {
 		is["DeadLetterQueueSourceArn"] != "arn:aws:sqs:us-east-1:000000000000:orders" {
 		t.Errorf("it was %v, and is %v", last, m)
 	}
+	if is["ApproximateReceiveCount"] != "3" || is["ApproximateFirstReceiveTimestamp"] != was["ApproximateFirstReceiveTimestamp"] {
+		t.Errorf("counted before %v, and now %v", was, is)
+	}
 	if doc := x.ok("ListDeadLetterSourceQueues", object{"QueueUrl": dead}); !reflect.DeepEqual(doc["queueUrls"], []any{q}) {
 		t.Errorf("sources are %v", doc)
 	}

@@ -160,11 +160,12 @@ func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *recei
 	if len(in.AttributeNames)+len(in.MessageSystemAttributeNames) == 0 {
 		return nil
 	}
+	receives, first := receivesOf(d)
 	every := map[string]string{
 		sysSender:       p.sender,
 		sysSent:         strconv.FormatInt(p.sent, 10),
-		sysReceiveCount: strconv.FormatUint(uint64(d.Receives), 10),
-		sysFirstReceive: strconv.FormatInt(d.FirstReceive.UnixMilli(), 10),
+		sysReceiveCount: strconv.FormatUint(receives, 10),
+		sysFirstReceive: strconv.FormatInt(first.UnixMilli(), 10),
 		sysTrace:        p.trace,
 		sysGroup:        p.group,
 	}
@@ -177,6 +178,21 @@ func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *recei
 		}
 	}
 	return every
+}
+
+// receivesOf is how often a message was received, and when first: in this queue and in those that it came
+// from as a dead letter.
+func receivesOf(d *broker.Delivery) (n uint64, first time.Time) {
+	n, first = uint64(d.Receives), d.FirstReceive
+	for i := range d.Record.Deaths {
+		if x := &d.Record.Deaths[i]; x.Receives > 0 {
+			n += uint64(x.Receives)
+			if x.FirstReceive.Before(first) {
+				first = x.FirstReceive
+			}
+		}
+	}
+	return n, first
 }
 
 func asked(name string, names []string) bool {
