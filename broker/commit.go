@@ -128,6 +128,7 @@ func (c *commit) gatherLogs() {
 // beside an error is of the last frame that the refusal was judged by.
 func (c *commit) stage() (storage.Seq, error) {
 	c.dropGone()
+	c.dropPurged()
 	first := 0
 	if c.tx.moves {
 		if err := c.checkMoves(); err != nil {

@@ -209,7 +209,8 @@ func (q *Queue) endLocked() {
 	q.setTimerLocked()
 }
 
-// Purge removes the records that are ready, durably on return, and says how many.
+// Purge removes the records that are ready, durably on return, and says how many. See
+// PurgeAll for the others.
 // Kinds: NotFound, Denied, Closed, Storage.
 func (q *Queue) Purge(ctx context.Context, owner any) (records int64, err error) {
 	const op = "purge"
@@ -229,15 +230,20 @@ func (q *Queue) purge() (records int64, seq storage.Seq, err error) {
 	if q.dead {
 		return 0, 0, storage.ErrDropped
 	}
-	records = q.readyLocked()
+	r := removal{store: q.b.store, seq: q.b.store.Durable()}
+	return q.purgeLocked(&r, 0)
+}
+
+// purgeLocked removes what is ready, with what was removed already.
+func (q *Queue) purgeLocked(r *removal, already int64) (records int64, seq storage.Seq, err error) {
+	records = already + q.readyLocked()
 	for _, s := range q.subs {
 		for _, a := range s.assigned.all() {
 			s.giveBackLocked(a)
 		}
 	}
-	r := removal{store: q.b.store, seq: q.b.store.Durable()}
 	for _, l := range q.lanes {
-		l.purgeBack(&r, q.counted && q.spec.Durable)
+		l.purgeBack(r, q.counted && q.spec.Durable)
 		l.purge(&r.batch)
 	}
 	q.emptySizesLocked()

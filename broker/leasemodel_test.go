@@ -164,6 +164,8 @@ func (w *leaseWorld) roll() {
 		w.settle()
 	case n < 86:
 		w.purge()
+	case n < 87:
+		w.purgeAll()
 	default:
 		w.pass(time.Duration(w.d.IntN(4000)) * time.Millisecond)
 	}
@@ -435,6 +437,22 @@ func (w *leaseWorld) purge() {
 	}
 	for _, r := range w.ready() {
 		w.forget(r)
+	}
+}
+
+// purgeAll leaves nothing but what Get has taken.
+func (w *leaseWorld) purgeAll() {
+	if w.storming {
+		return
+	}
+	w.note("purge all")
+	if _, err := w.jobs.PurgeAll(ctx, nil); err != nil {
+		w.failed(err)
+	}
+	for _, r := range slices.Clone(w.records) {
+		if r.state != isHeld {
+			w.forget(r)
+		}
 	}
 }
 

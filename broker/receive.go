@@ -81,6 +81,7 @@ type receivers struct {
 	leases    leaseHeap
 	line      []*receiver // who waits for records, the first to come first
 	receiving int         // records that were taken and are not leased yet
+	away      []*receiver // who took them
 }
 
 // noReceivers is that of all queues that nobody has received from. It does not change.
@@ -165,6 +166,7 @@ func (q *Queue) waitInLine(ctx context.Context, r *receiver) (err error) {
 	if err == nil {
 		return r.err
 	}
+	q.arrivedLocked(r)
 	q.untakeLocked(r.taken, r.turn)
 	r.taken = nil
 	q.dispatchLocked()
@@ -212,7 +214,16 @@ func (q *Queue) takeForLocked(r *receiver) bool {
 		q.headMovedLocked()
 	}
 	r.turn = q.sizes.turn
-	return len(r.taken) > 0
+	if len(r.taken) == 0 {
+		return false
+	}
+	q.away = append(q.away, r)
+	return true
+}
+
+// arrivedLocked says that nothing is on its way to a receiver any more.
+func (q *Queue) arrivedLocked(r *receiver) {
+	q.away = slices.DeleteFunc(q.away, func(x *receiver) bool { return x == r })
 }
 
 // receive reads what was taken and leases it. What must not be delivered is settled.
@@ -241,6 +252,7 @@ func (q *Queue) handOver(ctx context.Context, r *receiver, got []Delivery, left 
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	defer q.dispatchLocked()
+	q.arrivedLocked(r)
 	q.handedLocked(r.taken[:len(r.taken)-len(left)], r.turn)
 	q.receiving -= len(r.taken) - len(left)
 	q.untakeLocked(left, r.turn)

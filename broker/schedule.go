@@ -56,11 +56,15 @@ type class struct {
 	lane // guarded by schedule.mu; next is written by the loop only
 	k    uint8
 	last int64 // guarded by schedule.mu: the greatest time in the log, ms
+	// purged is the offset before which everything was; guarded by schedule.mu.
+	purged Offset
 
 	// Owned by the schedule loop.
 	runs  runs
 	opens int64          // when the record at next could be due, ms; 0: not known
 	ahead []storage.View // what was read to be published, side by side
+	// forgotten is as purged: what lies before it is not in runs.
+	forgotten Offset
 }
 
 // never is the alarm of a schedule that has nothing to do.

@@ -27,7 +27,11 @@ func (s *schedule) turn(ctx context.Context) {
 		return // or the broker ends
 	}
 	now := s.x.b.nowMillis()
-	next, err := s.advance(ctx, classes, now)
+	err := s.forget()
+	next := now
+	if err == nil {
+		next, err = s.advance(ctx, classes, now)
+	}
 	if err != nil {
 		s.x.b.config.Logger.Warn("scheduled records wait", "exchange", s.x.name.String(), "error", err)
 		next = now + retryAfter.Milliseconds()

@@ -38,10 +38,10 @@ type txPublish struct {
 	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
 	hold   *txHold // nil: it goes into queues and topics now, and nowhere else
-	// refused: a topic has no place for it. due: it comes from the schedule of x. whole: it
-	// reaches all that it was routed to, or Commit does nothing. relayed: a relay made it of
-	// the publish before it that is not.
-	refused, due, whole, relayed bool
+	// refused: a topic has no place for it. due: it comes from the schedule of x; purged: it
+	// was there, and goes nowhere. whole: it reaches all that it was routed to, or Commit does
+	// nothing. relayed: a relay made it of the publish before it that is not.
+	refused, due, purged, whole, relayed bool
 }
 
 // txSettle ends one delivery.
@@ -260,6 +260,9 @@ func (c *commit) stageQueues() {
 // returns the index of the next.
 func (c *commit) stageRelayed(i int) (next int) {
 	p := &c.tx.publishes[i]
+	if p.purged {
+		return i + 1
+	}
 	r := c.stagePublish(p)
 	topics := p.tookLocked()
 	for next = i + 1; next < len(c.tx.publishes) && c.tx.publishes[next].relayed; next++ {

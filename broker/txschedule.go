@@ -27,6 +27,10 @@ type txTaken struct {
 	s   *schedule
 	c   *class
 	off Offset
+	// publish is which of the Tx's it becomes; -1: none, it is lost. Only for the schedule of a
+	// queue, where no relay makes more of them.
+	publish int
+	gone    bool // it was purged meanwhile
 }
 
 // PublishAt is Publish at a later time: the record waits, and goes into the queues that
@@ -67,9 +71,10 @@ func (r *routing) hold(now int64) *txHold {
 
 // publishDue publishes a record whose time has come, and takes it out of its schedule.
 func (t *Tx) publishDue(s *schedule, d *dueRecord) {
-	t.taken = append(t.taken, txTaken{s, d.c, d.off})
+	t.taken = append(t.taken, txTaken{s: s, c: d.c, off: d.off, publish: len(t.publishes)})
 	switch {
 	case d.lost:
+		t.taken[len(t.taken)-1].publish = -1
 	case s.x.only != nil:
 		t.publishes = append(t.publishes,
 			txPublish{rec: d.rec, to: []*Queue{s.x.only}, result: -1, due: true})
@@ -147,7 +152,7 @@ func (h *txHold) applyLocked(confirm Confirm) {
 // stageTaken settles what is published now, and lets the logs go of what all have.
 func (c *commit) stageTaken() {
 	for i := range c.tx.taken {
-		if t := &c.tx.taken[i]; !t.s.dead {
+		if t := &c.tx.taken[i]; !t.s.dead && !t.gone {
 			t.c.settleLocked(&c.work.batch, t.off)
 			t.s.waiting--
 		}

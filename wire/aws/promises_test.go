@@ -48,6 +48,7 @@ var promises = map[string]func(*testing.T){
 	"Web pages get nothing.":                                                testWebPages,
 	"With keys, every request must be signed by one of them.":               testKeys,
 	"What is not built is refused by name.":                                 testNotBuilt,
+	"PurgeQueue takes what is in flight and what is delayed too.":           testPurge,
 }
 
 func TestPromises(t *testing.T) {
@@ -376,6 +377,31 @@ func testDeadLetter(t *testing.T) {
 	}
 	if doc := x.ok("ListDeadLetterSourceQueues", object{"QueueUrl": dead}); !reflect.DeepEqual(doc["queueUrls"], []any{q}) {
 		t.Errorf("sources are %v", doc)
+	}
+}
+
+func testPurge(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders")
+	x.put(q, "a")
+	x.put(q, "b")
+	x.ok("SendMessage", object{"QueueUrl": q, "MessageBody": "c", "DelaySeconds": 900})
+	m := x.one(q, "MaxNumberOfMessages", 1)
+	x.ok("PurgeQueue", object{"QueueUrl": q})
+	nothing := func(when string) {
+		t.Helper()
+		if a := x.attributes(q); a[attrReady] != "0" || a[attrLeased] != "0" || a[attrDelayed] != "0" {
+			t.Errorf("%s: attributes are %v", when, a)
+		}
+	}
+	nothing("purged")
+	x.restart()
+	nothing("after a restart")
+	x.ok("DeleteMessage", object{"QueueUrl": q, "ReceiptHandle": m["ReceiptHandle"]})
+	x.ok("PurgeQueue", object{"QueueUrl": q})
+	x.put(q, "d")
+	if m := x.one(q); m["Body"] != "d" {
+		t.Errorf("received %v", m)
 	}
 }
 

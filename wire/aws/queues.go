@@ -174,7 +174,7 @@ func (s *Server) purgeQueue(c *call, in *queueInput) (*nothing, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = q.Purge(c.ctx, nil)
+	_, err = q.PurgeAll(c.ctx, nil)
 	return &nothing{}, err
 }
 
