@@ -3,6 +3,7 @@ package aws
 import (
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/tidings-io/tidings/broker"
@@ -23,6 +24,12 @@ func (s *Server) nameInARN(arn string) string {
 		return ""
 	}
 	return name
+}
+
+// isARN says whether a text has the six parts of an ARN.
+func isARN(text string) bool {
+	parts := strings.SplitN(text, ":", 6)
+	return len(parts) == 6 && parts[0] == "arn" && !slices.Contains(parts, "")
 }
 
 // queueURL is where the client that asks finds a queue: under the host that it used itself.

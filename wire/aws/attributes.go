@@ -80,6 +80,10 @@ func wrongAttribute(name string) *Error {
 	return errorf(invalidValue, "Invalid value for the parameter %s.", name)
 }
 
+func wrongBecause(name, reason string) *Error {
+	return errorf(invalidValue, "Invalid value for the parameter %s. Reason: %s", name, reason)
+}
+
 // checkAttributes checks what is to be set of a queue, and returns it in canonical form: those with no value
 // are to be taken away.
 func (s *Server) checkAttributes(queue string, set map[string]string) (map[string]string, error) {
@@ -99,6 +103,10 @@ func (s *Server) checkAttributes(queue string, set map[string]string) (map[strin
 			return nil, err
 		}
 		out[name] = canonical(name, value)
+	}
+	if out[attrKey] != "" && out[attrManaged] == "true" {
+		return nil, errorf(invalidAttribute, "You can use one type of server-side encryption (SSE) at one time. "+
+			"You can either enable KMS SSE or SQS SSE.")
 	}
 	return out, nil
 }

@@ -2,6 +2,7 @@ package aws
 
 import (
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 
@@ -79,8 +80,72 @@ func TestErrorsHaveTheWordsOfAWS(t *testing.T) {
 		{"RemovePermission", object{"QueueUrl": q, "Label": "other"}, "InvalidParameterValue",
 			"Value other for parameter Label is invalid. Reason: can't find label."},
 		{"GetQueueUrl", object{"QueueName": "missing"}, sqsCode + "NonExistentQueue", "The specified queue does not exist."},
+		{"SetQueueAttributes", object{"QueueUrl": q, "Attributes": object{"KmsMasterKeyId": "key", "SqsManagedSseEnabled": "true"}},
+			"InvalidAttributeName", "You can use one type of server-side encryption (SSE) at one time. You can either enable KMS SSE " +
+				"or SQS SSE."},
+		{"DeleteMessageBatch", object{"QueueUrl": q, "Entries": slices.Repeat([]object{{"Id": "a", "ReceiptHandle": "a"}}, 20)},
+			sqsCode + "TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent 20."},
+		{"ChangeMessageVisibilityBatch", object{"QueueUrl": q, "Entries": []object{{"Id": "a b", "ReceiptHandle": "a"}}},
+			sqsCode + "InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. " +
+				"It can be at most 80 letters long."},
 	} {
 		x.wantError(c.action, c.in, c.code, c.message)
+	}
+	_, body := x.form("/", "Action", "GetQueueUrl", "QueueName", "missing")
+	if n := parseXML(t, body); n.at("Error", "Message") != "The specified queue does not exist for this wsdl version." {
+		t.Errorf("a form is answered %s", body)
+	}
+}
+
+// TestPoliciesOfDeadLettersAreRefusedInTheWordsOfAWS, as other emulators and bug reports have them.
+func TestPoliciesOfDeadLettersAreRefusedInTheWordsOfAWS(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders")
+	const arn = `"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:dead"`
+	const cannot = "Amazon SQS can't create the redrive allow policy"
+	x.ok("CreateQueue", object{"QueueName": "dead", "Attributes": object{"RedriveAllowPolicy": `{"redrivePermission":"denyAll"}`}})
+	eleven := `{"redrivePermission":"byQueue","sourceQueueArns":["` + strings.Repeat(`a","`, 10) + `a"]}`
+	for _, c := range []struct{ attribute, value, reason string }{
+		{attrRedrive, `{}`, "Redrive policy does not contain mandatory attribute: maxReceiveCount."},
+		{attrRedrive, `{"maxReceiveCount":5}`, "Redrive policy does not contain mandatory attribute: deadLetterTargetArn."},
+		{attrRedrive, `{` + arn + `,"maxReceiveCount":-36}`,
+			"Invalid value for maxReceiveCount: -36, valid values are from 1 to 1000 both inclusive."},
+		{attrRedrive, `{` + arn + `,"maxReceiveCount":"1001"}`,
+			"Invalid value for maxReceiveCount: 1001, valid values are from 1 to 1000 both inclusive."},
+		{attrRedrive, `{` + arn + `,"maxReceiveCount":1.5}`,
+			"Invalid value for maxReceiveCount: 1.5, valid values are from 1 to 1000 both inclusive."},
+		{attrRedrive, `{` + arn + `,"maxReceiveCount":5,"other":1}`,
+			"Only following attributes are supported: [maxReceiveCount, deadLetterTargetArn]."},
+		{attrRedrive, `{"deadLetterTargetArn":"dead","maxReceiveCount":5}`,
+			"Dead-letter target ARN should be fully qualified ARN."},
+		{attrRedrive, `{"deadLetterTargetArn":5,"maxReceiveCount":5}`,
+			"Dead-letter target ARN should be fully qualified ARN."},
+		{attrRedrive, `{"deadLetterTargetArn":"arn:aws:sns:us-east-1:000000000000:dead","maxReceiveCount":5}`,
+			"Only SQS queues are valid resources for deadLetterTargetArn."},
+		{attrRedrive, `{"deadLetterTargetArn":"arn:aws:sqs:us-east-1:000000000000:none","maxReceiveCount":5}`,
+			"Dead letter target does not exist."},
+		{attrRedrive, `{` + arn + `,"maxReceiveCount":5}`, "Dead letter target does not allow this source queue."},
+		{attrAllow, `{"redrivePermission":"byQueue"}`, cannot + ". When you specify the byQueue permission type, you must also " +
+			"specify one or more sourceQueueArns values."},
+		{attrAllow, `{"redrivePermission":"allowAll","sourceQueueArns":["a"]}`, cannot + ". To specify one or more source queue " +
+			"ARNs, you must set redrivePermission to byQueue."},
+		{attrAllow, eleven, cannot + ". The maximum number of source queue ARNs you can specify is 10."},
+	} {
+		x.wantError("SetQueueAttributes", object{"QueueUrl": q, "Attributes": object{c.attribute: c.value}}, "InvalidParameterValue",
+			"Value "+c.value+" for parameter "+c.attribute+" is invalid. Reason: "+c.reason)
+	}
+	for name, values := range map[string][]string{
+		attrRedrive: {" ", "4", "[]", "null"},
+		attrAllow:   {"444", "[]", "{}", "x", `{"redrivePermission":"x"}`, `{"redrivePermission":"allowAll","x":1}`},
+	} {
+		reason := "Redrive policy is not a valid JSON map."
+		if name == attrAllow {
+			reason = cannot + ", as it’s in an unsupported format."
+		}
+		for _, value := range values {
+			x.wantError("SetQueueAttributes", object{"QueueUrl": q, "Attributes": object{name: value}}, "InvalidAttributeValue",
+				"Invalid value for the parameter "+name+". Reason: "+reason)
+		}
 	}
 }
 
@@ -116,10 +181,10 @@ func TestWrongRequestsAreRefused(t *testing.T) {
 		{"SetQueueAttributes", attribute("DelaySeconds", "x"), "InvalidAttributeValue"},
 		{"SetQueueAttributes", attribute("Policy", "x"), "InvalidAttributeValue"},
 		{"SetQueueAttributes", attribute("SqsManagedSseEnabled", "yes"), "InvalidAttributeValue"},
-		{"SetQueueAttributes", attribute("RedrivePolicy", "x"), "InvalidParameterValue"},
+		{"SetQueueAttributes", attribute("RedrivePolicy", "x"), "InvalidAttributeValue"},
 		{"SetQueueAttributes", attribute("RedrivePolicy", `{\"deadLetterTargetArn\":\"`+arn+`x\",\"maxReceiveCount\":1}`), "InvalidParameterValue"},
 		{"SetQueueAttributes", attribute("RedrivePolicy", `{\"deadLetterTargetArn\":\"`+arn+`\",\"maxReceiveCount\":0}`), "InvalidParameterValue"},
-		{"SetQueueAttributes", attribute("RedriveAllowPolicy", `{\"redrivePermission\":\"byQueue\"}`), "InvalidAttributeValue"},
+		{"SetQueueAttributes", attribute("RedriveAllowPolicy", `{\"redrivePermission\":\"byQueue\"}`), "InvalidParameterValue"},
 		{"CreateQueue", `{"QueueName":"a b"}`, "InvalidParameterValue"},
 		{"CreateQueue", `{"QueueName":"` + strings.Repeat("a", 81) + `"}`, "InvalidParameterValue"},
 		{"CreateQueue", `{}`, "MissingParameter"},

@@ -213,7 +213,11 @@ func (queryCodec) refuse(h http.Header, a *ask, id string, e *Error) []byte {
 	x.WriteString(`<ErrorResponse xmlns="` + a.service.namespace + `"><Error>`)
 	x.text("Type", what.fault())
 	x.text("Code", what.query)
-	x.text("Message", e.Message)
+	message := e.Message
+	if e.Code == queueDoesNotExist {
+		message = "The specified queue does not exist for this wsdl version." // which this protocol has
+	}
+	x.text("Message", message)
 	x.WriteString("<Detail/></Error>")
 	x.text("RequestId", id)
 	x.WriteString("</ErrorResponse>")

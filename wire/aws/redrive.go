@@ -2,9 +2,10 @@ package aws
 
 import (
 	"encoding/json"
-	"errors"
+	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 )
 
 // redrive is what a RedrivePolicy says.
@@ -17,40 +18,45 @@ type redrive struct {
 const maxReceives = 1000
 
 // parseRedrive reads a RedrivePolicy; the count may be a number or a string, as clients send either.
-func parseRedrive(text string) (r redrive, err error) {
-	var doc struct {
-		Target   string `json:"deadLetterTargetArn"`
-		Receives any    `json:"maxReceiveCount"`
+func parseRedrive(text string) (r redrive, err *Error) {
+	const count, target = "maxReceiveCount", "deadLetterTargetArn"
+	bad := func(reason string, args ...any) (redrive, *Error) {
+		return redrive{}, wrong(short(text), attrRedrive, fmt.Sprintf(reason, args...))
 	}
-	if err := json.Unmarshal([]byte(text), &doc); err != nil {
-		return r, err
+	var doc map[string]json.RawMessage
+	if json.Unmarshal([]byte(text), &doc) != nil || doc == nil {
+		return r, wrongBecause(attrRedrive, "Redrive policy is not a valid JSON map.")
 	}
-	switch n := doc.Receives.(type) {
-	case float64:
-		r.receives = int64(n)
-		if float64(r.receives) != n {
-			return r, errors.New("maxReceiveCount is not whole")
+	for _, name := range []string{count, target} {
+		if doc[name] == nil {
+			return bad("Redrive policy does not contain mandatory attribute: %s.", name)
 		}
-	case string:
-		if r.receives, err = strconv.ParseInt(n, 10, 64); err != nil {
-			return r, err
-		}
-	default:
-		return r, errors.New("maxReceiveCount is missing")
 	}
-	if doc.Target == "" || r.receives < 1 || r.receives > maxReceives {
-		return r, errors.New("deadLetterTargetArn is missing, or maxReceiveCount not of 1 to 1000")
+	if len(doc) > 2 {
+		return bad("Only following attributes are supported: [%s, %s].", count, target)
 	}
-	r.target = doc.Target
+	number := strings.Trim(string(doc[count]), `"`)
+	n, notWhole := strconv.ParseInt(number, 10, 64)
+	if notWhole != nil || n < 1 || n > maxReceives {
+		return bad("Invalid value for %s: %s, valid values are from 1 to %d both inclusive.", count,
+			short(number), maxReceives)
+	}
+	r.receives = n
+	_ = json.Unmarshal(doc[target], &r.target) // what is no text is no ARN
+	switch {
+	case !isARN(r.target):
+		return bad("Dead-letter target ARN should be fully qualified ARN.")
+	case strings.Split(r.target, ":")[2] != "sqs":
+		return bad("Only SQS queues are valid resources for %s.", target)
+	}
 	return r, nil
 }
 
 // checkRedrive wants a queue for the dead letters that is there, and takes them.
 func checkRedrive(s *Server, queue, value string) error {
-	r, err := parseRedrive(value)
-	if err != nil {
-		return wrong(short(value), attrRedrive, "Amazon SQS can't create the redrive policy, as it's in "+
-			"an unsupported format.")
+	r, bad := parseRedrive(value)
+	if bad != nil {
+		return bad
 	}
 	name := s.nameInARN(r.target)
 	to, missing := s.queueNamed(name)
@@ -70,32 +76,43 @@ type redriveAllow struct {
 	Sources    []string `json:"sourceQueueArns"`
 }
 
-func parseAllow(text string) (a redriveAllow, err error) {
-	if err := json.Unmarshal([]byte(text), &a); err != nil {
-		return a, err
+func parseAllow(text string) (a redriveAllow, err *Error) {
+	const cannot = "Amazon SQS can't create the redrive allow policy"
+	d := json.NewDecoder(strings.NewReader(text))
+	d.DisallowUnknownFields()
+	switch bad := d.Decode(&a); {
+	case bad != nil || d.More() || !slices.Contains([]string{allowAll, denyAll, byQueue}, a.Permission):
+		return a, wrongBecause(attrAllow, cannot+", as it’s in an unsupported format.")
+	case a.Sources != nil && a.Permission != byQueue:
+		return a, wrong(short(text), attrAllow, cannot+". To specify one or more source queue ARNs, you must set "+
+			"redrivePermission to byQueue.")
 	}
-	switch a.Permission {
-	case "allowAll", "denyAll":
-		if len(a.Sources) > 0 {
-			return a, errors.New("sourceQueueArns go with byQueue")
-		}
-	case "byQueue":
-		if n := len(a.Sources); n == 0 || n > 10 {
-			return a, errors.New("sourceQueueArns are 1 to 10")
-		}
-	default:
-		return a, errors.New("redrivePermission is allowAll, denyAll or byQueue")
+	switch n := len(a.Sources); {
+	case a.Permission == byQueue && n == 0:
+		return a, wrong(short(text), attrAllow, cannot+". When you specify the byQueue permission type, you must "+
+			"also specify one or more sourceQueueArns values.")
+	case n > maxSources:
+		return a, wrong(short(text), attrAllow, fmt.Sprintf("%s. The maximum number of source queue ARNs you can "+
+			"specify is %d.", cannot, maxSources))
 	}
 	return a, nil
 }
 
+// The permissions of a RedriveAllowPolicy, and how many queues one can name.
+const (
+	allowAll   = "allowAll"
+	denyAll    = "denyAll"
+	byQueue    = "byQueue"
+	maxSources = 10
+)
+
 func (a *redriveAllow) admits(source string) bool {
-	return a.Permission == "allowAll" || a.Permission == "byQueue" && slices.Contains(a.Sources, source)
+	return a.Permission == allowAll || a.Permission == byQueue && slices.Contains(a.Sources, source)
 }
 
 func checkAllow(_ *Server, _, value string) error {
 	if _, err := parseAllow(value); err != nil {
-		return wrongAttribute(attrAllow)
+		return err
 	}
 	return nil
 }

@@ -102,8 +102,20 @@ func (s *Server) checkSignature(r *http.Request, body []byte) error {
 		return errorf(signatureWrong, "The request signature we calculated does not match the signature you "+
 			"provided. Check your AWS Secret Access Key and signing method.")
 	}
-	if age := s.config.Now().Sub(at); age > sigAge || age < -sigAge {
-		return errorf(requestExpired, "Request is expired: it was signed at %s.", g.time)
+	return s.checkAge(at)
+}
+
+// checkAge refuses what was signed too long ago, or is of the future.
+func (s *Server) checkAge(at time.Time) error {
+	now := s.config.Now().UTC()
+	minutes := int(sigAge.Minutes())
+	switch age := now.Sub(at); {
+	case age > sigAge:
+		return errorf(requestExpired, "Signature expired: %s is now earlier than %s (%s - %d min.)",
+			at.Format(sigTime), now.Add(-sigAge).Format(sigTime), now.Format(sigTime), minutes)
+	case age < -sigAge:
+		return errorf(requestExpired, "Signature not yet current: %s is still later than %s (%s + %d min.)",
+			at.Format(sigTime), now.Add(sigAge).Format(sigTime), now.Format(sigTime), minutes)
 	}
 	return nil
 }

@@ -70,6 +70,9 @@ func testKeys(t *testing.T) {
 		}
 		status, h, text := x.do(r)
 		got, _, _ := strings.Cut(h.Get("X-Amzn-Query-Error"), ";")
+		if c.want == "RequestExpired" && (status != 400 || !strings.Contains(text, "15 min.)")) {
+			t.Errorf("%s: %d %s", c.what, status, text)
+		}
 		if got != c.want || c.want == "" && status != 200 {
 			t.Errorf("%s: %d %s %s, want %q", c.what, status, got, text, c.want)
 		}
