@@ -20,6 +20,8 @@ type call struct {
 	host   string // that the client used, for the URLs of queues
 	path   string // of the URL, which names the queue where the request does not
 	sender string // whose key signed the request, or seems to have
+	// unheard takes back what the answer gives away, where the client cannot have read it; nil: nothing.
+	unheard func()
 }
 
 // on makes an action of a method.

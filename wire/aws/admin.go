@@ -11,7 +11,7 @@ import (
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{service}/{action}", func(w http.ResponseWriter, r *http.Request) {
-		s.respond(w, r, adminCodec{}, func(*http.Request, []byte) error { return nil })
+		s.respond(w, r, door{adminCodec{}, func(*http.Request, []byte) error { return nil }})
 	})
 	return mux
 }

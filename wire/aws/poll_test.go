@@ -2,7 +2,9 @@ package aws
 
 import (
 	"context"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync"
@@ -98,6 +100,40 @@ func testClientGone(t *testing.T) {
 	x.put(q, "a")
 	if m := x.one(q, "AttributeNames", []string{"All"}); m["Attributes"].(object)["ApproximateReceiveCount"] != "1" {
 		t.Errorf("received %v", m)
+	}
+}
+
+// deaf is a connection that takes no answer, or fails at its end.
+type deaf struct {
+	http.ResponseWriter
+	write, flush error
+}
+
+func (d deaf) Write(b []byte) (int, error) { return len(b), d.write }
+func (d deaf) FlushError() error           { return d.flush }
+
+func testUnheard(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders", "VisibilityTimeout", "43200")
+	for i, w := range []deaf{{write: io.ErrClosedPipe}, {flush: io.ErrClosedPipe}} {
+		x.put(q, "a")
+		w.ResponseWriter = httptest.NewRecorder()
+		r := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"`+q+`"}`))
+		r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+		x.s.serve(w, r)
+		m := x.one(q, "AttributeNames", []string{"All"})
+		if m["Attributes"].(object)["ApproximateReceiveCount"] != "2" {
+			t.Errorf("%d: received %v", i, m)
+		}
+		x.ok("DeleteMessage", object{"QueueUrl": q, "ReceiptHandle": m["ReceiptHandle"]})
+	}
+	x.put(q, "b")
+	heard := httptest.NewRecorder()
+	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"`+q+`"}`))
+	r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
+	x.s.serve(heard, r)
+	if got := x.get(q); len(got) != 0 || !strings.Contains(heard.Body.String(), `"Body":"b"`) {
+		t.Errorf("one heard %s, and another received %v", heard.Body, got)
 	}
 }
 

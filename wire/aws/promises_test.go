@@ -34,6 +34,7 @@ var promises = map[string]func(*testing.T){
 	"A long poll ends with the first message.":                              testLongPoll,
 	"A long poll ends when its queue is deleted.":                           testLongPollDeleted,
 	"A client that has gone takes no message.":                              testClientGone,
+	"A message whose answer cannot be written is visible at once.":          testUnheard,
 	"Close ends long polls, without messages.":                              testCloseEndsPolls,
 	"CreateQueue compares the attributes that are given, and only those.":   testCreateAgain,
 	"A batch that is wrong as a whole sends nothing.":                       testBatchAsAWhole,

@@ -70,10 +70,26 @@ func (s *Server) receiveMessage(c *call, in *receiveMessageInput) (*receiveMessa
 	}
 	now := s.config.Now()
 	out := &receiveMessageOutput{}
+	ids := idsOf(got)
 	for i := range got {
 		out.Messages = append(out.Messages, s.received(q, &got[i], in, now))
 	}
+	c.unheard = func() { giveBack(q, ids) }
 	return out, nil
+}
+
+func idsOf(ds []broker.Delivery) (ids []broker.DeliveryID) {
+	for i := range ds {
+		ids = append(ids, ds[i].ID)
+	}
+	return ids
+}
+
+// giveBack makes messages visible at once that their receiver never saw: else their time runs out.
+func giveBack(q *broker.Queue, ids []broker.DeliveryID) {
+	for _, id := range ids {
+		_ = q.Extend(id, 0)
+	}
 }
 
 func receiveOptions(q *broker.Queue, in *receiveMessageInput) (o broker.ReceiveOptions, err error) {
@@ -118,9 +134,7 @@ func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]b
 	got, err := q.Receive(ctx, o)
 	switch {
 	case c.ctx.Err() != nil:
-		for i := range got {
-			_ = q.Extend(got[i].ID, 0) // else its time runs out
-		}
+		giveBack(q, idsOf(got))
 		return nil, c.ctx.Err()
 	case errors.Is(err, context.Canceled):
 		return nil, nil // the server closes: there was no message

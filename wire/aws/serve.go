@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -17,20 +18,27 @@ func (s *Server) handler() http.Handler {
 
 // serve answers one request: its body, what it asks for, who sends it, the action, the answer.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.respond(w, r, codecOf(r), s.checkSignature)
+	s.respond(w, r, door{codecOf(r), s.checkSignature})
 }
 
-// respond answers a request of which the signature, or what stands for one, is checked by check.
-func (s *Server) respond(w http.ResponseWriter, r *http.Request, codec codec, check checker) {
+// door is how a request comes in: how it is written down, and who says whether its sender may.
+type door struct {
+	codec
+	check func(r *http.Request, body []byte) error
+}
+
+func (s *Server) respond(w http.ResponseWriter, r *http.Request, d door) {
 	id := requestID()
 	w.Header().Set("X-Amzn-Requestid", id)
-	a, out, err := s.run(w, r, codec, check)
+	c := &call{}
+	a, out, err := s.run(w, r, d, c)
 	var body []byte
 	status := http.StatusOK
 	if err == nil {
-		body, err = codec.answer(w.Header(), &a, id, out)
+		body, err = d.answer(w.Header(), &a, id, out)
 	}
 	if err != nil {
+		c.takeBack()
 		if r.Context().Err() != nil && s.closing.Err() == nil {
 			return // the client has gone
 		}
@@ -38,28 +46,43 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, codec codec, ch
 		if status = e.identity().status; status >= http.StatusInternalServerError {
 			s.config.Logger.Error("aws request failed", "action", a.action, "request", id, "error", err)
 		}
-		body = codec.refuse(w.Header(), &a, id, e)
+		body = d.refuse(w.Header(), &a, id, e)
 	}
-	_ = http.NewResponseController(w).SetWriteDeadline(time.Now().Add(s.config.Limits.AnswerTime))
-	w.WriteHeader(status)
-	_, _ = w.Write(body) // a client that has gone hears nothing
+	if r.Context().Err() != nil || s.write(w, status, body) != nil {
+		c.takeBack()
+	}
 }
 
-// checker says whether who sends a request may.
-type checker func(r *http.Request, body []byte) error
+// write hands the answer to the connection; where that fails the client has not read it to its end.
+func (s *Server) write(w http.ResponseWriter, status int, body []byte) error {
+	conn := http.NewResponseController(w)
+	_ = conn.SetWriteDeadline(time.Now().Add(s.config.Limits.AnswerTime))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(status)
+	if _, err := w.Write(body); err != nil {
+		return err
+	}
+	return conn.Flush()
+}
 
-func (s *Server) run(w http.ResponseWriter, r *http.Request, codec codec, check checker) (ask, any, error) {
-	act, in, a, err := s.readRequest(w, r, codec, check)
+func (c *call) takeBack() {
+	if c.unheard != nil {
+		c.unheard()
+	}
+}
+
+func (s *Server) run(w http.ResponseWriter, r *http.Request, d door, c *call) (ask, any, error) {
+	act, in, a, err := s.readRequest(w, r, d)
 	if err != nil {
 		return a, nil, err
 	}
-	c := &call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account)}
+	*c = call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account)}
 	out, err := act.do(s, c, in)
 	return a, out, err
 }
 
 // readRequest reads what is asked for, and by whom. The body is not needed afterwards.
-func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec, check checker) (
+func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, d door) (
 	act *action, in any, a ask, err error) {
 	a = ask{service: services[0]}
 	body, free, err := s.bodies.Take(w, r)
@@ -67,10 +90,10 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, codec codec
 	if err != nil {
 		return nil, nil, a, bodyError(err)
 	}
-	if a, err = codec.open(r, body, &s.config.Limits); err != nil {
+	if a, err = d.open(r, body, &s.config.Limits); err != nil {
 		return nil, nil, a, err
 	}
-	if err := check(r, body); err != nil {
+	if err := d.check(r, body); err != nil {
 		return nil, nil, a, err
 	}
 	act, refused := a.service.find(a.action)
