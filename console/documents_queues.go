@@ -16,6 +16,7 @@ type Queue struct {
 	Exclusive     bool   `json:"exclusive"` // one connection has it for itself
 	Ready         int64  `json:"ready"`     // records that wait
 	Leased        int64  `json:"leased"`    // delivered, and not settled
+	Delayed       int64  `json:"delayed"`   // published, and not ready yet
 	Subscriptions int    `json:"subscriptions"`
 	Bytes         int64  `json:"bytes"` // of its logs
 }
@@ -43,6 +44,10 @@ type QueueSettings struct {
 	MaxPriority    int      `json:"maxPriority"`
 	SingleActive   bool     `json:"singleActive"`
 	DeliveryLimit  *int64   `json:"deliveryLimit,omitempty"`
+	MaxReceives    *int64   `json:"maxReceives,omitempty"` // before a record is dead-lettered
+	DelaySeconds   *float64 `json:"delaySeconds,omitempty"`
+	// RetentionSeconds is a time to live without dead letters.
+	RetentionSeconds *float64 `json:"retentionSeconds,omitempty"`
 }
 
 // QueueCounts counts records since the queue was declared or the server started.

@@ -63,7 +63,7 @@ func queueRow(q *broker.Queue, st broker.QueueStats) Queue {
 	spec := q.Spec()
 	return Queue{
 		Name: q.Name().Name, ID: q.ID().String(), Durable: spec.Durable, AutoDelete: spec.AutoDelete,
-		Exclusive: spec.Owner != nil, Ready: st.Ready, Leased: st.Leased,
+		Exclusive: spec.Owner != nil, Ready: st.Ready, Leased: st.Leased, Delayed: st.Delayed,
 		Subscriptions: st.Subscriptions, Bytes: st.Bytes,
 	}
 }
@@ -120,13 +120,18 @@ var overflows = map[broker.Overflow]string{
 func settingsDocument(q broker.QueueSettings) QueueSettings {
 	doc := QueueSettings{
 		MaxLength: q.MaxLength, MaxBytes: q.MaxLengthBytes, Overflow: overflows[q.Overflow], DeadLetterKey: q.DeadLetterKey,
-		MaxPriority: int(q.MaxPriority), SingleActive: q.SingleActive, DeliveryLimit: q.DeliveryLimit,
+		MaxPriority: int(q.MaxPriority), SingleActive: q.SingleActive, DeliveryLimit: q.DeliveryLimit, MaxReceives: q.MaxReceives,
 	}
 	if q.TTL != nil {
 		doc.TTLSeconds = secondsOf(*q.TTL)
 	}
-	if q.Expires > 0 {
-		doc.ExpiresSeconds = secondsOf(q.Expires)
+	for _, d := range []struct {
+		to   **float64
+		time time.Duration
+	}{{&doc.ExpiresSeconds, q.Expires}, {&doc.DelaySeconds, q.Delay}, {&doc.RetentionSeconds, q.Retention}} {
+		if d.time > 0 {
+			*d.to = secondsOf(d.time)
+		}
 	}
 	if q.DeadLetters {
 		to := shownExchange(q.DeadLetterTo)

@@ -34,8 +34,8 @@ func (a *app) createCommand() *cobra.Command {
 		Short: "Create topics, a queue or an exchange",
 		Long: `Create topics. With --grow, topics that exist get more partitions instead; keys then
 map to other partitions than before. Queues and exchanges have commands of their own:
-tidings create queue NAME, tidings create exchange NAME. A topic with such a name is
-queue:1 or exchange:1.`,
+tidings create queue NAME, tidings create exchange NAME, tidings create sqs NAME. A topic
+with such a name is queue:1, exchange:1 or sqs:1.`,
 		Example: "  tidings create orders:3 audit --retention 30d\n" +
 			"  tidings create orders:6 --grow\n" +
 			"  tidings create orders:3 --if-missing\n" +
@@ -48,7 +48,7 @@ queue:1 or exchange:1.`,
 	}
 	f.add(cmd)
 	a.addTarget(cmd)
-	cmd.AddCommand(a.createQueueCommand(), a.createExchangeCommand())
+	cmd.AddCommand(a.createQueueCommand(), a.createExchangeCommand(), a.createSQSCommand())
 	return cmd
 }
 

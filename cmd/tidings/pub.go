@@ -30,6 +30,8 @@ type pubFlags struct {
 	ttl       time.Duration
 	transient bool
 	mandatory bool
+
+	aws awsFlags
 }
 
 func (a *app) pubCommand() *cobra.Command {
@@ -92,6 +94,9 @@ func (f *pubFlags) add(cmd *cobra.Command) {
 	fs.DurationVar(&f.ttl, "ttl", 0, "records expire after this time in a queue")
 	fs.BoolVar(&f.transient, "transient", false, "queues may lose the records in a restart")
 	fs.BoolVar(&f.mandatory, "mandatory", false, "exit with 6 if a record reaches no queue")
+	fs.StringVar(&f.aws.group, "group", "", "message group, of SQS and SNS: its messages stay in order")
+	fs.StringVar(&f.aws.dedup, "dedup-id", "", "deduplication id, of FIFO queues and topics")
+	fs.StringVar(&f.aws.subject, "subject", "", "subject, of a topic of SNS")
 	_ = cmd.RegisterFlagCompletionFunc("input",
 		cobra.FixedCompletions(inputs, cobra.ShellCompDirectiveNoFileComp))
 }
@@ -103,7 +108,12 @@ func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) erro
 	if err != nil {
 		return err
 	}
-	if to.kind != "topic" {
+	switch {
+	case to.aws:
+		return a.pubSQS(ctx, c, to.name, values, f)
+	case f.aws != awsFlags{}:
+		return usage("--group, --dedup-id and --subject are for queues of SQS and topics of SNS")
+	case to.kind != "topic":
 		return a.pubQueue(ctx, c, to, values, f)
 	}
 	topic := to.name

@@ -12,7 +12,10 @@ import (
 )
 
 // destination is where records go to or come from.
-type destination struct{ kind, name string }
+type destination struct {
+	kind, name string
+	aws        bool // it is a queue of SQS
+}
 
 func (d destination) String() string { return d.kind + "/" + d.name }
 
@@ -20,7 +23,7 @@ func (d destination) String() string { return d.kind + "/" + d.name }
 func (f pubFlags) target(ctx context.Context, c client, args []string) (destination, []string, error) {
 	if f.exchange != "" {
 		_, err := queuesOf(c)
-		return destination{"exchange", nameOf("exchange", f.exchange)}, args, err
+		return destination{kind: "exchange", name: nameOf("exchange", f.exchange)}, args, err
 	}
 	d, err := resolveTarget(ctx, c, args[0], "topic", "queue", "exchange")
 	return d, args[1:], err
@@ -31,20 +34,20 @@ func (f pubFlags) target(ctx context.Context, c client, args []string) (destinat
 func resolveTarget(ctx context.Context, c client, name string, among ...string) (destination, error) {
 	if _, err := queuesOf(c); err != nil && !strings.HasPrefix(name, "queue/") &&
 		!strings.HasPrefix(name, "exchange/") {
-		return destination{"topic", nameOf("topic", name)}, nil
+		return destination{kind: "topic", name: nameOf("topic", name)}, nil
 	}
 	n, err := resolveAmong(ctx, c, name, among)
 	if kind, _ := splitKind(name); kind == "" && isNotFound(err) {
-		return destination{"topic", name}, nil
+		return destination{kind: "topic", name: name}, nil
 	}
 	if kind, rest := splitKind(name); kind == "topic" && isNotFound(err) {
-		return destination{kind, rest}, nil
+		return destination{kind: kind, name: rest}, nil
 	}
 	if err != nil {
 		return destination{}, err
 	}
 	kind, rest := splitKind(n.String())
-	return destination{kind, rest}, nil
+	return destination{kind: kind, name: rest, aws: n.queue != nil && n.queue.Args["sqs"] != nil}, nil
 }
 
 // routed is one published record, for the rows that pub writes.

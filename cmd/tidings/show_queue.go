@@ -22,9 +22,12 @@ func (a *app) showQueue(q console.QueueDetail) error {
 
 func (a *app) queueHead(q console.QueueDetail) {
 	sep := a.term.glyph(" · ", ", ")
-	fmt.Fprintf(a.out, "%s  %s\n", a.term.out.paint(bold, "queue "+printable(q.Name)), strings.Join([]string{
-		count(q.Ready) + " ready", count(q.Leased) + " leased", plural(int64(q.Subscriptions), "consumer"),
-		size(q.Bytes)}, sep))
+	holds := []string{count(q.Ready) + " ready", count(q.Leased) + " leased"}
+	if q.Delayed > 0 {
+		holds = append(holds, count(q.Delayed)+" delayed")
+	}
+	fmt.Fprintf(a.out, "%s  %s\n", a.term.out.paint(bold, "queue "+printable(q.Name)),
+		strings.Join(append(holds, plural(int64(q.Subscriptions), "consumer"), size(q.Bytes)), sep))
 	if q.Ready > 0 {
 		fmt.Fprintf(a.out, "  oldest    %s\n", seconds(q.OldestSeconds))
 	}
@@ -35,9 +38,7 @@ func (a *app) queueHead(q console.QueueDetail) {
 	if len(q.Policies) > 0 {
 		fmt.Fprintf(a.out, "  policies  %s\n", printable(strings.Join(q.Policies, ", ")))
 	}
-	if len(q.Args) > 0 {
-		fmt.Fprintf(a.out, "  args      %s\n", printable(argsText(q.Args)))
-	}
+	a.argsLine(q.Args)
 	n := q.Counts
 	fmt.Fprintf(a.out, "  so far    %d published%s%d delivered%s%d redelivered%s%d accepted%s%d rejected%s"+
 		"%d expired%s%d dropped\n", n.Published, sep, n.Delivered, sep, n.Redelivered, sep, n.Accepted, sep,
@@ -93,7 +94,33 @@ func queueSettings(s console.QueueSettings) (all []string) {
 	if s.DeliveryLimit != nil {
 		add("at most %d redeliveries", *s.DeliveryLimit)
 	}
+	if s.MaxReceives != nil {
+		add("at most %d receives", *s.MaxReceives)
+	}
+	if s.DelaySeconds != nil {
+		add("ready after %s", seconds(*s.DelaySeconds))
+	}
+	if s.RetentionSeconds != nil {
+		add("kept for %s", seconds(*s.RetentionSeconds))
+	}
 	return all
+}
+
+// argsLine shows arguments, and those that SQS and SNS keep of theirs as they name them.
+func (a *app) argsLine(args map[string]any) {
+	rest := maps.Clone(args)
+	for _, face := range []string{"sqs", "sns"} {
+		own, _ := rest[face].(map[string]any)
+		for _, of := range []string{"attributes", "tags"} {
+			if set, _ := own[of].(map[string]any); len(set) > 0 {
+				fmt.Fprintf(a.out, "  %-8s  %s\n", face, printable(of+": "+argsText(set)))
+			}
+		}
+		delete(rest, face)
+	}
+	if len(rest) > 0 {
+		fmt.Fprintf(a.out, "  args      %s\n", printable(argsText(rest)))
+	}
 }
 
 func argsText(args map[string]any) string {
@@ -156,9 +183,7 @@ func (a *app) exchangeHead(x console.ExchangeDetail) {
 	if x.Alternate != "" {
 		fmt.Fprintf(a.out, "  else to   %s\n", printable(x.Alternate))
 	}
-	if len(x.Args) > 0 {
-		fmt.Fprintf(a.out, "  args      %s\n", printable(argsText(x.Args)))
-	}
+	a.argsLine(x.Args)
 	if len(x.Bindings) > 0 {
 		fmt.Fprintln(a.out)
 	}

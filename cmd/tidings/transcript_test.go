@@ -35,7 +35,7 @@ var update = flag.Bool("update", false, "write what commands say now into testda
 //     ! text         its stderr
 //     = 3            its exit code, if not 0
 //
-// What differs between runs is replaced: ADMIN, KAFKA, AMQP, MANAGEMENT, CLIENT, DATA, TIME, ID, MS.
+// What differs between runs is replaced: ADMIN, KAFKA, AMQP, MANAGEMENT, AWS, CLIENT, DATA, TIME, ID, MS.
 func TestTranscripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -221,7 +221,7 @@ func (p *transcript) normal(text string) string {
 			p.node.s.dataPath(), "DATA", p.node.s.Data, "DATA",
 		).Replace(text)
 		text = portNames(text, map[string]string{p.node.amqp.Addr().String(): "AMQP",
-			p.node.manage.Addr().String(): "MANAGEMENT", p.client: "CLIENT"})
+			p.node.manage.Addr().String(): "MANAGEMENT", p.node.aws.Addr().String(): "AWS", p.client: "CLIENT"})
 	}
 	for _, n := range normals {
 		text = n.pattern.ReplaceAllString(text, n.with)

@@ -11,6 +11,7 @@ import (
 func (s *Server) Admin() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /{service}/{action}", func(w http.ResponseWriter, r *http.Request) {
+		r.Host = s.Addr().String() // where clients find queues, and not who asks here
 		s.respond(w, r, door{adminCodec{}, func(*http.Request, []byte) error { return nil }})
 	})
 	return mux

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/tidings-io/tidings/console"
+)
+
+// sqsFlags are the attributes of a queue of SQS as flags.
+type sqsFlags struct {
+	visibility, delay, wait, retention string
+
+	maxSize        int64
+	deadQueue      string
+	maxReceives    int
+	contentDedup   bool
+	highThroughput bool
+	attributes     []string
+	tags           []string
+	given          func(flag string) bool
+}
+
+func (a *app) createSQSCommand() *cobra.Command {
+	var f sqsFlags
+	cmd := &cobra.Command{
+		Use:   "sqs NAME",
+		Short: "Create a queue of SQS",
+		Long: `Create a queue as CreateQueue of SQS does: one whose name ends with .fifo gives the messages
+of a group in order and takes each once. The flags are its attributes; --attribute gives any of
+them. A queue that is there with the same is no error.`,
+		Example: "  tidings create sqs jobs --visibility 1m --dead-letter-queue dead --max-receives 5\n" +
+			"  tidings create sqs orders.fifo --content-dedup",
+		Args:              between(1, 1),
+		ValidArgsFunction: cobra.NoFileCompletions,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			f.given = cmd.Flags().Changed
+			return a.with(func(ctx context.Context, c client, args []string) error {
+				return a.createSQS(ctx, c, nameOf("queue", args[0]), f)
+			})(cmd, args)
+		},
+	}
+	fs := cmd.Flags()
+	fs.StringVar(&f.visibility, "visibility", "", "how long a message that was received is invisible (30s)")
+	fs.StringVar(&f.delay, "delay", "", "how long a message waits before it is visible (0)")
+	fs.StringVar(&f.wait, "wait", "", "how long a receive waits for a message (0)")
+	fs.StringVar(&f.retention, "retention", "", "how long a message is kept: 1m to 14d (4d)")
+	fs.Int64Var(&f.maxSize, "max-size", 0, "largest message, in bytes (1 MiB)")
+	fs.StringVar(&f.deadQueue, "dead-letter-queue", "", "what was received too often goes there")
+	fs.IntVar(&f.maxReceives, "max-receives", 10, "how often, before it goes there")
+	fs.BoolVar(&f.contentDedup, "content-dedup", false, "of a FIFO queue: equal bodies are sent once in five minutes")
+	fs.BoolVar(&f.highThroughput, "high-throughput", false, "of a FIFO queue: deduplication and limits for each group")
+	fs.StringArrayVar(&f.attributes, "attribute", nil, "any attribute, NAME=VALUE; repeatable")
+	fs.StringArrayVar(&f.tags, "tag", nil, "tag, NAME=VALUE; repeatable")
+	a.addTarget(cmd)
+	return cmd
+}
+
+func (a *app) createSQS(ctx context.Context, c client, name string, f sqsFlags) error {
+	api, err := queuesOf(c)
+	if err != nil {
+		return err
+	}
+	attributes, err := f.all(ctx, api, name)
+	if err != nil {
+		return err
+	}
+	tags, err := pairs("tag", f.tags)
+	if err != nil {
+		return err
+	}
+	in := map[string]any{"QueueName": name, "Attributes": attributes, "tags": tags}
+	var out struct{ QueueUrl string }
+	if err := api.AWS(ctx, "sqs", "CreateQueue", in, &out); err != nil {
+		return err
+	}
+	a.note("queue %s is there: %s", name, out.QueueUrl)
+	return nil
+}
+
+// all are the attributes that the flags stand for. --attribute goes before a flag.
+func (f *sqsFlags) all(ctx context.Context, api *apiClient, name string) (map[string]string, error) {
+	out := map[string]string{}
+	if strings.HasSuffix(name, ".fifo") {
+		out["FifoQueue"] = "true"
+	}
+	for _, t := range []struct{ flag, text, attribute string }{
+		{"visibility", f.visibility, "VisibilityTimeout"}, {"delay", f.delay, "DelaySeconds"},
+		{"wait", f.wait, "ReceiveMessageWaitTimeSeconds"}, {"retention", f.retention, "MessageRetentionPeriod"},
+	} {
+		if !f.given(t.flag) {
+			continue
+		}
+		d, err := console.ParseAge(t.text)
+		if err != nil {
+			return nil, usage("--" + t.flag + ": " + quote(t.text) + " is no time: 30s, 5m, 4d")
+		}
+		out[t.attribute] = strconv.FormatInt(int64(d/time.Second), 10)
+	}
+	if f.given("max-size") {
+		out["MaximumMessageSize"] = plain(f.maxSize)
+	}
+	if f.contentDedup {
+		out["ContentBasedDeduplication"] = "true"
+	}
+	if f.highThroughput {
+		out["DeduplicationScope"], out["FifoThroughputLimit"] = "messageGroup", "perMessageGroupId"
+	}
+	if f.deadQueue != "" {
+		policy, err := redrivePolicy(ctx, api, nameOf("queue", f.deadQueue), f.maxReceives)
+		if err != nil {
+			return nil, err
+		}
+		out["RedrivePolicy"] = policy
+	}
+	given, err := pairs("attribute", f.attributes)
+	for name, value := range given {
+		out[name] = value
+	}
+	return out, err
+}
+
+// redrivePolicy names a dead letter queue, which must be there, by its ARN.
+func redrivePolicy(ctx context.Context, api *apiClient, name string, receives int) (string, error) {
+	arn, err := api.queueARN(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	policy, err := json.Marshal(map[string]any{"deadLetterTargetArn": arn, "maxReceiveCount": receives})
+	return string(policy), err
+}
+
+// queueURL finds a queue of SQS by its name.
+func (c *apiClient) queueURL(ctx context.Context, name string) (string, error) {
+	var out struct{ QueueUrl string }
+	err := c.AWS(ctx, "sqs", "GetQueueUrl", map[string]any{"QueueName": name}, &out)
+	if isNotFound(err) {
+		err = withHint(err, "make it", "tidings create sqs "+name)
+	}
+	return out.QueueUrl, err
+}
+
+func (c *apiClient) queueARN(ctx context.Context, name string) (string, error) {
+	url, err := c.queueURL(ctx, name)
+	if err != nil {
+		return "", err
+	}
+	var out struct{ Attributes map[string]string }
+	in := map[string]any{"QueueUrl": url, "AttributeNames": []string{"QueueArn"}}
+	err = c.AWS(ctx, "sqs", "GetQueueAttributes", in, &out)
+	return out.Attributes["QueueArn"], err
+}
+
+// pairs reads NAME=VALUE of a repeatable flag.
+func pairs(flag string, given []string) (map[string]string, error) {
+	all := map[string]string{}
+	for _, text := range given {
+		name, value, ok := strings.Cut(text, "=")
+		if !ok || name == "" {
+			return nil, usage("--" + flag + ": " + quote(text) + " is not NAME=VALUE")
+		}
+		all[name] = value
+	}
+	return all, nil
+}
