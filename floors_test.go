@@ -35,8 +35,9 @@ var floors = map[string]struct {
 		others: []string{"github.com/twmb/franz-go/pkg/kmsg"},
 	},
 	"wire/amqp":            {house: []string{"broker", "listener"}},
-	"wire/aws":             {house: []string{"broker", "listener", "wire/aws/notify"}},
 	"wire/aws/notify":      {house: []string{"broker"}},
+	"wire/aws/filter":      {never: []string{"net/http"}},
+	"wire/aws":             {house: []string{"broker", "listener", "wire/aws/filter", "wire/aws/notify"}},
 	"wire/amqp/management": {house: []string{"broker", "listener", "wire/amqp"}},
 	"console": {
 		house:  []string{"broker", "listener"},
