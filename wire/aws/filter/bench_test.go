@@ -11,7 +11,7 @@ func largeBody() string {
 	var b strings.Builder
 	b.WriteString(`{"version":"0","Records":[`)
 	for i := 0; b.Len() < 256<<10-200; i++ {
-		fmt.Fprintf(&b, `{"id":%d,"name":"record-%d","region":"eu-central-1","size":%d.5,"tags":["a","b"]},`, i, i, i)
+		fmt.Fprintf(&b, `{"id":%d,"name":"record-%[1]d","region":"eu-central-1","size":%[1]d.5,"tags":["a","b"]},`, i)
 	}
 	b.WriteString(`{"id":-1,"name":"last","region":"mars"}],"source":"bench"}`)
 	return b.String()
@@ -54,7 +54,9 @@ func BenchmarkAttributes(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	attributes := map[string]Attribute{"store": {"String", "example_corp"}, "price": {"Number", "100"}, "other": {"String", "x"}}
+	attributes := map[string]Attribute{
+		"store": {"String", "example_corp"}, "price": {"Number", "100"}, "other": {"String", "x"},
+	}
 	b.ReportAllocs()
 	for b.Loop() {
 		if !p.Match(NewMessage(attributes, "")) {

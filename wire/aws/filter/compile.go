@@ -75,12 +75,12 @@ func (c *compiler) count(name string) error {
 }
 
 // reserved are names that no object in "$or" may have: with one of them "$or" is a name like others.
-var reserved = strings.Fields("exactly equals-ignore-case prefix suffix anything-but exists wildcard numeric cidr " +
-	"= < <= > >= regex not-wildcard not-equals-ignore-case date-after date-on-or-after date-before date-on-or-before " +
-	"in-date-range ip-address-in-range ip-address-not-in-range")
+var reserved = strings.Fields("exactly equals-ignore-case prefix suffix anything-but exists wildcard " +
+	"numeric cidr = < <= > >= regex not-wildcard not-equals-ignore-case date-after date-on-or-after date-before " +
+	"date-on-or-before in-date-range ip-address-in-range ip-address-not-in-range")
 
-// alternatives looks ahead whether the array that was begun, of "$or", is what SNS takes for an OR: two objects or
-// more, without reserved names.
+// alternatives looks ahead whether the array that was begun, of "$or", is what SNS takes for an OR: two
+// objects or more, without reserved names.
 func (c *compiler) alternatives() bool {
 	s, n := c.clone(), 0
 	for t := s.next(); t != ']'; t = s.next() {
@@ -115,20 +115,20 @@ func (c *compiler) or() error {
 // values reads an array of patterns, whose '[' was read, and adds the field to all rules.
 func (c *compiler) values() error {
 	f := field{path: pathOf(c.path)}
-	points := 0
-	n := 0
+	n, points, wildcards := 0, 0, 0
 	for t := c.next(); t != ']'; t = c.next() {
 		p, err := c.value(t, &f)
 		if err != nil {
 			return err
 		}
-		points += p
 		n++
+		points += p
+		wildcards += min(p, 1)
 	}
 	if n == 0 {
 		return wrong(c.scanner, "Empty arrays are not allowed")
 	}
-	if c.stars += points * n; points > 0 && c.stars > maxStarPoints {
+	if c.stars += points * wildcards; c.stars > maxStarPoints {
 		return errComplex
 	}
 	return c.add(f, n*len(c.path))

@@ -23,9 +23,9 @@ func TestTheExamplesOfThePageHold(t *testing.T) {
 		t.Fatalf("%s has no table of filters", page)
 	}
 	missing := map[string]bool{}
-	for _, operator := range []string{"`prefix`", "`suffix`", "`equals-ignore-case`", "`wildcard`", "`numeric`", "`exists`",
-		"`cidr`", "`anything-but`", "`$or`"} {
-		missing[operator] = true
+	for _, operator := range strings.Fields(
+		"prefix suffix equals-ignore-case wildcard numeric exists cidr anything-but $or") {
+		missing["`"+operator+"`"] = true
 	}
 	for _, row := range rows[2:] {
 		cells := strings.Split(strings.Trim(row, "| "), " | ")
@@ -59,7 +59,8 @@ func check(t *testing.T, policy string, scope Scope, m *Message, want bool) {
 		return
 	}
 	if got := p.Match(m); got != want {
-		t.Errorf("policy %s about %s matches %v with body %s: %v, want %v", policy, scope, m.attributes, m.body, got, want)
+		t.Errorf("policy %s about %s matches %v with body %s: %v, want %v",
+			policy, scope, m.attributes, m.body, got, want)
 	}
 }
 

@@ -6,8 +6,8 @@ import (
 	"unicode/utf16"
 )
 
-// Error is what SNS has to say against a policy or a scope, in its words. Before it, SNS says "Invalid parameter: ",
-// and when it answers Subscribe "Invalid parameter: Attributes Reason: ".
+// Error is what SNS has to say against a policy or a scope, in its words. Before it, SNS says "Invalid
+// parameter: ", and when it answers Subscribe "Invalid parameter: Attributes Reason: ".
 type Error struct{ Message string }
 
 // Error reads "FilterPolicy: Filter policy is too complex".
@@ -28,8 +28,8 @@ var (
 // syntaxError is about a text that is not JSON. SNS does not repeat it.
 func syntaxError(s *scanner) *Error {
 	line, column := place(s.src, s.problemN)
-	return refuse("failed to parse JSON. %s\n at [Source: REDACTED (`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION`"+
-		" disabled); line: %d, column: %d]", s.problem, line, column)
+	return refuse("failed to parse JSON. %s\n at [Source: REDACTED "+
+		"(`StreamReadFeature.INCLUDE_SOURCE_IN_LOCATION` disabled); line: %d, column: %d]", s.problem, line, column)
 }
 
 // wrong is about JSON that is no policy, as far as it was read.

@@ -97,7 +97,8 @@ func (c *compiler) exists(f *field) error {
 
 const tooMany = "Too many elements in numeric expression"
 
-// anythingBut reads a string, a number, a list of either, or {"prefix": ...} or {"wildcard": ...}.
+// anythingBut reads a string, a number, a list of either, or an operator: that SNS takes others than "prefix"
+// is not recorded, but on its page since 2025.
 func (c *compiler) anythingBut(f *field) (points int, err error) {
 	var not []pattern
 	switch t := c.next(); t {
@@ -124,17 +125,17 @@ func (c *compiler) anythingButOperator() (not []pattern, points int, err error) 
 		return nil, 0, wrong(c.scanner, "Anything-But expression name not found")
 	}
 	operator := c.name
-	if operator != "prefix" && operator != "wildcard" {
+	if !slices.Contains([]string{"prefix", "suffix", "wildcard"}, operator) {
 		return nil, 0, wrong(c.scanner, "Unsupported anything-but pattern: %s", operator)
 	}
 	p, points, err := c.operator(operator, operator+" match pattern must be a string")
 	if err != nil {
 		return nil, 0, err
 	}
-	if p == prefix("") {
+	if p == prefix("") || p == suffix("") {
 		return nil, 0, wrong(c.scanner, "Null prefix/suffix not allowed")
 	}
-	return []pattern{p}, points, c.end("Only one key allowed in match expression")
+	return []pattern{p}, min(points, 1), c.end("Only one key allowed in match expression")
 }
 
 // list reads the values of an "anything-but": strings or numbers.

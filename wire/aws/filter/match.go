@@ -2,7 +2,8 @@ package filter
 
 import "slices"
 
-// Match tells whether a message passes. A policy about the body lets nothing pass whose body is not a JSON object.
+// Match tells whether a message passes. A policy about the body lets nothing pass whose body is not a JSON
+// object.
 func (p *Policy) Match(m *Message) bool {
 	if len(p.fields) == 0 {
 		return true

@@ -28,6 +28,7 @@ func TestAttributes(t *testing.T) {
 		{`["x"]`, "String.Array", `["w","x"]`, true},
 		{`["x"]`, "String.Array", `["w"]`, false},
 		{`["x"]`, "String.Array", `x`, false},
+		{`["x"]`, "String.Array", `["x",]`, false},
 		{`["x"]`, "String.Array", `{"x":"x"}`, false},
 		{`[{"exists":false}]`, "String.Array", `[]`, true},
 		{`[true]`, "String.Array", `[true]`, true},
@@ -228,19 +229,22 @@ func TestWhatElseIsRefused(t *testing.T) {
 		`{"a":[{"anything-but":[null]}]}`:  "Inside anything but list, start|null|boolean is not supported.",
 		`{"a":[{"anything-but":[1,"a"]}]}`: "Inside anything but list, either all values are number or string, " +
 			"mixed type is not supported",
-		`{"a":[{"anything-but":{"prefix":""}}]}`: "Null prefix/suffix not allowed",
-		`{"a":[{"cidr":"10.0.0.0/32"}]}`:         "IPv4 mask bits must be < 32",
-		`{"a":[{"cidr":"::/128"}]}`:              "IPv6 mask bits must be < 128",
-		`{"a":[{"cidr":"10.0.0.0/-1"}]}`:         "Malformed CIDR, mask bits must not be negative",
-		`{"a":[{"cidr":"10.0.0.256/8"}]}`:        "Invalid IP address: 10.0.0.256",
-		`{"$or":[]}`:                             "Empty arrays are not allowed",
-		`{"a":["x"]} {}`:                         "failed to parse JSON. Unexpected character ('{' (code 123)): was expecting the end",
-		`{"a":["x"]`:                             "failed to parse JSON. Unexpected end-of-input",
-		`{"a":[01]}`:                             "failed to parse JSON. Invalid numeric value: Leading zeroes not allowed",
-		"{\"a\":[\"\xff\"]}":                     "failed to parse JSON. Invalid UTF-8",
-		deep:                                     "Filter policy is too complex",
-		strings.Repeat(" ", maxPolicy+1):         "Filter policy is larger than 262144 bytes",
-		`{"a":["x"` + strings.Repeat(`,{"wildcard":"*a*"}`, 4) + `]}`: "Filter policy is too complex",
+		`{"a":[{"anything-but":{"prefix":""}}]}`:              "Null prefix/suffix not allowed",
+		`{"a":[{"anything-but":{"suffix":""}}]}`:              "Null prefix/suffix not allowed",
+		`{"a":[{"anything-but":{"suffix":["x"]}}]}`:           "suffix match pattern must be a string",
+		`{"a":[{"anything-but":{"equals-ignore-case":"x"}}]}`: "Unsupported anything-but pattern: equals-ignore-case",
+		`{"a":[{"cidr":"10.0.0.0/32"}]}`:                      "IPv4 mask bits must be < 32",
+		`{"a":[{"cidr":"::/128"}]}`:                           "IPv6 mask bits must be < 128",
+		`{"a":[{"cidr":"10.0.0.0/-1"}]}`:                      "Malformed CIDR, mask bits must not be negative",
+		`{"a":[{"cidr":"10.0.0.256/8"}]}`:                     "Invalid IP address: 10.0.0.256",
+		`{"$or":[]}`:                                          "Empty arrays are not allowed",
+		`{"a":["x"]} {}`:                                      "failed to parse JSON. Unexpected character ('{' (code 123)): was expecting the end",
+		`{"a":["x"]`:                                          "failed to parse JSON. Unexpected end-of-input",
+		`{"a":[01]}`:                                          "failed to parse JSON. Invalid numeric value: Leading zeroes not allowed",
+		"{\"a\":[\"\xff\"]}":                                  "failed to parse JSON. Invalid UTF-8",
+		deep:                                                  "Filter policy is too complex",
+		strings.Repeat(" ", maxPolicy+1):                      "Filter policy is larger than 262144 bytes",
+		`{"a":["x"` + strings.Repeat(`,{"wildcard":"*a*"}`, 5) + `]}`: "Filter policy is too complex",
 	} {
 		_, err := Parse(policy, MessageBody)
 		got, _, _ := strings.Cut(says(err), "\n")
@@ -251,8 +255,8 @@ func TestWhatElseIsRefused(t *testing.T) {
 }
 
 func TestTheWildcardsOfAPolicyMayHaveAHundredPoints(t *testing.T) {
-	// Four patterns of six points, times the number of values, is 96.
-	policy := `{"a":[` + strings.Repeat(`,{"wildcard":"*a*"}`, 4)[1:] + `],"b":[{"wildcard":"a*"},{"wildcard":"b*"}]}`
+	// Four patterns of six points, times four, is 96.
+	policy := `{"a":["x"` + strings.Repeat(`,{"wildcard":"*a*"}`, 4) + `],"b":["x",{"wildcard":"a*"},{"wildcard":"b*"}]}`
 	if _, err := Parse(policy, MessageBody); err != nil {
 		t.Error(err)
 	}

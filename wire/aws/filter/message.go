@@ -8,8 +8,8 @@ import (
 // Attribute is a message attribute: its data type and its value, which for "String.Array" is a JSON array.
 type Attribute struct{ Type, Value string }
 
-// Message is what was published, for policies to look at. It is decoded when the first policy of a scope asks, so
-// it is for one goroutine.
+// Message is what was published, for policies to look at. It is decoded when the first policy of a scope
+// asks, so it is for one goroutine.
 type Message struct {
 	attributes map[string]Attribute
 	body       string
@@ -36,8 +36,8 @@ func (m *Message) form(scope Scope) *form {
 	return m.forms[scope]
 }
 
-// form is a message made flat: what values there are at each path. Its parts are numbers in slices and pieces of
-// the message, so that it takes memory in proportion to the message.
+// form is a message made flat: what values there are at each path. Its parts are numbers in slices and pieces
+// of the message, so that it takes memory in proportion to the message.
 type form struct {
 	names    map[step]int32 // places
 	first    []int32        // of each place its newest value, -1 for none
@@ -61,8 +61,8 @@ type value struct {
 	next int32 // another value at the same place, -1 for none
 }
 
-// element is one element of an array, which is itself in an element of another array, or in none: 0. An element
-// comes after the one that it is in.
+// element is one element of an array, which is itself in an element of another array, or in none: 0. An
+// element comes after the one that it is in.
 type element struct{ array, in int32 }
 
 func newForm() *form {
@@ -78,6 +78,8 @@ func bodyForm(body string) *form {
 		f.bad = true
 		return f
 	}
+	const most = 16 // bytes for each value: commas in strings are none
+	f.values = make([]value, 0, 1+min(strings.Count(body, ","), len(body)/most))
 	f.read(s, '{', spot{})
 	f.bad = s.next() != tokenNone || s.problem != ""
 	return f
@@ -159,7 +161,10 @@ func attributesForm(attributes map[string]Attribute) *form {
 }
 
 func (f *form) array(name, elements string) {
-	if s := newScanner(elements, maxBodyDepth); utf8.ValidString(elements) && s.next() == '[' {
+	check := newScanner(elements, maxBodyDepth)
+	for check.next() != tokenNone {
+	}
+	if s := newScanner(elements, maxBodyDepth); check.problem == "" && s.next() == '[' && utf8.ValidString(elements) {
 		f.read(s, '[', spot{place: f.place(0, name)})
 	}
 }

@@ -12,8 +12,8 @@ import (
 	"testing"
 )
 
-// A naive twin of Match: it writes every rule and every value out with its whole path, and tries all ways to choose
-// one value for each field.
+// A naive twin of Match: it writes every rule and every value out with its whole path, and tries all ways to
+// choose one value for each field.
 
 // member is a member of an object, in order; an object is []member.
 type member struct {
@@ -134,7 +134,8 @@ func matchTwin(t testing.TB, policy, body string) bool {
 	}
 	arrays := 0
 	leaves := leavesTwin(object, "", nil, &arrays)
-	return slices.ContainsFunc(rulesTwin(decodeTwin(t, policy).([]member), "", [][]condition{nil}), func(r []condition) bool {
+	rules := rulesTwin(decodeTwin(t, policy).([]member), "", [][]condition{nil})
+	return slices.ContainsFunc(rules, func(r []condition) bool {
 		return chooseTwin(r, leaves, map[int]int{})
 	})
 }
@@ -285,18 +286,19 @@ func (d dice) scalar() string {
 	if d.narrow {
 		return d.one(`"x"`, `"y"`)
 	}
-	return d.one(`"x"`, `"xy"`, `"X"`, `""`, `"10.0.0.1"`, `"::1"`, `"0:0:0:0:0:0:0:1"`, `1`, `1.0`, `2`, `-3.5`, `1e1`,
-		`0.1234567`, `1234567890123`, `true`, `false`, `null`)
+	return d.one(`"x"`, `"xy"`, `"X"`, `""`, `"10.0.0.1"`, `"::1"`, `"0:0:0:0:0:0:0:1"`, `1`, `1.0`, `2`, `-3.5`,
+		`1e1`, `0.1234567`, `1234567890123`, `true`, `false`, `null`)
 }
 
 func (d dice) pattern() string {
 	if d.narrow || d.IntN(2) == 0 {
 		return d.scalar()
 	}
-	return d.one(`{"prefix":"x"}`, `{"suffix":"y"}`, `{"equals-ignore-case":"X"}`, `{"wildcard":"*x*"}`, `{"exists":true}`,
-		`{"exists":false}`, `{"anything-but":"x"}`, `{"anything-but":["x","xy"]}`, `{"anything-but":[1,2]}`,
-		`{"anything-but":{"prefix":"x"}}`, `{"anything-but":{"wildcard":"x*"}}`, `{"numeric":["=",1]}`,
-		`{"numeric":[">",1]}`, `{"numeric":["<",0]}`, `{"numeric":[">=",1,"<",2]}`, `{"cidr":"10.0.0.0/8"}`, `{"cidr":"::/64"}`)
+	return d.one(`{"prefix":"x"}`, `{"suffix":"y"}`, `{"equals-ignore-case":"X"}`, `{"wildcard":"*x*"}`,
+		`{"exists":true}`, `{"exists":false}`, `{"cidr":"10.0.0.0/8"}`, `{"cidr":"::/64"}`,
+		`{"anything-but":"x"}`, `{"anything-but":["x","xy"]}`, `{"anything-but":[1,2]}`,
+		`{"anything-but":{"prefix":"x"}}`, `{"anything-but":{"suffix":"y"}}`, `{"anything-but":{"wildcard":"x*"}}`,
+		`{"numeric":["=",1]}`, `{"numeric":[">",1]}`, `{"numeric":["<",0]}`, `{"numeric":[">=",1,"<",2]}`)
 }
 
 func (d dice) policy(depth int) string {

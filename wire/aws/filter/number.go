@@ -2,8 +2,8 @@ package filter
 
 import "strings"
 
-// number is a decimal in millionths. SNS promises five digits after the point and keeps about six: what is more is
-// rounded. Floats would make 0.1 + 0.2 of it.
+// number is a decimal in millionths. SNS promises five digits after the point and keeps about six: what is
+// more is rounded. Floats would make 0.1 + 0.2 of it.
 type number int64
 
 const (
@@ -11,8 +11,8 @@ const (
 	largest  = number(1e9 * 1e6) // SNS compares what is between -10^9 and 10^9
 )
 
-// parseNumber reads a decimal number with an optional exponent. It is not ok if it is none, or too large to be
-// compared.
+// parseNumber reads a decimal number with an optional exponent. It is not ok if it is none, or too large to
+// be compared.
 func parseNumber(text string) (n number, ok bool) {
 	unsigned := strings.TrimLeft(text, "+-")
 	if len(text)-len(unsigned) > 1 {

@@ -68,7 +68,8 @@ func newEqual(text string) pattern {
 	return digits(text)
 }
 
-// between is a range of numbers, with its ends. Numbers are whole millionths, so an open end is the next number.
+// between is a range of numbers, with its ends. Numbers are whole millionths, so an open end is the next
+// number.
 type between struct{ bottom, top number }
 
 var everything = between{-largest, largest}

@@ -30,7 +30,8 @@ func ParseScope(s string) (Scope, error) {
 			return scope, nil
 		}
 	}
-	return 0, &Error{"FilterPolicyScope: Invalid value [" + s + "]. Please use either MessageBody or MessageAttributes"}
+	return 0, &Error{"FilterPolicyScope: Invalid value [" + s +
+		"]. Please use either MessageBody or MessageAttributes"}
 }
 
 // The limits of SNS.
@@ -38,7 +39,7 @@ const (
 	maxPolicy       = 256 << 10 // bytes
 	maxKeys         = 5         // distinct names at the top
 	maxCombinations = 150       // of values, and of levels
-	maxDepth        = 200       // of nesting; each level counts as a combination, or as a rule, so this is not reached
+	maxDepth        = 200       // of nesting, "$or" too: more than combinations leave
 	maxStars        = 3         // in a wildcard
 	maxStarPoints   = 100       // of the wildcards of a policy
 )
@@ -75,7 +76,8 @@ func Parse(policy string, scope Scope) (*Policy, error) {
 	if err := checkSyntax(policy); err != nil {
 		return nil, err
 	}
-	c := compiler{scanner: newScanner(compact(policy), maxDepth), rules: []rule{{combinations: 1}}, keys: map[string]bool{}}
+	c := compiler{scanner: newScanner(compact(policy), maxDepth), keys: map[string]bool{}}
+	c.rules = []rule{{combinations: 1}}
 	if err := c.policy(); err != nil {
 		return nil, err
 	}

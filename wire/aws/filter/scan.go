@@ -22,9 +22,9 @@ const (
 	tokenNull   token = 'n'
 )
 
-// scanner reads JSON token by token, as the parser behind SNS does: errors in a policy tell how far that one had
-// read. It reads the start of a value with its name, and a string only to its opening quote until its text is asked
-// for.
+// scanner reads JSON token by token, as the parser behind SNS does: errors in a policy tell how far that one
+// had read. It reads the start of a value with its name, and a string only to its opening quote until its
+// text is asked for.
 type scanner struct {
 	src   string
 	pos   int
@@ -159,7 +159,8 @@ func (s *scanner) word() token {
 		s.pos += n
 	}
 	const most = 256 // of a token in an error
-	return s.fail(s.pos, fmt.Sprintf("Unrecognized token '%.*s': was expecting %s", most, s.src[begin:s.pos], values))
+	return s.fail(s.pos, fmt.Sprintf("Unrecognized token '%.*s': was expecting %s",
+		most, s.src[begin:s.pos], values))
 }
 
 // identifier tells whether a text begins with what may be part of a word.
@@ -251,8 +252,7 @@ func (s *scanner) string() string {
 		case c == '\\':
 			return s.escaped()
 		case c < ' ':
-			s.fail(s.pos, fmt.Sprintf("Illegal unquoted character ((CTRL-CHAR, code %d)): has to be escaped "+
-				"using backslash to be included in string value", c))
+			s.control(c)
 			return ""
 		}
 		s.pos++
@@ -276,13 +276,17 @@ func (s *scanner) escaped() string {
 			out = s.escape(out)
 			continue
 		case c < ' ':
-			s.fail(s.pos, fmt.Sprintf("Illegal unquoted character ((CTRL-CHAR, code %d)): has to be escaped "+
-				"using backslash to be included in string value", c))
+			s.control(c)
 		}
 		out = append(out, c)
 		s.pos++
 	}
 	return ""
+}
+
+func (s *scanner) control(c byte) {
+	s.fail(s.pos, fmt.Sprintf("Illegal unquoted character ((CTRL-CHAR, code %d)): has to be escaped using "+
+		"backslash to be included in string value", c))
 }
 
 const escapes = `"\/bfnrt`

@@ -5,11 +5,12 @@ import (
 	"slices"
 )
 
-// together tells whether fields that match in elements of arrays match together: all that are in one array, in one
-// element of it. Each of the sets is where one field matches.
+// together tells whether fields that match in elements of arrays match together: all that are in one array,
+// in one element of it. Each of the sets is where one field matches.
 //
-// It goes from the last element to the first, so from the inside outwards. What can match together in an element is
-// what matches in it directly, and of each array in it what can match together in one of the elements.
+// It goes from the last element to the first, so from the inside outwards. What can match together in an
+// element is what matches in it directly, and of each array in it what can match together in one of the
+// elements.
 func together(sets [][]int32, elements []element) bool {
 	direct := directly(sets, elements)
 	inner := map[int32][]int32{}       // arrays in an element
