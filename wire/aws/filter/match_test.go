@@ -181,6 +181,24 @@ func TestABodyHasADepth(t *testing.T) {
 	}
 }
 
+func TestABodyHasOnlySoManyParts(t *testing.T) {
+	p, _ := Parse(`{"b":["x"]}`, MessageBody)
+	for body, want := range map[string]bool{
+		`{"a":[` + strings.Repeat("1,", maxParts/2-50) + `1],"b":"x"}`: true,
+		`{"a":[` + strings.Repeat("1,", maxParts/2) + `1],"b":"x"}`:    false,
+		`{"` + strings.Repeat(".", maxParts-50) + `":1,"b":"x"}`:       true,
+		`{"` + strings.Repeat(".", maxParts) + `":1,"b":"x"}`:          false,
+	} {
+		m := NewMessage(nil, body)
+		if got := p.Match(m); got != want {
+			t.Errorf("%.20s... of %d bytes: %v", body, len(body), got)
+		}
+		if f := m.forms[MessageBody]; len(f.first)+len(f.values)+len(f.elements) > maxParts+4 {
+			t.Errorf("%.20s... of %d bytes: %d parts", body, len(body), len(f.first)+len(f.values)+len(f.elements))
+		}
+	}
+}
+
 func TestWildcards(t *testing.T) {
 	for _, c := range []struct {
 		pattern, value string

@@ -69,8 +69,14 @@ func newForm() *form {
 	return &form{names: map[step]int32{}, first: []int32{-1}, elements: []element{{}}}
 }
 
-// maxBodyDepth bounds how deep a body may be nested; a deeper one matches nothing.
-const maxBodyDepth = 512
+// A body that is nested deeper, or has more names, values and elements of arrays, matches nothing: it would take
+// much more memory than it has bytes. What a topic takes by default does not have as many.
+const (
+	maxBodyDepth = 512
+	maxParts     = 1 << 19
+)
+
+func (f *form) full() bool { return len(f.first)+len(f.values)+len(f.elements) > maxParts }
 
 func bodyForm(body string) *form {
 	f, s := newForm(), newScanner(body, maxBodyDepth)
@@ -90,6 +96,9 @@ type spot struct{ place, element int32 }
 
 // read takes up a value that begins with t.
 func (f *form) read(s *scanner, t token, at spot) {
+	if f.full() {
+		s.fail(s.pos, "Too many values")
+	}
 	switch t {
 	case tokenNone:
 	case '{':
@@ -111,7 +120,7 @@ func (f *form) read(s *scanner, t token, at spot) {
 
 // place finds or makes the place of a name, and of each part of a name with dots.
 func (f *form) place(at int32, name string) int32 {
-	for dots := true; dots; {
+	for dots := true; dots && !f.full(); {
 		var first string
 		first, name, dots = strings.Cut(name, ".")
 		next, there := f.names[step{at, first}]
