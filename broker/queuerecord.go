@@ -40,6 +40,7 @@ const (
 	NoProps   PropsFormat = iota
 	PropsAMQP             // the property flags and list of an AMQP 0-9-1 content header
 	PropsSQS              // what wire/aws says of a message beside its body
+	PropsSNS              // what wire/aws/notify says of a post to a subscriber
 )
 
 // PropsReader reads the properties of one format. What cannot be read is absent.
