@@ -1,9 +1,6 @@
 package filter
 
-import (
-	"errors"
-	"slices"
-)
+import "slices"
 
 // value reads one of the values of a field that begins with t. The points are those of a wildcard.
 func (c *compiler) value(t token, f *field) (points int, err error) {
@@ -162,12 +159,12 @@ func (c *compiler) list() (not []pattern, err error) {
 	return not, nil
 }
 
-var errRange = errors.New("Value must be between -1.0E9 and 1.0E9, inclusive")
+const outOfRange = "Value must be between -1.0E9 and 1.0E9, inclusive"
 
 func (c *compiler) listed(not []pattern, text string) ([]pattern, error) {
 	n, ok := parseNumber(text)
 	if !ok {
-		return nil, wrong(c.scanner, "%s", errRange)
+		return nil, wrong(c.scanner, outOfRange)
 	}
 	return append(not, between{n, n}), nil
 }
@@ -197,7 +194,7 @@ func (c *compiler) numeric(f *field) error {
 	case operator[0] != '>':
 		return wrong(c.scanner, tooMany)
 	default:
-		if err := c.top(t, &r); err != nil {
+		if err := c.top(t, first, &r); err != nil {
 			return err
 		}
 	}
@@ -215,13 +212,13 @@ func (c *compiler) bound(t token, operator string) (number, error) {
 	}
 	n, ok := parseNumber(c.text(t))
 	if !ok {
-		return 0, wrong(c.scanner, "%s", errRange)
+		return 0, wrong(c.scanner, outOfRange)
 	}
 	return n, nil
 }
 
 // top reads the second half of a range, which begins with t.
-func (c *compiler) top(t token, r *between) error {
+func (c *compiler) top(t token, bottom number, r *between) error {
 	operator := c.text(t)
 	if t != tokenString {
 		return wrong(c.scanner, "Bad value in numeric range: %s", operator)
@@ -233,7 +230,6 @@ func (c *compiler) top(t token, r *between) error {
 	if err != nil {
 		return err
 	}
-	bottom := r.bottom
 	r.limit(operator, n)
 	switch {
 	case c.next() != ']':

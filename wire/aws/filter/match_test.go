@@ -75,6 +75,8 @@ func TestNumbersAreDecimals(t *testing.T) {
 		{`[{"numeric":[">",0]}]`, "1e99999999999999999999", false},
 		{`[{"numeric":["=",0.0003]}]`, "300e-6", true},
 		{`[{"numeric":["=",12]}]`, "0.000000000012e12", true},
+		{`[{"numeric":[">",3,"<=",3.000001]}]`, "3.000001", true},
+		{`[{"numeric":[">",3,"<",3.000001]}]`, "3", false},
 	} {
 		check(t, `{"k":`+c.policy+`}`, MessageBody, NewMessage(nil, `{"k":`+c.value+`}`), c.want)
 		check(t, `{"k":`+c.policy+`}`, MessageAttributes,
@@ -280,6 +282,13 @@ func TestTheWildcardsOfAPolicyMayHaveAHundredPoints(t *testing.T) {
 	}
 	if _, err := Parse(strings.Replace(policy, `"b*"`, `"*b*"`, 1), MessageBody); err != errComplex {
 		t.Error(err)
+	}
+}
+
+func TestAPolicyKeepsOnlyTheFieldsThatCount(t *testing.T) {
+	p, err := Parse(`{"a":["w"],"a":["x"],"$or":[{"a":["y"]},{"b":["z"]}],"b":["z"]}`, MessageBody)
+	if err != nil || len(p.fields) != 3 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }
 

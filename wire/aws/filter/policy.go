@@ -84,7 +84,27 @@ func Parse(policy string, scope Scope) (*Policy, error) {
 	if c.nested && scope == MessageAttributes {
 		return nil, errNested
 	}
-	return &Policy{scope: scope, fields: c.fields, rules: c.rules}, nil
+	p := &Policy{scope: scope, fields: c.fields, rules: c.rules}
+	p.prune()
+	return p, nil
+}
+
+// prune drops the fields that later ones took the place of in all rules.
+func (p *Policy) prune() {
+	var kept []field
+	at := map[int]int{}
+	for i, r := range p.rules {
+		fields := make([]int, 0, len(r.fields))
+		for _, old := range r.fields {
+			if _, known := at[old]; !known {
+				at[old] = len(kept)
+				kept = append(kept, p.fields[old])
+			}
+			fields = append(fields, at[old])
+		}
+		p.rules[i].fields = fields
+	}
+	p.fields = kept
 }
 
 // checkSyntax reads a whole policy before anything is made of it: SNS says first that it is not JSON.

@@ -20,8 +20,11 @@ func together(sets [][]int32, elements []element) bool {
 		for _, a := range inner[e] {
 			can = can.and(arrays[a])
 		}
+		if slices.Contains(can, all(len(sets))) {
+			return true // what is around it has nothing to add
+		}
 		if e == 0 {
-			return slices.Contains(can, all(len(sets)))
+			break
 		}
 		a, outer := elements[e].array, elements[e].in
 		if arrays[a] == nil {
