@@ -34,6 +34,7 @@ soak:
 	GOGC=800 $(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
 	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./amqp -count=1 -timeout 0 -v -run SIGKILL -kills=200
+	cd tests/clients && $(GO) test ./aws -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./soak -count=1 -timeout 0 -v -records=10000000 -strict
 
 ci:

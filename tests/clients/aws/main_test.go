@@ -10,7 +10,10 @@ import (
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
 
-var need = flag.String("need", "", "what must be there, or the tests fail: boto3")
+var (
+	need  = flag.String("need", "", "what must be there, or the tests fail: boto3")
+	kills = flag.Int("kills", 20, "how often the program is killed")
+)
 
 func TestMain(m *testing.M) {
 	flag.Parse()

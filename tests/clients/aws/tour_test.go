@@ -259,19 +259,3 @@ func TestTheSDKsSignatureIsChecked(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
-
-// TestSentMessagesSurviveSIGKILL: what was answered is there, what was deleted is not.
-func TestSentMessagesSurviveSIGKILL(t *testing.T) {
-	s := server.Start(t)
-	x := &tourist{t: t, ctx: bounded(t), c: dial(s.SQS, "any", "key")}
-	for _, stop := range []string{"CreateQueue", "SendMessage", "SendMessageBatch", "DeleteMessage"} {
-		if err := stops[stop](x); err != nil {
-			t.Fatalf("%s: %v", stop, err)
-		}
-	}
-	s.Kill()
-	s.Restart()
-	if got, err := x.receive(9); err != nil || *got[0].Body != "b" {
-		t.Errorf("received %v, %v", got, err)
-	}
-}
