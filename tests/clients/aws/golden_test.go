@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -17,11 +16,7 @@ import (
 // TestEveryRequestOfTheSDKIsUnderstood sends the requests that AWS keeps beside its SDK, with every field
 // set: what they ask for is not there, but none is unknown or malformed.
 func TestEveryRequestOfTheSDKIsUnderstood(t *testing.T) {
-	dir, err := exec.Command("go", "list", "-m", "-f", "{{.Dir}}", "github.com/aws/aws-sdk-go-v2/service/sqs").Output()
-	if err != nil {
-		t.Fatal(err)
-	}
-	files, err := filepath.Glob(strings.TrimSpace(string(dir)) + "/request_snapshot/*.snap")
+	files, err := filepath.Glob(moduleDir(t, "github.com/aws/aws-sdk-go-v2/service/sqs") + "/request_snapshot/*.snap")
 	served, refused := actionsOfPage(t)
 	if err != nil || len(files) != len(served)+len(refused) {
 		t.Fatalf("%d requests for %d actions, %v", len(files), len(served)+len(refused), err)
