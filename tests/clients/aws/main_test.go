@@ -1,5 +1,7 @@
-// Package aws drives the real program with the AWS SDK for Go, which checks checksums and makes types of
-// errors, and with boto3 where Python has it.
+// Package aws drives the real program with AWS's SDKs for Go, JavaScript and Python, its command line, Celery
+// and Watermill: tours of all actions, the suites and stories of applications, and a load under which the
+// program is killed. Clients that are not in Go are engines, which .ci/run installs: see engines in
+// engine_test.go.
 package aws
 
 import (
@@ -11,7 +13,7 @@ import (
 )
 
 var (
-	need  = flag.String("need", "", "what must be there, or the tests fail: boto3")
+	need  = flag.String("need", "", "what must be there, or the tests fail: javascript,boto3")
 	kills = flag.Int("kills", 20, "how often the program is killed")
 )
 

@@ -9,13 +9,15 @@ import (
 	"time"
 )
 
-// run runs a program to its end, or ends it.
+// run runs a program to its end, or ends it. Without env it has that of this one.
 func run(t *testing.T, within time.Duration, env []string, program string, args ...string) ([]byte, error) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, program, args...)
-	cmd.Env = append(os.Environ(), env...)
+	if cmd.Env = env; env == nil {
+		cmd.Env = os.Environ()
+	}
 	cmd.Cancel = func() error { return cmd.Process.Signal(os.Interrupt) }
 	cmd.WaitDelay = 10 * time.Second
 	return cmd.CombinedOutput()

@@ -1,0 +1,220 @@
+package aws
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/tidings-io/tidings/tests/clients/server"
+)
+
+// in is the input of an action, and out its output: AWS's names and values as JSON has them. Bytes are in
+// base64, under "$bytes".
+type (
+	in  map[string]any
+	out map[string]any
+)
+
+// refusal is an error of AWS as a program sees it.
+type refusal struct {
+	Type    string // the class of the SDK; "" for an error that has none
+	Code    string
+	Message string
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%s (%s): %s", r.Code, r.Type, r.Message) }
+
+// installed is a client that is not in Go.
+type installed interface {
+	// name is what -need and .ci/run call it.
+	name() string
+	// missing says why it is not there.
+	missing() string
+}
+
+// engine is such a client that does what it is told.
+type engine interface {
+	installed
+	// open starts it. What it returns calls actions: errors are *refusal if AWS's, else it has failed.
+	open(t *testing.T, s *server.Server, env ...string) caller
+}
+
+// caller calls one action of a service.
+type caller func(ctx context.Context, service, action string, input in) (out, error)
+
+// engines are all of them; those of the query protocol speak it to SQS. The command line is once that of PyPI,
+// version 1, and once that of Debian, an old version 2.
+var engines = []engine{
+	script{"javascript", []string{"node", "js/engine.js"}, "js/node_modules/@aws-sdk/client-sqs"},
+	script{"boto3", []string{"python/.venv-current/bin/python", "python/engine.py"}, "python/.venv-current/lib"},
+	script{"boto3-query", []string{"python/.venv-old/bin/python", "python/engine.py"}, "python/.venv-old/lib"},
+	commandLine{"awscli", "python/.venv-current/bin/aws", 255},
+	commandLine{"awscli-query", "/usr/bin/aws", 254},
+}
+
+// needed ends the test without a client: as a failure if -need has it.
+func needed(t *testing.T, e installed) {
+	t.Helper()
+	reason := e.missing()
+	switch {
+	case reason == "":
+	case strings.Contains(","+*need+",", ","+e.name()+","):
+		t.Fatalf("%s is not there: %s", e.name(), reason)
+	default:
+		t.Skipf("%s is not there: %s", e.name(), reason)
+	}
+}
+
+// script is a program that answers lines, as js/engine.js describes it.
+type script struct {
+	called  string
+	command []string
+	there   string // a path that is there when its packages are installed
+}
+
+func (e script) name() string { return e.called }
+
+func (e script) missing() string {
+	if _, err := exec.LookPath(e.command[0]); err != nil {
+		return err.Error()
+	}
+	if _, err := os.Stat(e.there); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (e script) open(t *testing.T, s *server.Server, env ...string) caller {
+	t.Helper()
+	if env == nil {
+		env = []string{"AWS_ENDPOINT_URL=" + s.SQS}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cmd := exec.CommandContext(ctx, e.command[0], e.command[1:]...)
+	cmd.Env = append(withoutAWS(), env...)
+	said := &strings.Builder{}
+	cmd.Stderr = said
+	stdin, err1 := cmd.StdinPipe()
+	stdout, err2 := cmd.StdoutPipe()
+	if err1 != nil || err2 != nil {
+		t.Fatal(err1, err2)
+	}
+	if err := server.StartTied(cmd); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		cancel()
+		_ = cmd.Wait()
+		if t.Failed() && said.Len() > 0 {
+			t.Logf("%s said:\n%s", e.called, said)
+		}
+	})
+	lines := bufio.NewReader(stdout)
+	return func(ctx context.Context, service, action string, input in) (out, error) {
+		defer context.AfterFunc(ctx, cancel)()
+		return ask(stdin, lines, map[string]any{"service": service, "action": action, "input": input})
+	}
+}
+
+// withoutAWS is the environment without what would lead a client elsewhere.
+func withoutAWS() (env []string) {
+	for _, e := range os.Environ() {
+		if !strings.HasPrefix(e, "AWS_") {
+			env = append(env, e)
+		}
+	}
+	return append(env, "AWS_EC2_METADATA_DISABLED=true", "AWS_CONFIG_FILE=/dev/null",
+		"AWS_SHARED_CREDENTIALS_FILE=/dev/null")
+}
+
+func ask(stdin io.Writer, lines *bufio.Reader, question any) (out, error) {
+	if err := json.NewEncoder(stdin).Encode(question); err != nil {
+		return nil, err
+	}
+	line, err := lines.ReadBytes('\n')
+	if err != nil {
+		return nil, fmt.Errorf("no answer: %w", err)
+	}
+	var answer struct {
+		Output out
+		Error  *refusal
+	}
+	if err := json.Unmarshal(line, &answer); err != nil {
+		return nil, err
+	}
+	if answer.Error != nil {
+		return nil, answer.Error
+	}
+	return answer.Output, nil
+}
+
+// commandLine is the AWS CLI. It has no types of errors.
+type commandLine struct {
+	called, path string
+	refused      int // the exit code for what the server refused: version 2 has one of its own
+}
+
+func (e commandLine) name() string { return e.called }
+
+func (e commandLine) missing() string {
+	if _, err := os.Stat(e.path); err != nil {
+		return err.Error()
+	}
+	return ""
+}
+
+func (e commandLine) open(t *testing.T, s *server.Server, _ ...string) caller {
+	env := append(withoutAWS(), "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=key", "AWS_DEFAULT_REGION=us-east-1",
+		"AWS_PAGER=")
+	return func(ctx context.Context, service, action string, input in) (out, error) {
+		text, err := json.Marshal(input)
+		if err != nil {
+			return nil, err
+		}
+		cmd := exec.CommandContext(ctx, e.path, service, kebab(action), "--endpoint-url", s.SQS, "--output", "json",
+			"--no-paginate", "--cli-input-json", string(plainBytes.ReplaceAll(text, []byte("$1"))))
+		cmd.Env = env
+		said, err := cmd.Output()
+		if err != nil {
+			return nil, e.refusal(err)
+		}
+		var o out
+		if len(said) > 0 {
+			err = json.Unmarshal(said, &o)
+		}
+		return o, err
+	}
+}
+
+// plainBytes are bytes as the command line has them: just base64.
+var plainBytes = regexp.MustCompile(`\{"\$bytes":("[^"]*")\}`)
+
+// kebab is the name of a command: "SendMessage" is send-message.
+func kebab(action string) string {
+	return strings.ToLower(capital.ReplaceAllString(action, "$1-$2"))
+}
+
+var capital = regexp.MustCompile(`([a-z])([A-Z])`)
+
+// refusedBy is what the command line says of an error of the server.
+var refusedBy = regexp.MustCompile(`An error occurred \((\S+)\) when calling the \S+ operation: (.*)`)
+
+// refusal is the error of a command that has failed.
+func (e commandLine) refusal(err error) error {
+	exit, ok := err.(*exec.ExitError)
+	if !ok {
+		return err
+	}
+	said := refusedBy.FindSubmatch(exit.Stderr)
+	if said == nil || exit.ExitCode() != e.refused {
+		return fmt.Errorf("%w: %s", err, exit.Stderr)
+	}
+	return &refusal{Code: string(said[1]), Message: string(said[2])}
+}
