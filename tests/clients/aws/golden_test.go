@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -55,4 +56,41 @@ func TestEveryRequestOfTheSDKIsUnderstood(t *testing.T) {
 		}
 	}
 	http.DefaultClient.CloseIdleConnections()
+}
+
+// TestWhatTheServerDecodesIsWhatTheSDKHas compares wire/aws/testdata/golden, which the server's own tests
+// decode and encode, with what this version of the SDK has.
+func TestWhatTheServerDecodesIsWhatTheSDKHas(t *testing.T) {
+	const sqs, sns = "github.com/aws/aws-sdk-go-v2/service/sqs", "github.com/aws/aws-sdk-go-v2/service/sns"
+	for _, c := range []struct{ file, module, snapshots string }{
+		{"sqs.requests", sqs, "request_snapshot/*.request.snap"},
+		{"sqs.responses", sqs, "response_snapshot/*.response.snap"},
+		{"sqs.errors", sqs, "response_snapshot/*.error.snap"},
+		{"sns.requests", sns, "request_snapshot/*.request.snap"},
+	} {
+		paths, err := filepath.Glob(moduleDir(t, c.module) + "/" + c.snapshots)
+		if err != nil || len(paths) == 0 {
+			t.Fatalf("%s has no %s: %v", c.module, c.snapshots, err)
+		}
+		var lines []byte
+		for _, path := range paths {
+			text, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			head, body, _ := bytes.Cut(text, []byte("\n\n"))
+			if _, after, ok := bytes.Cut(body, []byte("\n\n")); ok {
+				body = after // of a request: the first lines were its method, and its header
+			}
+			name, _, _ := strings.Cut(filepath.Base(path), ".")
+			if strings.HasSuffix(path, ".error.snap") {
+				name += " " + string(head[:3])
+			}
+			lines = fmt.Appendf(lines, "%s %s\n", name, body)
+		}
+		have, err := os.ReadFile("../../../wire/aws/testdata/golden/" + c.file)
+		if err != nil || !bytes.Equal(have, lines) {
+			t.Errorf("wire/aws/testdata/golden/%s is not (%v):\n%s", c.file, err, lines)
+		}
+	}
 }
