@@ -27,6 +27,7 @@ clients:
 bench:
 	cd bench && $(GO) run ./kafka
 	cd bench && $(GO) run ./amqp
+	cd bench && $(GO) run ./sqs
 
 # The long runs; docs/soak.md keeps their results.
 SEEDS ?= 1000000

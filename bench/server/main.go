@@ -1,4 +1,4 @@
-// Command server is the broker with its Kafka and AMQP listeners, set up much as cmd/tidings
+// Command server is the broker with its Kafka, AMQP and SQS listeners, set up much as cmd/tidings
 // does, and with Go's profiles on a loopback address: for finding out where the time goes.
 package main
 
@@ -20,22 +20,27 @@ import (
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/console"
 	"github.com/tidings-io/tidings/wire/amqp"
+	"github.com/tidings-io/tidings/wire/aws"
 	"github.com/tidings-io/tidings/wire/kafka"
 )
 
 func main() {
 	dir := flag.String("data", "", "data directory")
 	queues := flag.String("amqp", "127.0.0.1:0", "loopback address for AMQP")
+	sqs := flag.String("aws", "127.0.0.1:0", "loopback address for SQS")
 	profiles := flag.String("pprof", "127.0.0.1:6060", "loopback address for profiles")
 	blocking := flag.Bool("blocking", false, "profile locks and waits too, which costs time")
 	flag.Parse()
-	if err := serve(*dir, *queues, *profiles, *blocking); err != nil {
+	if err := serve(*dir, addrs{*queues, *sqs, *profiles}, *blocking); err != nil {
 		fmt.Fprintln(os.Stderr, "server:", err)
 		os.Exit(1)
 	}
 }
 
-func serve(dir, queues, profiles string, blocking bool) error {
+// addrs are those that are not chosen by the server.
+type addrs struct{ amqp, aws, profiles string }
+
+func serve(dir string, at addrs, blocking bool) error {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	tune()
@@ -43,7 +48,7 @@ func serve(dir, queues, profiles string, blocking bool) error {
 		runtime.SetMutexProfileFraction(10)
 		runtime.SetBlockProfileRate(10_000)
 	}
-	l, err := net.Listen("tcp", profiles)
+	l, err := net.Listen("tcp", at.profiles)
 	if err != nil {
 		return err
 	}
@@ -53,31 +58,38 @@ func serve(dir, queues, profiles string, blocking bool) error {
 
 	b, err := broker.Open(dir, broker.Config{
 		Observer: &console.Metrics{},
-		Props:    map[broker.PropsFormat]broker.PropsReader{broker.PropsAMQP: amqp.Props{}},
+		Props: map[broker.PropsFormat]broker.PropsReader{
+			broker.PropsAMQP: amqp.Props{}, broker.PropsSQS: aws.Props{}},
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(listen(ctx, b, queues), b.Close())
+	return errors.Join(listen(ctx, b, at), b.Close())
 }
 
-// listen opens both faces until the context ends.
-func listen(ctx context.Context, b *broker.Broker, queues string) error {
-	a, err := amqp.Listen(b, amqp.Config{Addr: queues})
+// listen opens all faces until the context ends.
+func listen(ctx context.Context, b *broker.Broker, at addrs) error {
+	a, err := amqp.Listen(b, amqp.Config{Addr: at.amqp})
 	if err != nil {
 		return err
 	}
-	k, err := kafka.Listen(b, kafka.Config{Addr: "127.0.0.1:0"})
+	closers := []func(context.Context) error{a.Close}
+	q, err := aws.Listen(b, aws.Config{Addr: at.aws})
 	if err == nil {
-		fmt.Printf("  Kafka  %s\n  AMQP  %s\n", k.Addr(), a.Addr())
-		<-ctx.Done()
+		closers = append(closers, q.Close)
+		var k *kafka.Server
+		if k, err = kafka.Listen(b, kafka.Config{Addr: "127.0.0.1:0"}); err == nil {
+			closers = append(closers, k.Close)
+			fmt.Printf("  Kafka  %s\n  AMQP  %s\n  SQS  %s\n", k.Addr(), a.Addr(), q.Addr())
+			<-ctx.Done()
+		}
 	}
 	last, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	if k != nil {
-		err = errors.Join(err, k.Close(last))
+	for _, closes := range closers {
+		err = errors.Join(err, closes(last))
 	}
-	return errors.Join(err, a.Close(last))
+	return err
 }
 
 // tune does about what cmd/tidings does at its start. That keeps the heap small by a limit which

@@ -43,6 +43,8 @@ func TestTheRatioIsToTheBestPeerOfTheRound(t *testing.T) {
 			[]float64{3, 6}},
 		{"memory", func(f float64) Result { return Result{Figure: Memory, RSS: f} }, []float64{3, 6}},
 		{"time", func(f float64) Result { return Result{Figure: Time, Seconds: f} }, []float64{3, 6}},
+		{"processor", func(f float64) Result { return Result{Figure: Processor, Busy: f} },
+			[]float64{3, 6}},
 	} {
 		var results []Result
 		for _, row := range []struct {
@@ -59,10 +61,32 @@ func TestTheRatioIsToTheBestPeerOfTheRound(t *testing.T) {
 	}
 }
 
-func TestALoadThatOneServerDidNotMeetIsLeftOut(t *testing.T) {
-	results := []Result{{Load: "produce", Server: "a"}, {Load: "produce", Server: "b"}}
+func TestALoadThatWeOrAllPeersDidNotMeetIsLeftOut(t *testing.T) {
+	results := []Result{{Load: "produce", Server: "a"}, {Load: "consume", Server: "b"}}
 	if got := Compare(results, "a", "b", "c"); got != nil {
 		t.Errorf("got %+v, want nothing", got)
+	}
+}
+
+func TestAPeerThatDidNotMeetALoadHasADash(t *testing.T) {
+	results := []Result{
+		{Load: "wait", Figure: Processor, Server: "a", Busy: 0.5, PeakRSS: 60},
+		{Load: "wait", Figure: Processor, Server: "c", Busy: 2, PeakRSS: 200},
+		{Load: "idle", Figure: Processor, Server: "a", Busy: 0.5, PeakRSS: 60},
+		{Load: "idle", Figure: Processor, Server: "c", Busy: 0, PeakRSS: 200},
+	}
+	pairs := Compare(results, "a", "b", "c")
+	want := []string{
+		"| wait | 0.50 % of one | - | 2.00 % of one | 0.25 (0.25 to 0.25) | - | 60 / 200 | - |\n",
+		"| idle | 0.50 % of one | - | 0.00 % of one | - | - | 60 / 200 | - |\n",
+	}
+	for i := range pairs {
+		if got := pairs[i].row(); got != want[i] {
+			t.Errorf("got %s, want %s", got, want[i])
+		}
+	}
+	if len(pairs) != len(want) {
+		t.Errorf("got %d rows, want %d", len(pairs), len(want))
 	}
 }
 

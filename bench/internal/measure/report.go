@@ -56,11 +56,19 @@ func (p *Pair) row() string {
 	for i := range sides {
 		headlines = append(headlines, sides[i].headline())
 	}
-	return fmt.Sprintf("| %s | %s | %.2f (%.2f to %.2f) | %s | %s | %s |\n", p.Load,
-		strings.Join(headlines, " | "), p.Ratio, slices.Min(p.Ratios), slices.Max(p.Ratios),
+	return fmt.Sprintf("| %s | %s | %s | %s | %s | %s |\n", p.Load,
+		strings.Join(headlines, " | "), p.ratio(),
 		each("%.2f", sides, func(r Result) float64 { return r.ServerCPU }),
 		each("%.0f", sides, func(r Result) float64 { return r.PeakRSS }),
 		each("%.2f", sides, func(r Result) float64 { return r.Written }))
+}
+
+// ratio is a dash where the best peer used nothing that could be measured.
+func (p *Pair) ratio() string {
+	if len(p.Ratios) == 0 {
+		return "-"
+	}
+	return fmt.Sprintf("%.2f (%.2f to %.2f)", p.Ratio, slices.Min(p.Ratios), slices.Max(p.Ratios))
 }
 
 // each shows the value of every side, or a dash where none was measured.
@@ -68,6 +76,9 @@ func each(format string, sides []Result, value func(Result) float64) string {
 	var texts []string
 	measured := false
 	for _, r := range sides {
+		if r.Server == "" {
+			continue
+		}
 		v := value(r)
 		measured = measured || v != 0
 		texts = append(texts, fmt.Sprintf(format, v))
@@ -80,6 +91,9 @@ func each(format string, sides []Result, value func(Result) float64) string {
 
 // headline is the figure that a load is about.
 func (r *Result) headline() string {
+	if r.Server == "" {
+		return "-"
+	}
 	switch r.Figure {
 	case Latency:
 		return fmt.Sprintf("p50 %.2f ms, p99 %.2f ms", r.P50, r.P99)
@@ -87,6 +101,8 @@ func (r *Result) headline() string {
 		return fmt.Sprintf("%.0f MiB", r.RSS)
 	case Time:
 		return fmt.Sprintf("%.0f ms", r.Seconds*1000)
+	case Processor:
+		return fmt.Sprintf("%.2f %% of one", r.Busy)
 	}
 	rate := fmt.Sprintf("%s rec/s", thousands(r.Rate))
 	if r.Bytes > 0 && r.Records > 0 {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"strings"
 	"time"
 )
@@ -12,6 +13,7 @@ import (
 // Scenario is a fresh server and the loads that it meets one after the other.
 type Scenario struct {
 	Name  string
+	Skips []string                             // names of programs that do not meet it
 	Setup func(context.Context, *Server) error // before the loads, not measured; may be nil
 	Loads []Load
 }
@@ -30,6 +32,7 @@ type Outcome struct {
 	Bytes   int64 // of record values
 	Took    time.Duration
 	Times   []time.Duration // from sending to acknowledgement, where that is measured
+	Busy    time.Duration   // processor time of the server within Took, where that is the figure
 }
 
 // loadTimeout bounds a load with what goes before it.
@@ -70,6 +73,9 @@ func (o *Options) rounded(
 		}
 		for i := range programs {
 			p := programs[(i+round)%len(programs)]
+			if slices.Contains(s.Skips, p.Name) {
+				continue
+			}
 			rs, err := o.one(ctx, p, s, dir)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.Name, err)
@@ -149,6 +155,7 @@ func (o *Options) measure(
 		P50:     milliseconds(Percentile(out.Times, 50)),
 		P99:     milliseconds(Percentile(out.Times, 99)),
 		PeakRSS: mebibytes(after.PeakRSS), RSS: mebibytes(after.RSS),
+		Busy: percent(out.Busy, out.Took),
 	}
 	if out.Records > 0 {
 		r.ServerCPU = perMillion(after.CPU-before.CPU, r.Records)
@@ -165,6 +172,14 @@ func (o *Options) measure(
 
 func milliseconds(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func mebibytes(n int64) float64            { return float64(n) / (1 << 20) }
+
+// percent is a share of one processor.
+func percent(busy, took time.Duration) float64 {
+	if took == 0 {
+		return 0
+	}
+	return 100 * busy.Seconds() / took.Seconds()
+}
 
 func perMillion(d time.Duration, records int64) float64 {
 	return d.Seconds() * 1e6 / float64(records)

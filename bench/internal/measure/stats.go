@@ -33,10 +33,11 @@ type Figure string
 
 // The figures. Of a rate more is better, of the others less.
 const (
-	Rate    Figure = ""
-	Latency Figure = "latency" // the slowest of 100
-	Memory  Figure = "memory"  // resident at the end of the load
-	Time    Figure = "time"
+	Rate      Figure = ""
+	Latency   Figure = "latency" // the slowest of 100
+	Memory    Figure = "memory"  // resident at the end of the load
+	Time      Figure = "time"
+	Processor Figure = "processor" // that the server uses
 )
 
 // Result is one measurement of one server.
@@ -56,6 +57,7 @@ type Result struct {
 	ClientCPU float64 `json:"client_cpu_seconds_per_million"`
 	PeakRSS   float64 `json:"server_peak_rss_mib"`
 	RSS       float64 `json:"server_rss_mib"`
+	Busy      float64 `json:"server_cpu_percent,omitempty"` // of one processor
 	Written   float64 `json:"disk_bytes_per_value_byte"`
 }
 
@@ -67,6 +69,8 @@ func (r *Result) value() float64 {
 		return r.RSS
 	case Time:
 		return r.Seconds
+	case Processor:
+		return r.Busy
 	}
 	return r.Rate
 }
@@ -82,7 +86,8 @@ type Pair struct {
 }
 
 // Compare pairs the results of a server and its peers by load and round, in the order of the
-// loads. A load that one of them did not meet is left out.
+// loads. A load that the server, or every peer, did not meet is left out; one peer that did not is
+// there with no result.
 func Compare(results []Result, ours string, peers ...string) []Pair {
 	var pairs []Pair
 	var loads []string
@@ -96,7 +101,8 @@ func Compare(results []Result, ours string, peers ...string) []Pair {
 		for _, peer := range peers {
 			sides = append(sides, of(results, load, peer))
 		}
-		if slices.ContainsFunc(sides, func(rs []Result) bool { return len(rs) == 0 }) {
+		met := func(rs []Result) bool { return len(rs) > 0 }
+		if !met(sides[0]) || !slices.ContainsFunc(sides[1:], met) {
 			continue
 		}
 		pairs = append(pairs, pair(load, sides[0], sides[1:]))
@@ -120,7 +126,7 @@ func pair(load string, ours []Result, peers [][]Result) Pair {
 		p.Peers = append(p.Peers, medians(rs))
 	}
 	for round := range ours {
-		if best, ok := bestOf(peers, round); ok {
+		if best, ok := bestOf(peers, round); ok && best > 0 {
 			p.Ratios = append(p.Ratios, ours[round].value()/best)
 		}
 	}
@@ -128,23 +134,31 @@ func pair(load string, ours []Result, peers [][]Result) Pair {
 	return p
 }
 
-// bestOf is the best figure of a round among the peers, where all of them were measured.
+// bestOf is the best figure of a round among the peers, where all were measured that met the load.
 func bestOf(peers [][]Result, round int) (best float64, ok bool) {
 	var values []float64
+	var figure Figure
 	for _, rs := range peers {
-		if round >= len(rs) {
+		switch {
+		case len(rs) == 0:
+			continue
+		case round >= len(rs):
 			return 0, false
 		}
+		figure = rs[round].Figure
 		values = append(values, rs[round].value())
 	}
-	if peers[0][round].Figure == Rate {
+	if figure == Rate {
 		return slices.Max(values), true
 	}
 	return slices.Min(values), true
 }
 
-// medians takes each field's own.
+// medians takes each field's own. That of none is no result.
 func medians(rs []Result) Result {
+	if len(rs) == 0 {
+		return Result{}
+	}
 	m := rs[0]
 	m.Round = 0
 	for _, field := range []func(*Result) *float64{
@@ -156,6 +170,7 @@ func medians(rs []Result) Result {
 		func(r *Result) *float64 { return &r.ClientCPU },
 		func(r *Result) *float64 { return &r.PeakRSS },
 		func(r *Result) *float64 { return &r.RSS },
+		func(r *Result) *float64 { return &r.Busy },
 		func(r *Result) *float64 { return &r.Written },
 	} {
 		var values []float64
