@@ -1,5 +1,7 @@
 package aws
 
+import "slices"
+
 // maxEntries is how many a batch can have.
 const maxEntries = 10
 
@@ -32,17 +34,29 @@ func checkBatch[E entry](entries []E, what string) error {
 		return errorf(tooManyEntries, "Maximum number of entries per request are %d. You have sent %d.",
 			maxEntries, n)
 	}
-	seen := map[string]bool{}
-	for _, e := range entries {
+	var seen [maxEntries]string
+	for i, e := range entries {
 		id := e.id()
-		if !queueName.MatchString(id) { // names of queues and ids of entries are alike
+		if !isEntryID(id) {
 			return errorf(invalidEntryID, "A batch entry id can only contain alphanumeric characters, "+
 				"hyphens and underscores. It can be at most 80 letters long.")
 		}
-		if seen[id] {
+		if slices.Contains(seen[:i], id) {
 			return errorf(idsNotDistinct, "Id %s repeated.", id)
 		}
-		seen[id] = true
+		seen[i] = id
 	}
 	return nil
+}
+
+// isEntryID says whether a batch may call an entry so: as a queue can be called.
+func isEntryID(id string) bool {
+	for i := range len(id) {
+		switch c := id[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '_', c == '-':
+		default:
+			return false
+		}
+	}
+	return id != "" && len(id) <= 80
 }

@@ -10,8 +10,8 @@ import (
 
 // SDKs compare these checksums, and take a message whose are wrong for damaged.
 
-func bodyChecksum(body string) string {
-	sum := md5.Sum([]byte(body))
+func bodyChecksum(body []byte) string {
+	sum := md5.Sum(body)
 	return hex.EncodeToString(sum[:])
 }
 

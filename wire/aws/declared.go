@@ -35,6 +35,26 @@ func declaredOf(q *broker.Queue) declared {
 	return d
 }
 
+// numberOf is the value of an attribute of a queue that is a number. Each message asks for some, so no declared is
+// made for it.
+func numberOf(q *broker.Queue, name string) int {
+	args := q.Spec().Args
+	for _, part := range []string{argument, "attributes"} {
+		v, _ := args.Get(part)
+		args, _ = v.(broker.Args)
+	}
+	text, ok, _ := args.Text(name)
+	if !ok {
+		text = attributes[name].def
+	}
+	n, _ := strconv.Atoi(text)
+	return n
+}
+
+func secondsOf(q *broker.Queue, name string) time.Duration {
+	return time.Duration(numberOf(q, name)) * time.Second
+}
+
 func textsOf(args broker.Args, name string) map[string]string {
 	out := map[string]string{}
 	v, _ := args.Get(name)

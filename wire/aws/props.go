@@ -52,6 +52,9 @@ func (p *properties) append(dst []byte) []byte {
 		dst = appendText(dst, s)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.attributes)))
+	if len(p.attributes) == 0 {
+		return dst // sorting none takes memory too
+	}
 	for _, name := range slices.Sorted(maps.Keys(p.attributes)) {
 		a := p.attributes[name]
 		dst = appendText(appendText(dst, name), a.DataType)

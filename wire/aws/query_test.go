@@ -23,7 +23,7 @@ func TestTheQueryProtocolDoesTheSame(t *testing.T) {
 		"MessageAttribute.2.Name", "shop", "MessageAttribute.2.Value.DataType", "String",
 		"MessageAttribute.2.Value.StringValue", "7")
 	sent := parseXML(t, body)
-	if want := bodyChecksum("a\r\n<b>\t"); sent.at("SendMessageResult", "MD5OfMessageBody") != want {
+	if want := bodyChecksum([]byte("a\r\n<b>\t")); sent.at("SendMessageResult", "MD5OfMessageBody") != want {
 		t.Errorf("%s, want %s", body, want)
 	}
 	_, body = x.form("/", "Action", "ReceiveMessage", "QueueUrl", q, "AttributeName.1", "All", "MessageAttributeName.1", "logo",

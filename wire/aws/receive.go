@@ -93,8 +93,7 @@ func giveBack(q *broker.Queue, ids []broker.DeliveryID) {
 }
 
 func receiveOptions(q *broker.Queue, in *receiveMessageInput) (o broker.ReceiveOptions, err error) {
-	d := declaredOf(q)
-	o = broker.ReceiveOptions{Max: 1, Lease: d.seconds(attrVisibility), Wait: d.seconds(attrWait)}
+	o = broker.ReceiveOptions{Max: 1, Lease: secondsOf(q, attrVisibility), Wait: secondsOf(q, attrWait)}
 	for _, names := range [][]string{in.AttributeNames, in.MessageSystemAttributeNames} {
 		for _, name := range names {
 			if name != all && !slices.Contains(systemAttributes, name) {
@@ -148,11 +147,12 @@ func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessag
 	m receivedMessage) {
 	p, encoded := s.messageOf(q, d)
 	m.MessageId, m.ReceiptHandle = formatUUID(p.id), receipt{d.ID, now.UnixMilli()}.handle(q)
-	m.Body = string(d.Record.Body)
+	body := d.Record.Body
 	if encoded {
-		m.Body, _ = bodyText(d.Record.Body)
+		text, _ := bodyText(body)
+		body = []byte(text)
 	}
-	m.MD5OfBody = bodyChecksum(m.Body)
+	m.Body, m.MD5OfBody = string(body), bodyChecksum(body)
 	m.Attributes = s.systemAttributesOf(d, &p, in)
 	m.MessageAttributes = wanted(p.attributes, in.MessageAttributeNames)
 	m.MD5OfMessageAttributes = attributesChecksum(m.MessageAttributes)
@@ -215,6 +215,9 @@ func asked(name string, names []string) bool {
 
 // wanted are the attributes that were asked for: by name, by a prefix as in foo.*, or all.
 func wanted(attributes map[string]messageAttribute, names []string) map[string]messageAttribute {
+	if len(attributes) == 0 {
+		return nil
+	}
 	out := map[string]messageAttribute{}
 	for name, a := range attributes {
 		for _, n := range names {

@@ -29,8 +29,7 @@ func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error
 	if err := in.check(); err != nil {
 		return nil, err
 	}
-	d := declaredOf(q)
-	if most := d.number(attrSize); in.size() > most {
+	if most := numberOf(q, attrSize); in.size() > most {
 		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be "+
 			"shorter than %d bytes.", most)
 	}
@@ -53,7 +52,7 @@ func (s *Server) send(c *call, q *broker.Queue, all []*message) ([]sentMessage, 
 	for i, m := range all {
 		rec, id := s.record(c, q, m)
 		tx.Publish(x, rec)
-		out[i] = m.sent(id)
+		out[i] = m.sent(id, rec.Body)
 	}
 	confirm, err := tx.Commit(c.ctx)
 	if err != nil {
@@ -84,7 +83,7 @@ func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecor
 	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
 		p.trace = a.text()
 	}
-	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(nil),
+	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(make([]byte, 0, 64)),
 		Body: []byte(m.MessageBody)}
 	if m.DelaySeconds != nil {
 		d := time.Duration(*m.DelaySeconds) * time.Second
@@ -93,8 +92,8 @@ func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecor
 	return rec, formatUUID(p.id)
 }
 
-func (m *message) sent(id string) sentMessage {
-	return sentMessage{MessageId: id, MD5OfMessageBody: bodyChecksum(m.MessageBody),
+func (m *message) sent(id string, body []byte) sentMessage {
+	return sentMessage{MessageId: id, MD5OfMessageBody: bodyChecksum(body),
 		MD5OfMessageAttributes:       attributesChecksum(m.MessageAttributes),
 		MD5OfMessageSystemAttributes: attributesChecksum(m.MessageSystemAttributes)}
 }
@@ -140,8 +139,7 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 	}
 	out := &sendMessageBatchOutput{}
 	var right []*message
-	d := declaredOf(q)
-	most := d.number(attrSize)
+	most := numberOf(q, attrSize)
 	for i := range in.Entries {
 		e := &in.Entries[i]
 		err := e.check()

@@ -124,12 +124,12 @@ func requestID() string {
 
 func formatUUID(u [16]byte) string {
 	u[6], u[8] = u[6]&0x0f|0x40, u[8]&0x3f|0x80
-	b := make([]byte, 0, 36)
-	for i, part := range [][]byte{u[:4], u[4:6], u[6:8], u[8:10], u[10:]} {
-		if i > 0 {
-			b = append(b, '-')
+	var b [36]byte
+	for _, part := range [...]struct{ at, from, to int }{{0, 0, 4}, {9, 4, 6}, {14, 6, 8}, {19, 8, 10}, {24, 10, 16}} {
+		if part.at > 0 {
+			b[part.at-1] = '-'
 		}
-		b = hex.AppendEncode(b, part)
+		hex.Encode(b[part.at:], u[part.from:part.to])
 	}
-	return string(b)
+	return string(b[:])
 }

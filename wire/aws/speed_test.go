@@ -56,6 +56,7 @@ type written struct {
 func (w *written) Header() http.Header         { return w.header }
 func (w *written) WriteHeader(status int)      { w.status = status }
 func (w *written) Write(b []byte) (int, error) { return w.body.Write(b) }
+func (w *written) FlushError() error           { return nil }
 
 // ask answers a request.
 func (x *speed) ask(action string, body []byte) []byte {
