@@ -117,17 +117,18 @@ const LargeBody = 256 << 10
 // a time, so that what is done with it afterwards may take as long as it needs.
 type Bodies struct {
 	large chan struct{} // a token for each
+	small sync.Pool     // of *bytes.Buffer, of up to LargeBody
 	bytes int64
 	time  time.Duration
 }
 
 // NewBodies bounds large bodies, the bytes of each, and the time for each to come.
 func NewBodies(large int, bytes int64, time time.Duration) *Bodies {
-	return &Bodies{make(chan struct{}, large), bytes, time}
+	return &Bodies{large: make(chan struct{}, large), bytes: bytes, time: time}
 }
 
-// Take receives the body of a request; free must be called when it is not needed any more, and is
-// never nil. Errors are those of http.MaxBytesReader, of the connection, and of the context.
+// Take receives the body of a request; free must be called when it is not needed any more, since
+// its memory is used again, and is never nil. Errors are those of http.MaxBytesReader, of the connection, and of the context.
 func (b *Bodies) Take(w http.ResponseWriter, r *http.Request) (body []byte, free func(), err error) {
 	free = func() {}
 	switch n := r.ContentLength; {
@@ -145,14 +146,33 @@ func (b *Bodies) Take(w http.ResponseWriter, r *http.Request) (body []byte, free
 	}
 	rc := http.NewResponseController(w) // recorders in tests have no deadlines; connections do
 	_ = rc.SetReadDeadline(time.Now().Add(b.time))
-	var buf bytes.Buffer
-	if r.ContentLength > 0 {
-		buf.Grow(int(r.ContentLength) + bytes.MinRead)
-	}
+	buf, free := b.buffer(r.ContentLength, free)
 	if _, err := buf.ReadFrom(http.MaxBytesReader(w, r.Body, b.bytes)); err != nil {
 		free()
 		return nil, free, err
 	}
 	_ = rc.SetReadDeadline(time.Time{})
 	return buf.Bytes(), free, nil
+}
+
+// buffer has room for a body of n bytes, where that is known. A small one is used again once it is
+// freed: each request would make some KiB of garbage.
+func (b *Bodies) buffer(n int64, free func()) (*bytes.Buffer, func()) {
+	if n < 0 || n > LargeBody {
+		var buf bytes.Buffer
+		buf.Grow(int(max(n, 0)) + bytes.MinRead)
+		return &buf, free
+	}
+	buf, _ := b.small.Get().(*bytes.Buffer)
+	if buf == nil {
+		buf = new(bytes.Buffer)
+	}
+	buf.Reset()
+	buf.Grow(int(n) + bytes.MinRead)
+	return buf, func() {
+		if buf != nil {
+			b.small.Put(buf)
+			buf = nil
+		}
+	}
 }

@@ -307,3 +307,26 @@ func TestAPageOfAnotherOriginIsTold(t *testing.T) {
 		t.Error("two origins are taken for one")
 	}
 }
+
+func TestABodyIsUsedAgainOnlyWhenItIsFree(t *testing.T) {
+	b := NewBodies(1, 1<<20, time.Minute)
+	take := func(text string) (body []byte, free func()) {
+		t.Helper()
+		r := httptest.NewRequest("POST", "/", strings.NewReader(text))
+		body, free, err := b.Take(httptest.NewRecorder(), r)
+		if err != nil || string(body) != text {
+			t.Fatalf("got %q and %v, want %q", body, err, text)
+		}
+		return body, free
+	}
+	first, free := take("first")
+	free()
+	free() // twice frees once: two bodies in one place would be the harm
+	second, freeSecond := take("second")
+	third, freeThird := take("third and longer")
+	if string(second) != "second" || string(third) != "third and longer" {
+		t.Errorf("got %q and %q, after %q", second, third, first)
+	}
+	freeSecond()
+	freeThird()
+}
