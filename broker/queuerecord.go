@@ -37,10 +37,11 @@ type PropsFormat uint8
 
 // The formats of properties.
 const (
-	NoProps   PropsFormat = iota
-	PropsAMQP             // the property flags and list of an AMQP 0-9-1 content header
-	PropsSQS              // what wire/aws says of a message beside its body
-	PropsSNS              // what wire/aws/notify says of a post to a subscriber
+	NoProps     PropsFormat = iota
+	PropsAMQP               // the property flags and list of an AMQP 0-9-1 content header
+	PropsSQS                // what wire/aws says of a message beside its body
+	PropsSNS                // what wire/aws/notify says of a post to a subscriber
+	PropsNotice             // what wire/aws says of what is published to a topic of SNS
 )
 
 // PropsReader reads the properties of one format. What cannot be read is absent.

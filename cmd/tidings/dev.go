@@ -106,7 +106,7 @@ func (a *app) greet(n *node, stops string) {
 		fmt.Fprintf(a.out, "  management  http://guest:guest@%s/api\n", reachable(n.manage.Addr().String()))
 	}
 	if n.aws != nil {
-		fmt.Fprintf(a.out, "  SQS    http://%s\n", reachable(n.aws.Addr().String()))
+		fmt.Fprintf(a.out, "  AWS    http://%s\n", reachable(n.aws.Addr().String()))
 	}
 	fmt.Fprintf(a.out, "  admin  http://%s/api/v1  %s  metrics  /metrics  %s  health  /healthz\n",
 		admin, a.term.glyph("·", "|"), a.term.glyph("·", "|"))

@@ -31,6 +31,7 @@ type node struct {
 	amqp    *amqp.Server       // nil: off
 	manage  *management.Server // nil: off
 	aws     *aws.Server        // nil: off
+	topics  *aws.Topics        // of SNS: they have subscribers also where aws is off
 	admin   *console.Server
 	metrics *console.Metrics
 	log     *slog.Logger
@@ -63,6 +64,11 @@ func (n *node) openBroker(context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.topics, err = aws.NewTopics(aws.TopicsConfig{Account: n.s.AWS.Account, Region: n.s.AWS.Region, URL: n.s.AWS.URL,
+		Logger: n.log})
+	if err != nil {
+		return err
+	}
 	if err := os.MkdirAll(n.s.Data, 0o755); err != nil {
 		return fmt.Errorf("data directory: %w", err)
 	}
@@ -75,12 +81,13 @@ func (n *node) openBroker(context.Context) error {
 		FromTopic: amqp.FromTopic,
 		Props: map[broker.PropsFormat]broker.PropsReader{
 			broker.PropsAMQP: amqp.Props{}, broker.PropsSQS: aws.Props{}},
+		Relays: map[string]func(*broker.Broker) broker.Relay{aws.TopicType: n.topics.Relay},
 	})
 	if err != nil {
 		n.b = nil
 		return n.openFailure(err)
 	}
-	return nil
+	return n.topics.Deliver()
 }
 
 // owner is what a second server on the same data is told about this one.
@@ -175,7 +182,7 @@ func (n *node) listenAWS(context.Context) (err error) {
 	}
 	n.aws, err = aws.Listen(n.b, aws.Config{
 		Addr: n.s.AWS.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.AWS.Hosts,
-		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Logger: n.log,
+		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Topics: n.topics, Logger: n.log,
 	})
 	return n.s.listenFailure(err, "aws")
 }
@@ -301,7 +308,7 @@ func (n *node) close() error {
 		errs = append(errs, n.kafka.Close(ctx))
 	}
 	if n.b != nil {
-		errs = append(errs, n.b.Close())
+		errs = append(errs, n.topics.Close(ctx), n.b.Close())
 	}
 	for i, err := range errs {
 		if errors.Is(err, context.DeadlineExceeded) {

@@ -102,7 +102,7 @@ func TestDevPrintsWhereItIsAndStopsWithSuccess(t *testing.T) {
   Kafka  127\.0\.0\.1:\d+
   AMQP   amqp://guest:guest@127\.0\.0\.1:\d+/
   management  http://guest:guest@127\.0\.0\.1:\d+/api
-  SQS    http://127\.0\.0\.1:\d+
+  AWS    http://127\.0\.0\.1:\d+
   admin  http://127\.0\.0\.1:\d+/api/v1  ·  metrics  /metrics  ·  health  /healthz
   next:  tidings pub orders 'hello' --server 127\.0\.0\.1:\d+  ·  ` +
 		`tidings sub orders --from start --server 127\.0\.0\.1:\d+  ·  ` +

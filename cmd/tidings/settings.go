@@ -65,6 +65,7 @@ type awsSettings struct {
 	Hosts   []string          `yaml:"hosts"`
 	Account string            `yaml:"account"`
 	Region  string            `yaml:"region"`
+	URL     string            `yaml:"url"`
 	Keys    map[string]string `yaml:"keys"`
 }
 
@@ -278,15 +279,17 @@ var settingTable = []setting{
 		"host names the management API answers to, beside loopback",
 		list(func(s *settings) *[]string { return &s.AMQP.Hosts })},
 	{"aws", "TIDINGS_AWS_LISTEN",
-		"address for AWS SDKs (SQS), host:port or :port; off: none",
+		"address for AWS SDKs (SQS and SNS), host:port or :port; off: none",
 		text(func(s *settings) *string { return &s.AWS.Listen })},
 	{"aws-hosts", "TIDINGS_AWS_HOSTS",
 		"host names with a dot under which a GET for SQS is answered",
 		list(func(s *settings) *[]string { return &s.AWS.Hosts })},
-	{"aws-account", "TIDINGS_AWS_ACCOUNT", "account in URLs and ARNs of queues, 12 digits",
+	{"aws-account", "TIDINGS_AWS_ACCOUNT", "account in URLs and ARNs of queues and topics, 12 digits",
 		text(func(s *settings) *string { return &s.AWS.Account })},
-	{"aws-region", "TIDINGS_AWS_REGION", "region in ARNs of queues",
+	{"aws-region", "TIDINGS_AWS_REGION", "region in ARNs of queues and topics",
 		text(func(s *settings) *string { return &s.AWS.Region })},
+	{"aws-url", "TIDINGS_AWS_URL", "where subscribers of SNS find the AWS address; default: localhost and its port",
+		text(func(s *settings) *string { return &s.AWS.URL })},
 	{"aws-keys", "TIDINGS_AWS_KEYS", "KEY:SECRET of who must have signed requests for SQS, comma-separated",
 		parsed(func(s *settings) *map[string]string { return &s.AWS.Keys }, parseKeys)},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",

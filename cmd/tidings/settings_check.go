@@ -81,6 +81,9 @@ func (a *awsSettings) check() error {
 	if err := (aws.Config{Account: a.Account, Region: a.Region}).Check(); err != nil {
 		return usage(err.Error())
 	}
+	if _, err := aws.NewTopics(aws.TopicsConfig{URL: a.URL}); err != nil {
+		return usage(err.Error())
+	}
 	return nil
 }
 

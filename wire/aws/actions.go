@@ -4,6 +4,8 @@ import (
 	"context"
 	"net/http"
 	"slices"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // action is one thing that can be asked for. It knows of no codec: those fill what input makes, and write
@@ -12,6 +14,7 @@ type action struct {
 	name  string
 	input func() any
 	do    func(s *Server, c *call, in any) (any, error)
+	open  bool // a URL that subscribers were told asks for it: it needs no signature
 }
 
 // call is one request, as an action sees it.
@@ -20,23 +23,35 @@ type call struct {
 	host   string // that the client used, for the URLs of queues
 	path   string // of the URL, which names the queue where the request does not
 	sender string // whose key signed the request, or seems to have
+	signed bool   // there was a signature; it is checked only where there are keys
+	trace  string // the X-Ray header
 	// unheard takes back what the answer gives away, where the client cannot have read it; nil: nothing.
 	unheard func()
 }
 
 // on makes an action of a method.
 func on[In, Out any](name string, do func(*Server, *call, *In) (*Out, error)) action {
-	return action{name, func() any { return new(In) }, func(s *Server, c *call, in any) (any, error) {
-		out, err := do(s, c, in.(*In))
-		if err != nil {
-			return nil, err
-		}
-		return out, nil
-	}}
+	return action{name: name, input: func() any { return new(In) },
+		do: func(s *Server, c *call, in any) (any, error) {
+			out, err := do(s, c, in.(*In))
+			if err != nil {
+				return nil, err
+			}
+			return out, nil
+		}}
+}
+
+// opened is an action that needs no signature.
+func opened(a action) action {
+	a.open = true
+	return a
 }
 
 // nothing is the answer of an action that has none.
 type nothing struct{}
+
+// emptyResult is the answer of an action that has one with nothing in it.
+type emptyResult struct{ _ struct{} }
 
 // service is one of those that share the port.
 type service struct {
@@ -45,6 +60,8 @@ type service struct {
 	namespace string // of its XML
 	actions   []action
 	unbuilt   []string // actions that are refused by name
+	refusal   string   // and the code with which they are
+	kinds     map[broker.ErrorKind]string
 }
 
 // services are told apart in this order: by X-Amz-Target, by the scope of the signature, by Version, and
@@ -52,10 +69,12 @@ type service struct {
 var services = []*service{
 	{name: "sqs", version: "2012-11-05", namespace: "http://queue.amazonaws.com/doc/2012-11-05/",
 		actions: sqsActions,
-		unbuilt: []string{"StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"}},
-	{name: "sns", version: "2010-03-31", namespace: "http://sns.amazonaws.com/doc/2010-03-31/"},
+		unbuilt: []string{"StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"},
+		refusal: unsupported, kinds: kindCodes},
+	{name: "sns", version: "2010-03-31", namespace: "http://sns.amazonaws.com/doc/2010-03-31/",
+		actions: snsActions, unbuilt: snsUnbuilt, refusal: invalidAction, kinds: snsKindCodes},
 	{name: "sts", version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
-		actions: []action{on("GetCallerIdentity", (*Server).getCallerIdentity)}},
+		actions: []action{on("GetCallerIdentity", (*Server).getCallerIdentity)}, kinds: kindCodes},
 }
 
 var sqsActions = []action{
@@ -82,11 +101,16 @@ var sqsActions = []action{
 }
 
 // Actions returns the names of all actions of SQS that are served, and of those that are known and refused.
-func Actions() (served, refused []string) {
-	for i := range sqsActions {
-		served = append(served, sqsActions[i].name)
+func Actions() (served, refused []string) { return services[0].names() }
+
+// SNSActions returns the same of SNS.
+func SNSActions() (served, refused []string) { return services[1].names() }
+
+func (v *service) names() (served, refused []string) {
+	for i := range v.actions {
+		served = append(served, v.actions[i].name)
 	}
-	return served, slices.Clone(services[0].unbuilt)
+	return served, slices.Clone(v.unbuilt)
 }
 
 // find returns the action of a name. An action of another service is not one.
@@ -97,11 +121,7 @@ func (v *service) find(name string) (*action, *Error) {
 		}
 	}
 	if slices.Contains(v.unbuilt, name) {
-		return nil, errorf(unsupported, "The action %s is not built yet.", name)
-	}
-	if len(v.actions) == 0 {
-		return nil, errorf(invalidAction, "The action %s is not valid: the service %s is not built yet.",
-			name, v.name)
+		return nil, errorf(v.refusal, "The action %s is not built.", name)
 	}
 	return nil, errorf(invalidAction, "The action %s is not valid for this web service.", name)
 }

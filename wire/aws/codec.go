@@ -34,14 +34,18 @@ func codecOf(r *http.Request) codec {
 }
 
 // field is one field of a struct of an action, as codecs name it. Its tags are encoding/json's, which name
-// it in JSON, and query:"name,key": the query protocol's name for it, or for one element of it, and for the
-// first half of an entry of a map, which else is Name.
+// it in JSON, and query:"name,key,value": the query protocol's name for it, or for one element of it, and for
+// the halves of an entry of a map, which else are Name and Value. A name with a dot, as in Topics.member, is
+// one element in another: SNS has its lists and maps so.
 type field struct {
-	index     []int
-	query     string
-	key       string
-	omitEmpty bool
+	index      []int
+	query      string
+	key, value string
+	omitEmpty  bool
 }
+
+// entries is how a map has its entries where nothing else is said.
+var entries = field{key: "Name", value: "Value"}
 
 var fieldsCache sync.Map // of []field by reflect.Type
 
@@ -52,12 +56,14 @@ func fieldsOf(t reflect.Type) []field {
 	}
 	var fs []field
 	for _, f := range reflect.VisibleFields(t) {
-		if f.Anonymous {
+		if f.Anonymous || !f.IsExported() {
 			continue
 		}
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
-		query, key, _ := strings.Cut(f.Tag.Get("query"), ",")
-		fs = append(fs, field{index: f.Index, query: cmp.Or(query, name, f.Name), key: cmp.Or(key, "Name"),
+		query, halves, _ := strings.Cut(f.Tag.Get("query"), ",")
+		key, value, _ := strings.Cut(halves, ",")
+		fs = append(fs, field{index: f.Index, query: cmp.Or(query, name, f.Name),
+			key: cmp.Or(key, entries.key), value: cmp.Or(value, entries.value),
 			omitEmpty: strings.Contains(options, "omitempty")})
 	}
 	fieldsCache.Store(t, fs)

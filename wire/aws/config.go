@@ -23,6 +23,8 @@ type Config struct {
 	// Account and Region stand in ARNs, the account in queue URLs too; default 000000000000 and
 	// us-east-1. Queues know nothing of them: they can be changed.
 	Account, Region string
+	// Topics are those of the broker, which has their Relay; required.
+	Topics *Topics
 	// Keys are secret keys by access key id. Nil: requests need no signature, and one is not looked at.
 	Keys map[string]string
 

@@ -1,4 +1,4 @@
-// Package aws speaks SQS to every AWS SDK, over one HTTP port.
+// Package aws speaks SQS and SNS to every AWS SDK, over one HTTP port.
 //
 // A request goes through four hands. A codec reads it: JSON 1.0, which SDKs speak since the end of
 // 2023, or the query protocol of those before, forms in and XML out. The table of actions names what
@@ -9,5 +9,7 @@
 // (attributes and tags) stands in its arguments, and what the engine has to know in its settings.
 // A queue that was not made here is not there for SQS.
 //
-// docs/wire/aws.md is what clients can rely on.
+// A topic of SNS is an exchange, whose ways to its subscribers are kept by Topics: see there.
+//
+// docs/wire/aws.md and docs/wire/sns.md are what clients can rely on.
 package aws

@@ -18,12 +18,24 @@ var update = flag.Bool("update", false, "write the tables of the page anew")
 
 // generated are the parts of the page between <!-- name --> and <!-- /name -->.
 var generated = map[string]func(testing.TB) string{
-	"actions": actionsTable,
-	"kinds":   kindsTable,
+	"actions": func(testing.TB) string { return actionsTable(Actions()) },
+	"kinds":   func(testing.TB) string { return kindsTable(kindCodes) },
 	"limits":  limitsTable,
 }
 
+// snsGenerated are those of the page of SNS.
+var snsGenerated = map[string]func(testing.TB) string{
+	"actions": func(testing.TB) string { return actionsTable(SNSActions()) },
+	"kinds":   func(testing.TB) string { return kindsTable(snsKindCodes) },
+}
+
 func TestDocsSayWhatIsServed(t *testing.T) {
+	checkTables(t, page, generated)
+	checkTables(t, snsPage, snsGenerated)
+}
+
+func checkTables(t *testing.T, page string, generated map[string]func(testing.TB) string) {
+	t.Helper()
 	b, err := os.ReadFile(page)
 	if err != nil {
 		t.Fatal(err)
@@ -48,19 +60,18 @@ func TestDocsSayWhatIsServed(t *testing.T) {
 	}
 }
 
-func actionsTable(testing.TB) string {
-	served, refused := Actions()
+func actionsTable(served, refused []string) string {
 	return "| served | refused |\n|---|---|\n| " + strings.Join(served, ", ") + " | " + strings.Join(refused, ", ") + " |\n"
 }
 
-func kindsTable(testing.TB) string {
+func kindsTable(codes map[broker.ErrorKind]string) string {
 	var b strings.Builder
 	b.WriteString("| kind of error | shape | code | status |\n|---|---|---|---|\n")
 	kinds := broker.Kinds()
 	slices.SortFunc(kinds, func(x, y broker.ErrorKind) int { return cmp.Compare(x.String(), y.String()) })
 	for _, k := range kinds {
-		id := identities[kindCodes[k]]
-		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", k, kindCodes[k], id.query, id.status)
+		id := identities[codes[k]]
+		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", k, codes[k], id.query, id.status)
 	}
 	return b.String()
 }

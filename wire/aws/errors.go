@@ -135,16 +135,21 @@ var kindCodes = map[broker.ErrorKind]string{
 
 // asError turns any error into one of the protocol. What is not a client's fault is told without detail:
 // that goes to the operator's log.
-func asError(err error) *Error {
+func asError(err error) *Error { return errorBy(kindCodes, err) }
+
+// errorBy turns an error into one of a service, which has its own codes for kinds.
+func errorBy(kinds map[broker.ErrorKind]string, err error) *Error {
 	var ours *Error
 	if errors.As(err, &ours) {
 		return ours
 	}
-	switch code := kindCodes[broker.KindOf(err)]; code {
+	switch code := kinds[broker.KindOf(err)]; code {
 	case "", internal:
 		return &Error{internal, "We encountered an internal error. Please try again."}
 	case queueDoesNotExist:
 		return noQueue()
+	case snsNotFound:
+		return noTopic()
 	default:
 		return &Error{code, err.Error()}
 	}

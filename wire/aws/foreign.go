@@ -17,11 +17,16 @@ func (s *Server) foreign(q *broker.Queue, d *broker.Delivery, encoded bool) (p p
 	place := receipt{id: broker.DeliveryID{Log: d.ID.Log, Offset: d.ID.Offset}}
 	p.sent, p.sender = d.Record.Time.UnixMilli(), s.config.Account
 	copy(p.id[:], receiptSum(q, []byte(place.handle(q))))
+	p.addAllForeign(s.b.Properties(&d.Record), encoded)
+	return p
+}
+
+// addAllForeign makes attributes of properties and headers.
+func (p *properties) addAllForeign(all broker.Args, encoded bool) {
 	p.attributes = map[string]messageAttribute{}
 	if encoded {
 		p.attributes[attrEncoding] = textAttribute("String", "base64")
 	}
-	all := s.b.Properties(&d.Record)
 	for _, a := range all {
 		if headers, nested := a.Value.(broker.Args); nested {
 			for _, h := range headers {
@@ -31,7 +36,6 @@ func (s *Server) foreign(q *broker.Queue, d *broker.Delivery, encoded bool) (p p
 			p.addForeign(a)
 		}
 	}
-	return p
 }
 
 // addForeign makes an attribute of a property or header, where it can be one. As many as a message can have

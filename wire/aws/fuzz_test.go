@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"unicode/utf8"
@@ -36,6 +37,7 @@ func FuzzForm(f *testing.F) {
 		"&SendMessageBatchRequestEntry.1.MessageAttribute.1.Value.StringValue=v")
 	f.Add("Action=CreateQueue&Attribute.2.Name=a&Attribute.2.Value=b&Tag.1.Key=%C3%BC&Attribute.01.Name=c")
 	f.Add("QueueUrl.QueueUrl=a&QueueUrl=b&&=&%zz")
+	f.Add("Action=Publish&MessageAttributes.entry.1.Name=a&MessageAttributes.entry.1.Value.BinaryValue=AA==&ReturnSubscriptionArn=true")
 	f.Fuzz(func(t *testing.T, body string) {
 		r := &http.Request{Method: "POST", Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
 		r.URL = &url.URL{Path: "/"}
@@ -43,16 +45,16 @@ func FuzzForm(f *testing.F) {
 		if err != nil {
 			return
 		}
-		for i := range sqsActions {
-			in := sqsActions[i].input()
-			if form.fill(reflect.ValueOf(in).Elem(), field{}) != nil {
+		for _, a := range slices.Concat(sqsActions, snsActions) {
+			in := a.input()
+			if form.fill(reflect.ValueOf(in).Elem(), entries) != nil {
 				continue
 			}
 			x := xmlWriter{}
-			x.value("Request", reflect.ValueOf(in).Elem(), field{})
+			x.value("Request", reflect.ValueOf(in).Elem(), entries)
 			var any node
 			if err := xml.Unmarshal(x.Bytes(), &any); err != nil {
-				t.Errorf("%s: %v in %s", sqsActions[i].name, err, x.Bytes())
+				t.Errorf("%s: %v in %s", a.name, err, x.Bytes())
 			}
 		}
 	})

@@ -67,6 +67,15 @@ func (p *properties) append(dst []byte) []byte {
 	return dst
 }
 
+// appendTexts writes texts by name: their number, and of each the name and the text.
+func appendTexts(dst []byte, texts map[string]string) []byte {
+	dst = binary.AppendUvarint(dst, uint64(len(texts)))
+	for _, name := range slices.Sorted(maps.Keys(texts)) {
+		dst = appendText(appendText(dst, name), texts[name])
+	}
+	return dst
+}
+
 func appendText(dst []byte, s string) []byte {
 	return append(binary.AppendUvarint(dst, uint64(len(s))), s...)
 }

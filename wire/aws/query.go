@@ -30,7 +30,7 @@ func (queryCodec) open(r *http.Request, body []byte, limits *Limits) (ask, error
 	if a.action == "" {
 		return a, missing("Action")
 	}
-	a.decode = func(into any) error { return form.fill(reflect.ValueOf(into).Elem(), field{}) }
+	a.decode = func(into any) error { return form.fill(reflect.ValueOf(into).Elem(), entries) }
 	return a, nil
 }
 
@@ -104,6 +104,16 @@ func (n *formNode) text(name string) string {
 	return ""
 }
 
+// at is what stands at a path below n; nil: nothing.
+func (n *formNode) at(path string) *formNode {
+	for part := range strings.SplitSeq(path, ".") {
+		if n = n.kids[part]; n == nil {
+			return nil
+		}
+	}
+	return n
+}
+
 // fill sets a value from what stands below n. f says how entries of a map are named.
 func (n *formNode) fill(v reflect.Value, f field) error {
 	switch v.Kind() {
@@ -118,6 +128,12 @@ func (n *formNode) fill(v reflect.Value, f field) error {
 			return errorf(serialization, "%q is not a number.", n.value)
 		}
 		v.SetInt(i)
+	case reflect.Bool:
+		b, err := strconv.ParseBool(n.value)
+		if err != nil {
+			return errorf(serialization, "%q is neither true nor false.", n.value)
+		}
+		v.SetBool(b)
 	case reflect.Slice:
 		return n.fillList(v, f)
 	case reflect.Map:
@@ -132,7 +148,7 @@ func (n *formNode) fill(v reflect.Value, f field) error {
 
 func (n *formNode) fillStruct(v reflect.Value) error {
 	for _, f := range fieldsOf(v.Type()) {
-		if kid := n.kids[f.query]; kid != nil {
+		if kid := n.at(f.query); kid != nil {
 			if err := kid.fill(v.FieldByIndex(f.index), f); err != nil {
 				return err
 			}
@@ -162,13 +178,13 @@ func (n *formNode) fillList(v reflect.Value, f field) error {
 	return nil
 }
 
-// fillMap reads name.1.Name and name.1.Value and so on.
+// fillMap reads name.1.Name and name.1.Value and so on, or what its halves are called.
 func (n *formNode) fillMap(v reflect.Value, f field) error {
 	v.Set(reflect.MakeMap(v.Type()))
 	for _, kid := range n.numbered() {
 		value := reflect.New(v.Type().Elem()).Elem()
-		if half := kid.kids["Value"]; half != nil {
-			if err := half.fill(value, field{}); err != nil {
+		if half := kid.kids[f.value]; half != nil {
+			if err := half.fill(value, entries); err != nil {
 				return err
 			}
 		}
@@ -198,7 +214,7 @@ func (queryCodec) answer(h http.Header, a *ask, id string, out any) ([]byte, err
 	x.WriteString(xmlHead)
 	x.WriteString("<" + a.action + `Response xmlns="` + a.service.namespace + `">`)
 	if v := reflect.ValueOf(out).Elem(); v.NumField() > 0 {
-		x.value(a.action+"Result", v, field{})
+		x.value(a.action+"Result", v, entries)
 	}
 	x.WriteString("<ResponseMetadata><RequestId>" + id + "</RequestId></ResponseMetadata></" +
 		a.action + "Response>")

@@ -6,6 +6,7 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/url"
 	"strings"
@@ -23,25 +24,42 @@ type rig struct {
 	d vfs.FS
 	b *broker.Broker
 	s *Server
+
+	topics *Topics
 }
 
 func start(t *testing.T, c Config) *rig {
 	t.Helper()
-	c.Addr = "127.0.0.1:0"
-	x := &rig{t: t, c: c, d: vfs.OS(t.TempDir())}
-	x.open()
+	x := startOn(t, c, vfs.OS(t.TempDir()))
 	t.Cleanup(x.close)
+	return x
+}
+
+// startOn starts on a disk; the test shuts it.
+func startOn(t *testing.T, c Config, d vfs.FS) *rig {
+	t.Helper()
+	c.Addr = "127.0.0.1:0"
+	x := &rig{t: t, c: c, d: d}
+	x.open()
 	return x
 }
 
 func (x *rig) open() {
 	x.t.Helper()
 	var err error
+	if x.topics, err = NewTopics(TopicsConfig{Account: x.c.Account, Region: x.c.Region, Now: x.c.Now}); err != nil {
+		x.t.Fatal(err)
+	}
 	x.b, err = broker.Open("data", broker.Config{FS: x.d,
-		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: Props{}}})
+		Props:  map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: Props{}},
+		Relays: map[string]func(*broker.Broker) broker.Relay{TopicType: x.topics.Relay}})
 	if err != nil {
 		x.t.Fatal(err)
 	}
+	if err := x.topics.Deliver(); err != nil {
+		x.t.Fatal(err)
+	}
+	x.c.Topics = x.topics
 	if x.s, err = Listen(x.b, x.c); err != nil {
 		x.t.Fatal(err)
 	}
@@ -49,13 +67,19 @@ func (x *rig) open() {
 
 func (x *rig) close() {
 	x.t.Helper()
-	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
-	defer stop()
-	http.DefaultClient.CloseIdleConnections()
-	if err := errors.Join(x.s.Close(ctx), x.b.Close()); err != nil {
+	if err := x.shut(); err != nil {
 		x.t.Error(err)
 	}
 }
+
+func (x *rig) shut() error {
+	ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	defer stop()
+	http.DefaultClient.CloseIdleConnections()
+	return errors.Join(x.s.Close(ctx), x.topics.Close(ctx), x.b.Close())
+}
+
+func seeded(n uint64) *rand.Rand { return rand.New(rand.NewPCG(n, n)) }
 
 // restart closes all and opens it again, on the same port: URLs of queues stay as they are.
 func (x *rig) restart() {

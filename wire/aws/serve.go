@@ -30,6 +30,9 @@ type door struct {
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, d door) {
 	id := requestID()
 	w.Header().Set("X-Amzn-Requestid", id)
+	if s.serveCertificate(w, r) {
+		return
+	}
 	c := &call{}
 	a, out, err := s.run(w, r, d, c)
 	var body []byte
@@ -42,7 +45,7 @@ func (s *Server) respond(w http.ResponseWriter, r *http.Request, d door) {
 		if r.Context().Err() != nil && s.closing.Err() == nil {
 			return // the client has gone
 		}
-		e := asError(err)
+		e := errorBy(a.service.kinds, err)
 		if status = e.identity().status; status >= http.StatusInternalServerError {
 			s.config.Logger.Error("aws request failed", "action", a.action, "request", id, "error", err)
 		}
@@ -71,12 +74,25 @@ func (c *call) takeBack() {
 	}
 }
 
+// serveCertificate answers with the certificate for the signatures of notifications, where that is asked for.
+func (s *Server) serveCertificate(w http.ResponseWriter, r *http.Request) bool {
+	signer := s.topics.signer.Load()
+	if signer == nil || r.Method != http.MethodGet || r.URL.Path != signer.Path() {
+		return false
+	}
+	w.Header().Set("Content-Type", "application/x-pem-file")
+	_, _ = w.Write(signer.Certificate()) // a client that has gone hears nothing
+	return true
+}
+
 func (s *Server) run(w http.ResponseWriter, r *http.Request, d door, c *call) (ask, any, error) {
 	act, in, a, err := s.readRequest(w, r, d)
 	if err != nil {
 		return a, nil, err
 	}
-	*c = call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account)}
+	*c = call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account),
+		trace: r.Header.Get("X-Amzn-Trace-Id")}
+	_, c.signed = signatureOf(r)
 	out, err := act.do(s, c, in)
 	return a, out, err
 }
@@ -93,10 +109,12 @@ func (s *Server) readRequest(w http.ResponseWriter, r *http.Request, d door) (
 	if a, err = d.open(r, body, &s.config.Limits); err != nil {
 		return nil, nil, a, err
 	}
-	if err := d.check(r, body); err != nil {
-		return nil, nil, a, err
-	}
 	act, refused := a.service.find(a.action)
+	if _, signed := signatureOf(r); refused != nil || !act.open || signed {
+		if err := d.check(r, body); err != nil {
+			return nil, nil, a, err
+		}
+	}
 	if refused != nil {
 		return nil, nil, a, refused
 	}

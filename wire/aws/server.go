@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -10,10 +11,11 @@ import (
 	"github.com/tidings-io/tidings/listener"
 )
 
-// Server is a listener that serves SQS.
+// Server is a listener that serves SQS and SNS.
 type Server struct {
 	b       *broker.Broker
 	config  Config
+	topics  *Topics
 	http    *listener.HTTP
 	bodies  *listener.Bodies
 	changes sync.Mutex // one change of a queue's attributes and tags at a time: they are read first
@@ -23,12 +25,15 @@ type Server struct {
 	polls   atomic.Int64 // receives under way
 }
 
-// Listen binds c.Addr and serves the queues of b until Close. It refuses an address that other machines
+// Listen binds c.Addr and serves the queues and topics of b until Close. It refuses an address that other machines
 // can reach unless c.AllowRemote says so.
 func Listen(b *broker.Broker, c Config) (*Server, error) {
 	c, err := c.checked()
 	if err != nil {
 		return nil, err
+	}
+	if c.Topics == nil {
+		return nil, errors.New("aws: a server needs the topics of its broker")
 	}
 	l := c.Limits
 	h, err := listener.BindHTTP(listener.HTTPConfig{Name: "aws", Addr: c.Addr, Connections: l.Connections,
@@ -36,7 +41,9 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{b: b, config: c, http: h, bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime)}
+	c.Topics.listens("http://" + localName(h.Addr()))
+	s := &Server{b: b, config: c, topics: c.Topics, http: h,
+		bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime)}
 	s.closing, s.close = context.WithCancel(context.Background())
 	h.Serve(s.handler())
 	return s, nil
@@ -54,4 +61,13 @@ func (s *Server) Connections() int { return s.http.Connections() }
 func (s *Server) Close(ctx context.Context) error {
 	s.close()
 	return s.http.Close(ctx)
+}
+
+// localName is the address by which programs on this machine find the server: localhost, unless it listens elsewhere.
+func localName(a net.Addr) string {
+	host, port, err := net.SplitHostPort(a.String())
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() && !ip.IsUnspecified() {
+		return a.String()
+	}
+	return net.JoinHostPort("localhost", port)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 )
 
 const xmlHead = `<?xml version="1.0"?>`
@@ -14,8 +15,13 @@ const xmlHead = `<?xml version="1.0"?>`
 // xmlWriter writes structs of actions as XML.
 type xmlWriter struct{ bytes.Buffer }
 
-// value writes one element; a list, and a map, is one element after another, without one around them.
+// value writes one element; a list, and a map, is one element after another, without one around them but
+// where their name has two parts.
 func (x *xmlWriter) value(name string, v reflect.Value, f field) {
+	if outer, inner, both := strings.Cut(name, "."); both {
+		x.element(outer, func() { x.value(inner, v, f) })
+		return
+	}
 	switch v.Kind() {
 	case reflect.Pointer:
 		if !v.IsNil() {
@@ -60,7 +66,7 @@ func (x *xmlWriter) entries(name string, v reflect.Value, f field) {
 	for _, k := range keys {
 		x.element(name, func() {
 			x.text(f.key, k.String())
-			x.value("Value", v.MapIndex(k), field{})
+			x.value(f.value, v.MapIndex(k), entries)
 		})
 	}
 }
