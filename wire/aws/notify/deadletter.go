@@ -48,7 +48,8 @@ func (s *subscriber) deadLetter(l *Letter) (to *broker.Queue, rec broker.QueueRe
 
 // tell counts and logs a message that was not delivered, and will not be.
 func (s *subscriber) tell(l *Letter, to *broker.Queue) {
-	log := s.d.config.Logger.With("subscription", l.Subscription.ARN, "endpoint", l.Subscription.Endpoint.String(),
+	now := &l.Subscription
+	log := s.d.config.Logger.With("subscription", now.ARN, "endpoint", now.Endpoint.String(),
 		"message", l.Post.MessageID, "reason", l.Failure.Reason)
 	if to == nil {
 		s.d.counts.dropped.Add(1)
@@ -59,8 +60,8 @@ func (s *subscriber) tell(l *Letter, to *broker.Queue) {
 	log.Warn("a message is not delivered, and moved", "queue", to.String())
 }
 
-// Attributes are those of the message in the dead letter queue: what was raw keeps its own. RequestID is a new
-// one; ErrorCode is the status of the last answer, 0 where there was none.
+// Attributes are those of the message in the dead letter queue: what was raw keeps its own. RequestID is a
+// new one; ErrorCode is the status of the last answer, 0 where there was none.
 func (l *Letter) Attributes() map[string]Attribute {
 	as := map[string]Attribute{}
 	maps.Copy(as, l.Post.Attributes)

@@ -78,8 +78,9 @@ type Counts struct {
 	Posting      int64  // posts now
 }
 
-// Deliverer posts messages to HTTP and HTTPS subscriptions, at least once and in no promised order: each stays
-// in the queue of its subscription, over restarts, until the endpoint has taken it or its retries are over.
+// Deliverer posts messages to HTTP and HTTPS subscriptions, at least once and in no promised order: each
+// stays in the queue of its subscription, over restarts, until the endpoint has taken it or its retries are
+// over. What is retried waits on its own: others are posted meanwhile.
 //
 // Each subscription has a goroutine that takes from its queue and posts. While there is more and the endpoint
 // takes it, further ones help out, up to a bound for each and one for all: so an endpoint that is slow, or
@@ -117,7 +118,8 @@ func NewDeliverer(b *broker.Broker, c Config) (*Deliverer, error) {
 	if c.Transport == nil {
 		c.Transport = newTransport(c.Limits)
 	}
-	d := &Deliverer{b: b, config: c, extra: make(chan struct{}, c.Limits.Extra), subs: map[string]*subscriber{}}
+	d := &Deliverer{b: b, config: c, extra: make(chan struct{}, c.Limits.Extra),
+		subs: map[string]*subscriber{}}
 	// A redirect would let an endpoint choose whom this machine talks to.
 	d.client = &http.Client{Transport: c.Transport, CheckRedirect: func(*http.Request, []*http.Request) error {
 		return http.ErrUseLastResponse

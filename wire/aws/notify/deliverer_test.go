@@ -302,6 +302,21 @@ func TestAFailingEndpointHasNoHelp(t *testing.T) {
 			t.Errorf("%d posts at once to an endpoint that fails, want 1", n)
 		}
 	})
+	bubble(t, Config{}, func(t *testing.T, x *rig) { // one that has help when it begins to fail
+		x.answer("a", never)
+		for i := range 50 {
+			x.publish("a", fmt.Sprint(i))
+		}
+		x.subscribe("a", nil)
+		pass(time.Second)
+		if n := x.d.Counts().Posting; n != 8 {
+			t.Errorf("%d posts at once at first, want 8", n)
+		}
+		pass(15 * time.Second)
+		if n := x.d.Counts().Posting; n != 1 {
+			t.Errorf("%d posts at once once it has failed, want 1", n)
+		}
+	})
 }
 
 func TestThePolicyBoundsPostsPerSecond(t *testing.T) {
@@ -481,6 +496,43 @@ func TestASubscriptionEndsWhenAllIsDelivered(t *testing.T) {
 			}
 		})
 	}
+}
+
+// The last post is a helper's: nobody else sees that it was.
+func TestASubscriptionEndsWithTheLastPost(t *testing.T) {
+	var after atomic.Int64
+	var x *rig
+	c := Config{Ended: func(string) { after.Store(int64(time.Since(x.begun))) }}
+	bubble(t, c, func(t *testing.T, r *rig) {
+		x = r
+		x.answer("a", func(r *http.Request) (int, error) {
+			d := time.Second
+			if r.Header.Get("X-Amz-Sns-Message-Id") == "id of slow" {
+				d = 10 * time.Second
+			}
+			time.Sleep(d) // of the bubble
+			return 200, nil
+		})
+		x.publish("a", "quick", "slow")
+		x.subscribe("a", nil)
+		pass(2 * time.Second)
+		x.subscribe("a", func(s *Subscription) { s.Ends = true })
+		pass(time.Minute)
+		if got := time.Duration(after.Load()); got != 10*time.Second {
+			t.Errorf("it is over after %v, want 10s", got)
+		}
+	})
+}
+
+func TestASubscriptionThatEndedCanBeginAgain(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, x *rig) {
+		x.subscribe("a", func(s *Subscription) { s.Ends = true })
+		pass(time.Second)
+		x.subscribe("a", nil)
+		x.publish("a", "one")
+		pass(0)
+		x.want("a", "one 1s")
+	})
 }
 
 func TestASubscriptionEndsWithItsQueue(t *testing.T) {

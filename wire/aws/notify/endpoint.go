@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Endpoint is where a subscription over HTTP or HTTPS gets its messages. What it prints as has no secret in it.
+// Endpoint is where a subscription over HTTP or HTTPS gets its messages. It prints without secrets.
 type Endpoint struct {
 	url  url.URL // without user
 	user *url.Userinfo
@@ -19,8 +19,8 @@ var errEndpoint = errors.New("Endpoint must match the specified protocol")
 // maxEndpoint is how many bytes one can have.
 const maxEndpoint = 2048
 
-// ParseEndpoint reads the URL of a subscription of protocol "http" or "https". The error stands behind "Invalid
-// parameter: ", in SNS's words, and does not show the URL.
+// ParseEndpoint reads the URL of a subscription of protocol "http" or "https". The error stands behind
+// "Invalid parameter: ", in SNS's words, and does not show the URL.
 func ParseEndpoint(protocol, endpoint string) (e Endpoint, err error) {
 	if len(endpoint) > maxEndpoint {
 		return e, errors.New("Endpoint is longer than 2048 bytes")

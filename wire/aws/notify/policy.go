@@ -6,7 +6,7 @@ import (
 )
 
 // Policy says how messages are delivered to one subscription. The zero value has no retries: DefaultPolicy
-// is what there is where nothing was said.
+// is that where nothing was said.
 type Policy struct {
 	Retry       Retry
 	PerSecond   int // deliveries; 0: no bound
@@ -18,9 +18,9 @@ func DefaultPolicy() Policy {
 	return Policy{Retry: defaultRetry, ContentType: defaultContentType}
 }
 
-// Retry is SNS's healthyRetryPolicy: four phases of retries, of which the first has no delay, the second the
-// least, the third delays that grow by a function, and the fourth the greatest. All delays of a policy that was
-// parsed take at most an hour.
+// Retry is SNS's healthyRetryPolicy: four phases of retries, of which the first has no delay, the second
+// the least, the third delays that grow by a function, and the fourth the greatest. All delays of a policy
+// that was parsed take at most an hour.
 type Retry struct {
 	MinDelay        int      `json:"minDelayTarget"` // seconds, at least 1
 	MaxDelay        int      `json:"maxDelayTarget"`

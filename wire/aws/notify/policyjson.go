@@ -12,8 +12,8 @@ import (
 	"time"
 )
 
-// PolicyError is what is wrong with a DeliveryPolicy, in SNS's words: what stands behind "Invalid parameter: ",
-// or behind "Invalid parameter: Attributes Reason: " where it is one of several attributes.
+// PolicyError is what is wrong with a DeliveryPolicy, in SNS's words: what stands behind
+// "Invalid parameter: ", or behind "Invalid parameter: Attributes Reason: " where it is one of several.
 type PolicyError struct{ Reason string }
 
 // Error reads "DeliveryPolicy: healthyRetryPolicy.minDelayTarget must be greater than or equal to 1".
@@ -145,13 +145,15 @@ func (o *object) retry(name string) *Retry {
 	return r
 }
 
+var functions = []Function{Linear, Arithmetic, Geometric, Exponential}
+
 func (o *object) function(name string) Function {
 	f := Linear
 	if !o.has(name) {
 		return f
 	}
 	_ = json.Unmarshal(o.members[name], &f) // what is no string stays what it was, and is found below
-	if o.members[name][0] != '"' || !slices.Contains([]Function{Linear, Arithmetic, Geometric, Exponential}, f) {
+	if o.members[name][0] != '"' || !slices.Contains(functions, f) {
 		o.fail(name, "must be one of linear, arithmetic, geometric, exponential")
 	}
 	return f
@@ -180,7 +182,8 @@ func (o *object) request(name string) *Request {
 	in := o.object(name, "headerContentType")
 	r := &Request{ContentType: defaultContentType}
 	if in.has("headerContentType") {
-		if json.Unmarshal(in.members["headerContentType"], &r.ContentType) != nil || !isContentType(r.ContentType) {
+		err := json.Unmarshal(in.members["headerContentType"], &r.ContentType)
+		if err != nil || !isContentType(r.ContentType) {
 			in.fail("headerContentType", "is not supported")
 		}
 	}
@@ -191,13 +194,12 @@ func (o *object) request(name string) *Request {
 }
 
 // contentTypes are those that SNS has.
-var contentTypes = []string{"text/css", "text/csv", "text/html", "text/plain", "text/xml", "application/atom+xml",
-	"application/json", "application/octet-stream", "application/soap+xml", "application/x-www-form-urlencoded",
-	"application/xhtml+xml", "application/xml"}
+var contentTypes = []string{"text/css", "text/csv", "text/html", "text/plain", "text/xml",
+	"application/atom+xml", "application/json", "application/octet-stream", "application/soap+xml",
+	"application/x-www-form-urlencoded", "application/xhtml+xml", "application/xml"}
 
 func isContentType(s string) bool {
 	kind, _, err := mime.ParseMediaType(s)
-	return err == nil && slices.Contains(contentTypes, kind) && len(s) <= 256 && !strings.ContainsFunc(s, isControl)
+	noText := func(r rune) bool { return r < ' ' || r > '~' }
+	return err == nil && slices.Contains(contentTypes, kind) && len(s) <= 256 && !strings.ContainsFunc(s, noText)
 }
-
-func isControl(r rune) bool { return r < ' ' || r > '~' }

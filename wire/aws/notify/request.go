@@ -74,8 +74,9 @@ func (d *Deliverer) post(s *Subscription, p *Post) *Failure {
 	case code >= 200 && code < 300:
 		return nil
 	default:
-		return &Failure{Status: code, Reason: fmt.Sprintf("the endpoint answered %d %s", code, http.StatusText(code)),
-			Final: code < 500 && code != http.StatusTooManyRequests}
+		text := fmt.Sprintf("the endpoint answered %d %s", code, http.StatusText(code))
+		return &Failure{Status: code, Reason: text,
+			Final: code < http.StatusInternalServerError && code != http.StatusTooManyRequests}
 	}
 }
 

@@ -116,6 +116,9 @@ func (x *rig) close() {
 
 // deadLetter shows in the record what a letter says.
 func (x *rig) deadLetter(l *Letter) (*broker.Queue, broker.QueueRecord) {
+	if l.Subscription.DeadLetters == "" {
+		x.t.Error("a subscription without a dead letter queue is asked for it")
+	}
 	q, err := x.b.Queue("", l.Subscription.DeadLetters)
 	if err != nil {
 		return nil, broker.QueueRecord{}

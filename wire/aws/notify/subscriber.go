@@ -94,8 +94,8 @@ func (s *subscriber) assist() {
 	}
 }
 
-// receive takes one message, and asks for help where there are more. The lease is longer than a post can take:
-// as long as that may have to wait for its turn, too.
+// receive takes one message, and asks for help where there are more. The lease is longer than a post can
+// take, with the wait for its turn where the policy bounds posts.
 func (s *subscriber) receive(ctx context.Context, wait time.Duration) ([]broker.Delivery, error) {
 	l := s.d.config.Limits
 	got, err := s.q.Receive(ctx, broker.ReceiveOptions{Max: 1, Wait: wait,
