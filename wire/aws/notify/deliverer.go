@@ -19,7 +19,8 @@ type Config struct {
 	// that queue. With no queue it is dropped. Nil: all are.
 	DeadLetter func(*Letter) (*broker.Queue, broker.QueueRecord)
 	// Ended is called once a subscription with Ends has nothing more to deliver: its queue can
-	// be deleted. It may call Remove, and not Close.
+	// be deleted. Where that does not happen it may be called again. It may call Set and Remove, and not
+	// Close.
 	Ended func(id string)
 	// Transport sends requests; default: one of net/http's that speaks HTTP/1.1, goes through the
 	// proxies of the environment, and trusts the certificates that the system does.
@@ -196,6 +197,17 @@ func (d *Deliverer) Close(ctx context.Context) error {
 	<-done
 	d.client.CloseIdleConnections()
 	return err
+}
+
+// retire ends a subscription that is over, unless it has been set otherwise meanwhile.
+func (d *Deliverer) retire(s *subscriber) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	now, _ := s.current()
+	if now.Ends {
+		s.leave()
+	}
+	return now.Ends
 }
 
 // help lets another goroutine work for a subscription, if there is one to spare.

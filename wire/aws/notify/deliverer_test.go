@@ -535,6 +535,20 @@ func TestASubscriptionThatEndedCanBeginAgain(t *testing.T) {
 	})
 }
 
+// Somebody takes the end back while it is told.
+func TestASubscriptionCanBeTakenBackAtItsEnd(t *testing.T) {
+	var x *rig
+	c := Config{Ended: func(string) { x.subscribe("a", nil) }}
+	bubble(t, c, func(t *testing.T, r *rig) {
+		x = r
+		x.subscribe("a", func(s *Subscription) { s.Ends = true })
+		pass(time.Second)
+		x.publish("a", "one")
+		pass(0)
+		x.want("a", "one 1s")
+	})
+}
+
 func TestASubscriptionEndsWithItsQueue(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, x *rig) {
 		x.subscribe("a", nil)

@@ -71,7 +71,10 @@ func (s *subscriber) serve() {
 		now, round := s.current()
 		if now.Ends && s.empty() {
 			s.over(now.ID)
-			return
+			if s.d.retire(s) {
+				return
+			}
+			continue
 		}
 		got, err := s.receive(round, idleWait)
 		if err != nil && round.Err() == nil && !s.rest(err) {
