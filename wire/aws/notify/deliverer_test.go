@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
@@ -53,7 +55,8 @@ func TestRetriesAreWhenThePolicySays(t *testing.T) {
 		x.publish("a", "one")
 		pass(time.Hour)
 		x.want("a", "one 0s", "one 0s", "one 5s", "one 10s", "one 1m10s", "one 2m10s")
-		if got, want := x.dead("dead"), []string{"one: 500 the endpoint answered 500 Internal Server Error"}; !slices.Equal(got, want) {
+		want := []string{"one: 500 the endpoint answered 500 Internal Server Error"}
+		if got := x.dead("dead"); !slices.Equal(got, want) {
 			t.Errorf("dead letters are %q, want %q", got, want)
 		}
 		if got, want := x.d.Counts(), (Counts{Failed: 6, DeadLettered: 1}); got != want {
@@ -62,7 +65,7 @@ func TestRetriesAreWhenThePolicySays(t *testing.T) {
 	})
 }
 
-func TestARetryThatIsTakenIsTheLast(t *testing.T) {
+func TestAMessageIsPostedUntilTheEndpointTakesIt(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, x *rig) {
 		n := 0
 		x.answer("a", func(*http.Request) (int, error) {
@@ -114,6 +117,43 @@ func TestAnEndpointThatIsSilentFailsAfterTheTimeout(t *testing.T) {
 		}
 	})
 }
+
+func TestWhatCannotBeDeliveredMovesToTheDeadLetterQueue(t *testing.T) {
+	var got *Letter
+	var to *broker.Queue
+	c := Config{DeadLetter: func(l *Letter) (*broker.Queue, broker.QueueRecord) {
+		got = l
+		return to, broker.QueueRecord{Body: l.Post.Body}
+	}}
+	bubble(t, c, func(t *testing.T, x *rig) {
+		to = x.queue("dead")
+		x.answer("a", status(404))
+		x.subscribe("a", nil)
+		x.post("a", Post{Type: Message, MessageID: "m", Raw: true, Body: []byte("one"),
+			Attributes: map[string]Attribute{"own": {"Binary", "AgME"}}})
+		pass(time.Second)
+		if x.waiting("a") != 0 || to.Stats().Ready != 1 {
+			t.Fatalf("%d wait, and there are %d dead letters", x.waiting("a"), to.Stats().Ready)
+		}
+		as := got.Attributes()
+		id := as["RequestID"]
+		delete(as, "RequestID")
+		want := map[string]Attribute{"own": {"Binary", "AgME"}, "ErrorCode": {"Number", "404"},
+			"ErrorMessage": {"String", "the endpoint answered 404 Not Found"}}
+		if !maps.Equal(as, want) || id.Type != "String" || !requestID.MatchString(id.Value) {
+			t.Errorf("attributes are %v and %v, want %v", as, id, want)
+		}
+		if got.Subscription.ID != "a" || got.Post.MessageID != "m" || !got.Time.Equal(x.begun) {
+			t.Errorf("the letter is %+v", got)
+		}
+		x.restart(true) // neither here nor there twice
+		if n := x.queue("dead").Stats().Ready + x.waiting("a"); n != 1 {
+			t.Errorf("there are %d messages after a power cut, want 1", n)
+		}
+	})
+}
+
+var requestID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
 
 func TestWithoutADeadLetterQueueMessagesAreDropped(t *testing.T) {
 	for name, dead := range map[string]string{"none": "", "one that is not there": "dead"} {

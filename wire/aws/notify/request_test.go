@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // network is a deliverer with an endpoint that listens.
 type network struct {
-	t    *testing.T
+	t    testing.TB
 	b    *broker.Broker
 	d    *Deliverer
 	url  string
@@ -25,13 +26,15 @@ type network struct {
 	body chan string
 }
 
-func listen(t *testing.T, reacts http.HandlerFunc) *network {
+func listen(t testing.TB, reacts http.HandlerFunc) *network {
 	t.Helper()
 	x := &network{t: t, got: make(chan *http.Request, 16), body: make(chan string, 16)}
 	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		b, _ := io.ReadAll(r.Body)
-		x.got <- r
-		x.body <- string(b)
+		if x.got != nil {
+			x.got <- r
+			x.body <- string(b)
+		}
 		reacts(w, r)
 	}))
 	x.url = s.URL
@@ -194,4 +197,40 @@ func TestWhatArrivesIsSigned(t *testing.T) {
 	if err := stockValidation(t, s.Certificate(), []byte(body)); err != nil {
 		t.Error(err)
 	}
+}
+
+// BenchmarkDeliver is what a message costs from the queue to an endpoint on this machine, and out of the queue:
+// both ends of the connection, and the server's half of it.
+func BenchmarkDeliver(b *testing.B) {
+	var left atomic.Int64
+	done := make(chan struct{})
+	x := listen(b, func(http.ResponseWriter, *http.Request) {
+		if left.Add(-1) == 0 {
+			close(done)
+		}
+	})
+	x.got = nil
+	q, _, err := x.b.DeclareQueue(b.Context(), QueueSpec("1"))
+	if err != nil {
+		b.Fatal(err)
+	}
+	p := Post{Type: Message, MessageID: "22b80b92-fdea-4c2c-8f9d-bdfb0c7bf324", Body: make([]byte, 1024)}
+	for range b.N {
+		tx := x.b.Begin()
+		tx.Move(q, p.Record())
+		if _, err := tx.Commit(b.Context()); err != nil {
+			b.Fatal(err)
+		}
+	}
+	left.Store(int64(b.N))
+	e, err := ParseEndpoint("http", x.url)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ResetTimer()
+	if err := x.d.Set(Subscription{ID: "1", Endpoint: e, Policy: DefaultPolicy()}); err != nil {
+		b.Fatal(err)
+	}
+	<-done
+	b.StopTimer()
 }

@@ -19,7 +19,7 @@ import (
 )
 
 // Signer signs documents, so that a subscriber can tell them from others that know its URL. It is safe for
-// concurrent use. A signature takes one or two milliseconds of a core: one does for a message and all of its
+// concurrent use. A signature takes about a millisecond of a core: one does for a message and all of its
 // subscriptions, since it does not cover what is of a subscription.
 type Signer struct {
 	key         *rsa.PrivateKey
