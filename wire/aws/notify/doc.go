@@ -8,8 +8,7 @@
 //
 // Validators of AWS (npm's sns-validator, aws/aws-php-sns-message-validator) take the certificate from
 // SigningCertURL, and refuse one that is not under https, does not end with .pem, or whose host is not
-// sns.<region>.amazonaws.com. Both let that host be changed, not https: MessageValidator(/^localhost$/) in
-// JavaScript, the second argument in PHP, whose first one, a function that gets the certificate, is how it is
-// taken from an HTTP port. Where neither does, a program reads the certificate under Signer.Path once,
-// and checks with that.
+// sns.<region>.amazonaws.com. Both let the host be changed, and not https. In PHP a function can get
+// the certificate from elsewhere; in JavaScript it takes a proxy with TLS. docs/wire/aws-http.md says
+// how. What else checks reads the certificate under Signer.Path once.
 package notify
