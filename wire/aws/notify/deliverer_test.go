@@ -1,21 +1,14 @@
 package notify
 
 import (
-	"context"
 	"errors"
 	"fmt"
-	"log/slog"
-	"maps"
 	"net/http"
-	"regexp"
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/tidings-io/tidings/broker"
 )
 
 func TestAMessageIsPostedOnce(t *testing.T) {
@@ -84,25 +77,6 @@ func TestAMessageIsPostedUntilTheEndpointTakesIt(t *testing.T) {
 	})
 }
 
-func TestWhatTheEndpointRefusesIsNotRetried(t *testing.T) {
-	for code, posts := range map[int]int{200: 1, 202: 1, 301: 1, 307: 1, 400: 1, 403: 1, 404: 1, 410: 1, 429: 3, 500: 3,
-		503: 3} {
-		bubble(t, Config{}, func(t *testing.T, x *rig) {
-			x.answer("a", status(code))
-			x.queue("dead")
-			x.subscribe("a", nil)
-			x.publish("a", "one")
-			pass(time.Hour)
-			if got := len(x.arrived("a")); got != posts {
-				t.Errorf("%d: %d posts, want %d", code, got, posts)
-			}
-			if dead := x.dead("dead"); len(dead) != min(code/300, 1) {
-				t.Errorf("%d: dead letters are %q", code, dead)
-			}
-		})
-	}
-}
-
 func TestAnEndpointThatIsSilentFailsAfterTheTimeout(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, x *rig) {
 		x.answer("a", never)
@@ -116,116 +90,6 @@ func TestAnEndpointThatIsSilentFailsAfterTheTimeout(t *testing.T) {
 			t.Errorf("dead letters are %q, want %q", got, want)
 		}
 	})
-}
-
-func TestWhatCannotBeDeliveredMovesToTheDeadLetterQueue(t *testing.T) {
-	var got *Letter
-	var to *broker.Queue
-	c := Config{DeadLetter: func(l *Letter) (*broker.Queue, broker.QueueRecord) {
-		got = l
-		return to, broker.QueueRecord{Body: l.Post.Body}
-	}}
-	bubble(t, c, func(t *testing.T, x *rig) {
-		to = x.queue("dead")
-		x.answer("a", status(404))
-		x.subscribe("a", nil)
-		x.post("a", Post{Type: Message, MessageID: "m", Raw: true, Body: []byte("one"),
-			Attributes: map[string]Attribute{"own": {"Binary", "AgME"}}})
-		pass(time.Second)
-		if x.waiting("a") != 0 || to.Stats().Ready != 1 {
-			t.Fatalf("%d wait, and there are %d dead letters", x.waiting("a"), to.Stats().Ready)
-		}
-		as := got.Attributes()
-		id := as["RequestID"]
-		delete(as, "RequestID")
-		want := map[string]Attribute{"own": {"Binary", "AgME"}, "ErrorCode": {"Number", "404"},
-			"ErrorMessage": {"String", "the endpoint answered 404 Not Found"}}
-		if !maps.Equal(as, want) || id.Type != "String" || !requestID.MatchString(id.Value) {
-			t.Errorf("attributes are %v and %v, want %v", as, id, want)
-		}
-		if got.Subscription.ID != "a" || got.Post.MessageID != "m" || !got.Time.Equal(x.begun) {
-			t.Errorf("the letter is %+v", got)
-		}
-		x.restart(true) // neither here nor there twice
-		if n := x.queue("dead").Stats().Ready + x.waiting("a"); n != 1 {
-			t.Errorf("there are %d messages after a power cut, want 1", n)
-		}
-	})
-}
-
-var requestID = regexp.MustCompile(`^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$`)
-
-func TestWithoutADeadLetterQueueMessagesAreDropped(t *testing.T) {
-	for name, dead := range map[string]string{"none": "", "one that is not there": "dead"} {
-		bubble(t, Config{}, func(t *testing.T, x *rig) {
-			x.answer("a", status(404))
-			x.subscribe("a", func(s *Subscription) { s.DeadLetters = dead })
-			x.publish("a", "one")
-			pass(time.Hour)
-			if got := x.d.Counts(); got.Dropped != 1 || got.DeadLettered != 0 || x.waiting("a") != 0 {
-				t.Errorf("%s: counts are %+v, and %d wait", name, got, x.waiting("a"))
-			}
-		})
-	}
-}
-
-// The queue may go between the question for it and the move.
-func TestADeadLetterQueueThatGoesMeanwhileDropsTheMessage(t *testing.T) {
-	var x *rig
-	c := Config{DeadLetter: func(*Letter) (*broker.Queue, broker.QueueRecord) {
-		q := x.queue("dead")
-		x.delete(q)
-		return q, broker.QueueRecord{}
-	}}
-	bubble(t, c, func(t *testing.T, r *rig) {
-		x = r
-		x.answer("a", status(404))
-		x.subscribe("a", nil)
-		x.publish("a", "one")
-		pass(time.Hour)
-		if got := x.d.Counts(); got.Dropped != 1 || x.waiting("a") != 0 {
-			t.Errorf("counts are %+v, and %d wait", got, x.waiting("a"))
-		}
-	})
-}
-
-func TestADeadLetterQueueThatIsFullLosesNothing(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.answer("a", status(404))
-		most := int64(1)
-		_, _, err := x.b.DeclareQueue(context.Background(), broker.QueueSpec{Name: "dead", Durable: true,
-			Settings: broker.QueueSettings{MaxLength: &most, Overflow: broker.RejectPublish}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		x.subscribe("a", nil)
-		x.publish("a", "one", "two")
-		pass(time.Second)
-		if got := x.waiting("a"); got != 1 {
-			t.Fatalf("%d messages wait for room, want 1", got)
-		}
-		first := x.dead("dead")
-		pass(time.Hour)
-		if all := append(first, x.dead("dead")...); len(all) != 2 || x.waiting("a") != 0 {
-			t.Errorf("dead letters are %q, and %d wait", all, x.waiting("a"))
-		}
-	})
-}
-
-func TestConfirmationsAreRetriedAndNeverDeadLetters(t *testing.T) {
-	for _, kind := range []Type{SubscriptionConfirmation, UnsubscribeConfirmation} {
-		bubble(t, Config{}, func(t *testing.T, x *rig) {
-			x.answer("a", status(500))
-			x.queue("dead")
-			x.subscribe("a", nil)
-			x.post("a", Post{Type: kind, Body: []byte("one")})
-			pass(time.Hour)
-			x.want("a", "one 0s", "one 10s", "one 20s")
-			if got := x.dead("dead"); got != nil {
-				t.Errorf("dead letters are %q", got)
-			}
-		})
-	}
 }
 
 func TestASlowEndpointDelaysNobodyElse(t *testing.T) {
@@ -359,6 +223,27 @@ func TestAFailingEndpointHasNoHelp(t *testing.T) {
 	})
 }
 
+// A lease is what a retry waits for, and there is a limit of them.
+func TestMoreThanCanWaitForARetryWaitsInTheQueue(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, x *rig) {
+		x.close()
+		x.leases = 2
+		x.open()
+		x.answer("a", status(500))
+		x.publish("a", "1", "2", "3")
+		x.subscribe("a", nil)
+		pass(5 * time.Second)
+		if got := len(x.arrived("a")); got != 2 {
+			t.Errorf("%d posts, want 2", got)
+		}
+		x.answer("a", status(200))
+		pass(time.Minute)
+		if got := len(x.arrived("a")); got != 5 || x.waiting("a") != 0 {
+			t.Errorf("%d posts, and %d wait", got, x.waiting("a"))
+		}
+	})
+}
+
 func TestThePolicyBoundsPostsPerSecond(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, x *rig) {
 		for i := range 6 {
@@ -372,288 +257,6 @@ func TestThePolicyBoundsPostsPerSecond(t *testing.T) {
 		}
 		if want := []string{"0s", "500ms", "1s", "1.5s", "2s", "2.5s"}; !slices.Equal(when, want) {
 			t.Errorf("posts are after %v, want %v", when, want)
-		}
-	})
-}
-
-func TestWhatIsNotDeliveredIsDeliveredAfterARestart(t *testing.T) {
-	for _, how := range []string{"close", "power cut"} {
-		bubble(t, Config{}, func(t *testing.T, x *rig) {
-			x.answer("a", status(500))
-			x.subscribe("a", nil)
-			x.publish("a", "one")
-			pass(time.Second) // it waits for a retry, in 9 seconds
-			x.record("other", broker.QueueRecord{})
-			x.restart(how == "power cut")
-			x.answer("a", status(200))
-			x.subscribe("a", nil)
-			pass(time.Hour)
-			x.want("a", "one 0s", "one 10s")
-			if n := x.waiting("a"); n != 0 {
-				t.Errorf("%s: %d messages are left", how, n)
-			}
-		})
-	}
-}
-
-// restart closes all and opens it again, perhaps with what a power cut has left.
-func (x *rig) restart(cut bool) {
-	x.t.Helper()
-	if cut {
-		x.disk.CutAfter(0)
-		ctx, stop := context.WithTimeout(context.Background(), time.Minute)
-		defer stop()
-		_ = x.d.Close(ctx)
-		_ = x.b.Close()
-		x.disk = crashed(x.t, x.disk)
-	} else {
-		x.close()
-	}
-	x.open()
-}
-
-func TestRetriesAreCountedOverARestart(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.answer("a", status(500))
-		x.queue("dead")
-		x.subscribe("a", nil)
-		x.publish("a", "one")
-		pass(15 * time.Second)
-		x.restart(false)
-		x.subscribe("a", nil)
-		pass(time.Hour)
-		x.want("a", "one 0s", "one 10s", "one 20s")
-		if got := x.dead("dead"); len(got) != 1 {
-			t.Errorf("dead letters are %q, want one", got)
-		}
-	})
-}
-
-func TestCloseWaitsForThePostsUnderWay(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.answer("a", func(*http.Request) (int, error) {
-			time.Sleep(10 * time.Second) // of the bubble
-			return 200, nil
-		})
-		x.subscribe("a", nil)
-		x.publish("a", "one")
-		pass(time.Second)
-		if err := x.d.Close(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if after := time.Since(x.begun); after != 10*time.Second || x.waiting("a") != 0 {
-			t.Errorf("Close returned after %v, and %d messages wait", after, x.waiting("a"))
-		}
-		err := x.d.Set(x.subscription("a"))
-		if broker.KindOf(err) != broker.Closed {
-			t.Errorf("Set after Close: %v", err)
-		}
-	})
-}
-
-func TestAPostThatCloseCutsIsDeliveredAfterARestart(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.answer("a", never)
-		x.subscribe("a", func(s *Subscription) { s.Policy.Retry.Retries = 0 })
-		x.publish("a", "one")
-		pass(time.Second)
-		ctx, stop := context.WithTimeout(context.Background(), time.Second)
-		defer stop()
-		if err := x.d.Close(ctx); !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("Close: %v", err)
-		}
-		if after := time.Since(x.begun); after != 2*time.Second {
-			t.Errorf("Close returned after %v", after)
-		}
-		x.restart(false)
-		x.answer("a", status(200))
-		x.subscribe("a", nil)
-		pass(0)
-		x.want("a", "one 0s", "one 2s")
-	})
-}
-
-func TestARemovedSubscriptionGetsNothingMore(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.subscribe("a", nil)
-		x.d.Remove("a")
-		x.d.Remove("a")
-		pass(0)
-		x.publish("a", "one")
-		pass(time.Hour)
-		x.want("a")
-		if n := x.waiting("a"); n != 1 {
-			t.Errorf("%d messages wait, want 1", n)
-		}
-		x.subscribe("a", nil)
-		pass(0)
-		x.want("a", "one 1h0m0s")
-	})
-}
-
-func TestASubscriptionCanChange(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.answer("a", status(500))
-		x.subscribe("a", nil)
-		x.publish("a", "one")
-		pass(time.Second)
-		x.subscribe("a", func(s *Subscription) { s.Endpoint = x.subscription("b").Endpoint })
-		pass(time.Hour)
-		x.want("a", "one 0s")
-		x.want("b", "one 10s")
-	})
-}
-
-func TestASubscriptionEndsWhenAllIsDelivered(t *testing.T) {
-	for _, n := range []int{0, 1, 30} {
-		var over atomic.Int32
-		ended := func(id string) {
-			if over.Add(1); id != "a" {
-				t.Errorf("%s is over", id)
-			}
-		}
-		bubble(t, Config{Ended: ended}, func(t *testing.T, x *rig) {
-			var failed atomic.Bool
-			x.answer("a", func(*http.Request) (int, error) {
-				if failed.CompareAndSwap(false, true) {
-					return 500, nil
-				}
-				return 200, nil
-			})
-			x.subscribe("a", nil)
-			for i := range n {
-				x.publish("a", fmt.Sprint(i))
-			}
-			pass(time.Second)
-			x.subscribe("a", func(s *Subscription) { s.Ends = true })
-			pass(0)
-			if failed.Load() && over.Load() > 0 {
-				t.Errorf("it is over before its retry")
-			}
-			pass(time.Hour)
-			if over.Load() != 1 || x.waiting("a") != 0 {
-				t.Errorf("%d times over, and %d messages wait", over.Load(), x.waiting("a"))
-			}
-		})
-	}
-}
-
-// The last post is a helper's: nobody else sees that it was.
-func TestASubscriptionEndsWithTheLastPost(t *testing.T) {
-	var after atomic.Int64
-	var x *rig
-	c := Config{Ended: func(string) { after.Store(int64(time.Since(x.begun))) }}
-	bubble(t, c, func(t *testing.T, r *rig) {
-		x = r
-		x.answer("a", func(r *http.Request) (int, error) {
-			d := time.Second
-			if r.Header.Get("X-Amz-Sns-Message-Id") == "id of slow" {
-				d = 10 * time.Second
-			}
-			time.Sleep(d) // of the bubble
-			return 200, nil
-		})
-		x.publish("a", "quick", "slow")
-		x.subscribe("a", nil)
-		pass(2 * time.Second)
-		x.subscribe("a", func(s *Subscription) { s.Ends = true })
-		pass(time.Minute)
-		if got := time.Duration(after.Load()); got != 10*time.Second {
-			t.Errorf("it is over after %v, want 10s", got)
-		}
-	})
-}
-
-func TestASubscriptionThatEndedCanBeginAgain(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.subscribe("a", func(s *Subscription) { s.Ends = true })
-		pass(time.Second)
-		x.subscribe("a", nil)
-		x.publish("a", "one")
-		pass(0)
-		x.want("a", "one 1s")
-	})
-}
-
-// Somebody takes the end back while it is told.
-func TestASubscriptionCanBeTakenBackAtItsEnd(t *testing.T) {
-	var x *rig
-	c := Config{Ended: func(string) { x.subscribe("a", nil) }}
-	bubble(t, c, func(t *testing.T, r *rig) {
-		x = r
-		x.subscribe("a", func(s *Subscription) { s.Ends = true })
-		pass(time.Second)
-		x.publish("a", "one")
-		pass(0)
-		x.want("a", "one 1s")
-	})
-}
-
-func TestASubscriptionEndsWithItsQueue(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.subscribe("a", nil)
-		pass(0)
-		x.delete(x.queue(QueueName("a")))
-		pass(0)
-		if err := x.d.Set(x.subscription("a")); broker.KindOf(err) != broker.NotFound {
-			t.Errorf("Set without a queue: %v", err)
-		}
-		x.subscribe("a", nil) // with a queue of the same name
-		x.publish("a", "one")
-		pass(0)
-		x.want("a", "one 0s")
-	})
-}
-
-func TestThereIsALimitOfEndpoints(t *testing.T) {
-	bubble(t, Config{Limits: Limits{Endpoints: 2}}, func(t *testing.T, x *rig) {
-		x.subscribe("a", nil)
-		x.subscribe("b", nil)
-		x.queue(QueueName("c"))
-		if err := x.d.Set(x.subscription("c")); broker.KindOf(err) != broker.Full {
-			t.Errorf("a third: %v", err)
-		}
-		x.d.Remove("a")
-		if err := x.d.Set(x.subscription("c")); err != nil {
-			t.Errorf("after one has gone: %v", err)
-		}
-	})
-	if _, err := NewDeliverer(nil, Config{Limits: Limits{Extra: -1}}); err == nil {
-		t.Error("a negative limit is taken")
-	}
-}
-
-func TestARecordThatIsNoPostIsDropped(t *testing.T) {
-	bubble(t, Config{}, func(t *testing.T, x *rig) {
-		x.subscribe("a", nil)
-		x.record("a", broker.QueueRecord{Body: []byte("by AMQP")})
-		x.record("a", broker.QueueRecord{Format: broker.PropsSNS, Props: []byte{1, 1, 0, 200}})
-		pass(time.Hour)
-		x.want("a")
-		if got := x.d.Counts(); got.Dropped != 2 || x.waiting("a") != 0 {
-			t.Errorf("counts are %+v, and %d wait", got, x.waiting("a"))
-		}
-	})
-}
-
-func TestSecretsAreInNoLogAndNoDeadLetter(t *testing.T) {
-	var log strings.Builder
-	c := Config{Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))}
-	bubble(t, c, func(t *testing.T, x *rig) {
-		x.answer("host", func(*http.Request) (int, error) { return 0, errors.New("connection refused") })
-		x.queue("dead")
-		x.subscribe("host", func(s *Subscription) {
-			s.Policy.Retry.Retries = 0
-			s.Endpoint, _ = ParseEndpoint("http", "http://user:secret@host/path?token=secret")
-		})
-		x.publish("host", "one")
-		pass(time.Hour)
-		dead := x.dead("dead")
-		if !slices.Equal(dead, []string{"one: 0 connection refused"}) {
-			t.Errorf("dead letters are %q", dead)
-		}
-		if text := log.String(); strings.Contains(text, "secret") || !strings.Contains(text, "http://host/path") {
-			t.Errorf("the log has\n%s", text)
 		}
 	})
 }

@@ -19,12 +19,13 @@ import (
 // rig is a deliverer on a broker in memory, in a bubble whose time moves when everything waits. Endpoints are
 // functions: there is no network.
 type rig struct {
-	t     *testing.T
-	disk  *vfs.Mem
-	c     Config
-	b     *broker.Broker
-	d     *Deliverer
-	begun time.Time
+	t      *testing.T
+	disk   *vfs.Mem
+	c      Config
+	b      *broker.Broker
+	d      *Deliverer
+	begun  time.Time
+	leases int // broker.Limits.Leases
 
 	mu      sync.Mutex
 	answers map[string]answer // by host
@@ -90,7 +91,7 @@ func bubble(t *testing.T, c Config, f func(*testing.T, *rig)) {
 func (x *rig) open() {
 	x.t.Helper()
 	var err error
-	if x.b, err = broker.Open("data", broker.Config{FS: x.disk}); err != nil {
+	if x.b, err = broker.Open("data", broker.Config{FS: x.disk, Limits: broker.Limits{Leases: x.leases}}); err != nil {
 		x.t.Fatal(err)
 	}
 	x.c.Transport = x

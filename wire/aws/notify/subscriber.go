@@ -116,8 +116,10 @@ func (s *subscriber) rest(err error) bool {
 	switch broker.KindOf(err) {
 	case broker.NotFound, broker.Closed, broker.Storage:
 		return false
+	case broker.Full: // so many wait for a retry that no more can be leased
+	default:
+		s.d.config.Logger.Error("messages of a subscription cannot be read", "queue", s.q.String(), "error", err)
 	}
-	s.d.config.Logger.Error("messages of a subscription cannot be read", "queue", s.q.String(), "error", err)
 	return sleep(s.life, errorPause) == nil
 }
 
