@@ -3,7 +3,11 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -105,4 +109,68 @@ func TestAPostThatCloseCutsIsDeliveredAfterARestart(t *testing.T) {
 		pass(0)
 		x.want("a", "one 0s", "one 2s")
 	})
+}
+
+// Random answers, and power cuts in the midst of it: each message that was on disk is taken by the
+// endpoint or is a dead letter, at last.
+func TestPowerCutsLoseNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		bubble(t, Config{}, func(t *testing.T, x *rig) {
+			var mu sync.Mutex
+			done := map[string]bool{}
+			x.answer("a", func(r *http.Request) (int, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				code := []int{200, 200, 500, 500, 404, 429}[rng.IntN(6)]
+				if code == 200 {
+					done[r.Header.Get("X-Amz-Sns-Message-Id")] = true
+				}
+				return code, nil
+			})
+			for round := range 4 {
+				x.queue("dead")
+				for i := range 10 {
+					x.publish("a", fmt.Sprint(round, "-", i))
+				}
+				x.subscribe("a", nil)
+				mu.Lock()
+				cut := rng.IntN(40)
+				mu.Unlock()
+				x.disk.CutAfter(cut)
+				pass(12 * time.Second)
+				x.restart(true)
+			}
+			x.queue("dead")
+			x.subscribe("a", nil)
+			pass(time.Hour)
+			mu.Lock()
+			defer mu.Unlock()
+			for _, letter := range x.dead("dead") {
+				body, _, _ := strings.Cut(letter, ":")
+				done["id of "+body] = true
+			}
+			if len(done) != 40 || x.waiting("a") != 0 {
+				t.Errorf("seed %d: %d messages of 40 are taken or dead, and %d wait", seed, len(done), x.waiting("a"))
+			}
+		})
+	}
+}
+
+// Wherever the power is cut, a dead letter is in one of its two queues, and not in both.
+func TestADeadLetterIsMovedInOneStep(t *testing.T) {
+	for cut := range 20 {
+		bubble(t, Config{}, func(t *testing.T, x *rig) {
+			x.answer("a", status(404))
+			x.queue("dead")
+			x.publish("a", "one")
+			x.disk.CutAfter(cut)
+			x.subscribe("a", nil)
+			pass(time.Second)
+			x.restart(true)
+			if n := x.queue("dead").Stats().Ready + x.waiting("a"); n != 1 {
+				t.Errorf("after %d writes there are %d messages, want 1", cut, n)
+			}
+		})
+	}
 }
