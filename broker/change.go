@@ -13,7 +13,7 @@ type queueChange struct {
 }
 
 // ChangeQueue gives a queue other arguments and settings: all of them, as if it had been declared with
-// these. MaxPriority and SingleActive stay as they were declared. What waits in the queue is under the new
+// these. MaxPriority, SingleActive and Once stay as they were declared. What waits in the queue is under the new
 // settings at once; they are on disk when the Confirm is. Of two changes at a time the later one counts.
 // Kinds: Invalid, NotFound, Denied (it has an owner), Closed, Storage.
 func (b *Broker) ChangeQueue(q *Queue, args Args, s QueueSettings) (Confirm, error) {
@@ -25,8 +25,9 @@ func (b *Broker) ChangeQueue(q *Queue, args Args, s QueueSettings) (Confirm, err
 	if err := b.checkQueue(&spec); err != nil {
 		return Confirm{}, &Error{Kind: Invalid, Op: op, Name: q.String(), Err: err}
 	}
-	if s.MaxPriority != was.MaxPriority || s.SingleActive != was.SingleActive {
-		return Confirm{}, fail(Invalid, op, q.String(), "priorities and a single active consumer stay as they are")
+	if s.MaxPriority != was.MaxPriority || s.SingleActive != was.SingleActive || s.Once != was.Once {
+		return Confirm{}, fail(Invalid, op, q.String(), "priorities, a single active consumer and what is "+
+			"published once stay as they are")
 	}
 	if err := checkArgs(op, q.String(), args); err != nil {
 		return Confirm{}, err

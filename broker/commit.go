@@ -23,6 +23,7 @@ type commit struct {
 	logs   []logLock
 	heads  map[streamAt]*streamHead // streams as this commit leaves them
 	news   *queueNews
+	now    int64 // ms; where something is published once
 }
 
 // logLock is the lock of a partition or event store.
@@ -135,6 +136,9 @@ func (c *commit) stage() (storage.Seq, error) {
 			return 0, err
 		}
 	}
+	if err := c.checkOnce(); err != nil {
+		return 0, err
+	}
 	for i := range c.tx.appends {
 		a := &c.tx.appends[i]
 		if a.p != c.tx.appends[first].p {
@@ -187,8 +191,7 @@ func (c *commit) apply(confirm Confirm) Confirm {
 		e.apply(c.b, confirm.seq)
 	}
 	c.applyFacts()
-	c.applyQueues(confirm)
-	return all
+	return all.later(c.applyQueues(confirm))
 }
 
 // settleConflict waits until what an append conflicted with is durable: a caller

@@ -166,6 +166,7 @@ func (b *Broker) dropQueueLocked(r *removal, q *Queue) {
 	for _, l := range q.lanes {
 		r.batch.Drop(l.log)
 	}
+	q.ledger.drop(r)
 	if q.spec.Durable {
 		r.batch.Delete(catalogKey(q.name))
 		q.dropLanes(r)

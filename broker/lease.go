@@ -95,11 +95,27 @@ func (t *Tx) Discard(q *Queue, id DeliveryID) {
 	t.settles[len(t.settles)-1].discard = true
 }
 
+// DiscardLeased is Discard while the delivery has its lease: where that is over, and the record
+// is not settled, it stays as it is. It returns the index for LeaseOver.
+func (t *Tx) DiscardLeased(q *Queue, id DeliveryID) int {
+	t.Discard(q, id)
+	at := len(t.settles) - 1
+	t.settles[at].leased = true
+	return at
+}
+
+// LeaseOver says of a DiscardLeased, after Commit, that it did nothing.
+func (t *Tx) LeaseOver(i int) bool { return t.settles[i].over }
+
 // stageDiscard settles wherever the record is.
 func (c *commit) stageDiscard(s *txSettle) {
 	q, l := s.q, s.q.laneOf(s.id.Log)
 	if l == nil || s.id.Offset >= l.next || l.settled.Has(s.id.Offset) {
 		s.reason = 0 // it never was, or is gone
+		return
+	}
+	if s.leased && q.leaseOverLocked(l, s.id) {
+		s.over, s.reason = true, 0
 		return
 	}
 	// Also where nothing is known of it: then it is on its way to be settled on disk, and
@@ -126,6 +142,19 @@ func (c *commit) stageDiscard(s *txSettle) {
 		c.work.batch.Delete(deliveriesKey(l.log.ID(), s.id.Offset))
 	}
 	l.forgetLocked(&c.work.batch, s.id.Offset)
+}
+
+// leaseOverLocked says of a record that is not settled whether a delivery of it has no lease.
+// Of one of which nothing is known see stageDiscard, unless it is back in its place.
+func (q *Queue) leaseOverLocked(l *lane, id DeliveryID) bool {
+	r := l.received[id.Offset]
+	switch {
+	case r == nil:
+		return l.back.find(id.Offset, 0) >= 0
+	case r.discarded:
+		return false
+	}
+	return r.index == notLeased || r.receive != id.Receive || r.ends <= q.b.nowMillis()
 }
 
 // takeBackLocked takes a record out of those that were returned.

@@ -661,3 +661,82 @@ func TestIdleWaitsCostNothing(t *testing.T) {
 		_ = p.b.Close()
 	})
 }
+
+// TestDiscardLeasedNeedsTheLease: of this delivery, and now. What is settled already is no error.
+func TestDiscardLeasedNeedsTheLease(t *testing.T) {
+	leaseTest(t, QueueSettings{}, func(p *pool) {
+		p.publish("a", "b", "c")
+		ds := p.receive(3)
+		discard := func(what string, over bool, ds ...Delivery) {
+			t.Helper()
+			tx := p.b.Begin()
+			var all []int
+			for i := range ds {
+				all = append(all, tx.DiscardLeased(p.q, ds[i].ID))
+			}
+			mustCommit(p.t, tx)
+			for _, i := range all {
+				if tx.LeaseOver(i) != over {
+					p.t.Errorf("%s: its lease is over: %v", what, !over)
+				}
+			}
+		}
+		discard("leased", false, ds[0])
+		discard("settled", false, ds[0], ds[0])
+		if err := p.q.Extend(ds[2].ID, 2*time.Minute); err != nil {
+			p.t.Error(err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		discard("ended", true, ds[1])
+		discard("extended", false, ds[2])
+		p.wantStats("one is back", 1, 0, 0)
+		again := p.receive(1)
+		p.wantReceived("again", again, "b2 ")
+		discard("of another lease", true, ds[1])
+		c := p.subscribe(SubscribeOptions{})
+		p.wantStats("leased anew", 0, 1, 0)
+		if err := p.q.Extend(again[0].ID, 0); err != nil {
+			p.t.Error(err)
+		}
+		held := c.take(1)
+		discard("in other hands", true, again[0])
+		settle(p.t, p.q, c.s, Accept, held...)
+		discard("settled by others", false, again[0])
+		p.wantStats("nothing is left", 0, 0, 0)
+	})
+}
+
+// TestDiscardLeasedAfterARestart knows the leases that it left, and those that a power cut took.
+func TestDiscardLeasedAfterARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, QueueSpec{Durable: true})
+		p.publish("a", "b")
+		ds := p.receive(2)
+		p.b.Close()
+		p.restart()
+		p.q, _ = p.b.Queue("", "jobs")
+		tx := p.b.Begin()
+		tx.DiscardLeased(p.q, ds[0].ID)
+		mustCommit(t, tx)
+		if tx.LeaseOver(0) {
+			t.Error("its lease survives")
+		}
+		l := p.q.lanes[0]
+		p.q.mu.Lock()
+		r := l.received[ds[1].ID.Offset]
+		p.q.unleaseLocked(r)
+		p.q.leased--
+		l.dropReceived(r.off)
+		l.back.push(returnedRecord{off: r.off, deliveries: 1})
+		p.q.mu.Unlock()
+		tx = p.b.Begin()
+		tx.DiscardLeased(p.q, ds[1].ID)
+		mustCommit(t, tx)
+		if !tx.LeaseOver(0) {
+			t.Error("nothing is known of its lease, and it is back")
+		}
+		p.wantStats("it is there", 1, 0, 0)
+		p.b.Close()
+	})
+}

@@ -20,8 +20,11 @@ type Limits struct {
 	Groups     int // groups of all namespaces; default 100,000
 	Queues     int // of all namespaces; default 1,000,000
 	Leases     int // with a deadline, in one queue; default 120,000
-	Exchanges  int // of all namespaces, those that are always there included; default 100,000
-	Policies   int // of all namespaces, those of operators included; default 10,000
+	// Once bounds what one queue remembers of records that were published once; default
+	// 1,000,000, which take 100 MB.
+	Once      int
+	Exchanges int // of all namespaces, those that are always there included; default 100,000
+	Policies  int // of all namespaces, those of operators included; default 10,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
 	BindingsPerExchange int
 	Links               int // of all namespaces, one goroutine each; default 1000
@@ -69,6 +72,7 @@ var defaultLimits = Limits{
 	Groups:             100_000,
 	Queues:             1_000_000,
 	Leases:             120_000,
+	Once:               1_000_000,
 	Exchanges:          100_000,
 	Policies:           10_000,
 
@@ -99,6 +103,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"groups", &l.Groups, &d.Groups},
 		{"queues", &l.Queues, &d.Queues},
 		{"leases", &l.Leases, &d.Leases},
+		{"records published once", &l.Once, &d.Once},
 		{"exchanges", &l.Exchanges, &d.Exchanges},
 		{"policies", &l.Policies, &d.Policies},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},

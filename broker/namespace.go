@@ -272,7 +272,7 @@ func (b *Broker) dropQueues(all []*Queue) (storage.Seq, error) {
 	r := removal{store: b.store, seq: b.store.Durable()}
 	var gone []*QueueDeleted
 	for _, q := range all {
-		r.makeRoom(len(q.lanes))
+		r.makeRoom(len(q.lanes) + 1)
 		q.mu.Lock()
 		if !q.dead {
 			gone = append(gone, &QueueDeleted{Queue: q, Records: q.readyLocked()})

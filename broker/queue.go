@@ -75,6 +75,9 @@ type QueueSettings struct {
 	// Delay is how long a record that is published waits before it is ready, where that
 	// does not say it itself; dead letters and moved ones do not.
 	Delay time.Duration
+	// Once is for how long the queue remembers what was published with QueueRecord.Once, from
+	// the first publish on; 0: not at all. It stays as it was declared.
+	Once time.Duration
 	// Retention is TTL without dead letters; 0: none. A record that is too old counts
 	// until it comes to the head of the queue.
 	Retention time.Duration
@@ -120,6 +123,8 @@ type Queue struct {
 	mu    sync.Mutex
 	lanes []*lane       // one for each priority, the highest first
 	order storage.LogID // the log of the first lane: the order of the locks
+
+	ledger *ledger // of what was published once; nil: it remembers nothing. Set when the queue is made
 
 	subs     []*Subscription // by descending priority, then age
 	turn     int             // who of them is asked first
@@ -261,6 +266,9 @@ func (q *Queue) makeLanes(batch *storage.Batch) {
 		q.lanes = append(q.lanes, q.newLane(batch, uint8(p)))
 	}
 	q.order = q.lanes[0].log.ID()
+	if d := q.spec.Settings.Once; d > 0 {
+		q.ledger = q.b.newLedger(batch, q.spec.Durable, d)
+	}
 }
 
 func (q *Queue) newLane(batch *storage.Batch, priority uint8) *lane {
@@ -313,6 +321,9 @@ func (q *Queue) encode() []byte {
 		v = binary.AppendUvarint(v, uint64(l.log.ID()))
 		v = binary.AppendUvarint(v, uint64(l.settled.ID()))
 	}
+	if q.ledger != nil {
+		v = binary.AppendUvarint(v, uint64(q.ledger.log.ID()))
+	}
 	return v
 }
 
@@ -325,7 +336,7 @@ func (s *QueueSettings) appendTo(v []byte) []byte {
 	flags := uint64(0)
 	for i, on := range []bool{s.TTL != nil, s.MaxLength != nil, s.DeadLetters, s.DeadLetterKey != nil,
 		s.SingleActive, s.DeliveryLimit != nil, s.MaxLengthBytes != nil, s.OverflowSet,
-		s.MaxReceives != nil, s.Delay > 0, s.Retention > 0} {
+		s.MaxReceives != nil, s.Delay > 0, s.Retention > 0, s.Once > 0} {
 		if on {
 			flags |= 1 << i
 		}
@@ -347,6 +358,9 @@ func (s *QueueSettings) appendTo(v []byte) []byte {
 	}
 	if s.Retention > 0 {
 		v = binary.AppendVarint(v, int64(s.Retention))
+	}
+	if s.Once > 0 {
+		v = binary.AppendVarint(v, int64(s.Once))
 	}
 	return v
 }
@@ -387,6 +401,9 @@ func decodeSettings(d *decoder) (s QueueSettings) {
 	if flags&1024 != 0 {
 		s.Retention = time.Duration(d.varint())
 	}
+	if flags&2048 != 0 {
+		s.Once = time.Duration(d.varint())
+	}
 	return s
 }
 
@@ -417,6 +434,12 @@ func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
 			return nil, err
 		}
 		q.lanes = append(q.lanes, l)
+	}
+	if t := q.spec.Settings.Once; t > 0 {
+		var err error
+		if q.ledger, err = b.decodeLedger(d, t); err != nil && !d.bad && d.version <= valueVersion {
+			return nil, err
+		}
 	}
 	if err := d.end("queue"); err != nil {
 		return nil, err
@@ -504,8 +527,8 @@ func (s *QueueSettings) check() error {
 		return fmt.Errorf("largest length is %d bytes", *s.MaxLengthBytes)
 	case s.MaxReceives != nil && *s.MaxReceives < 1:
 		return fmt.Errorf("dead-lettered after %d receives", *s.MaxReceives)
-	case s.Delay < 0 || s.Retention < 0:
-		return fmt.Errorf("delay is %v, retention %v", s.Delay, s.Retention)
+	case s.Delay < 0 || s.Retention < 0 || s.Once < 0:
+		return fmt.Errorf("delay is %v, retention %v, once within %v", s.Delay, s.Retention, s.Once)
 	}
 	return nil
 }

@@ -113,8 +113,8 @@ func (n *queueNews) take(q *Queue) {
 
 // published tells of a record that was staged.
 func (n *queueNews) published(p *txPublish, topics []*Topic, r *Routed) {
-	if n == nil {
-		return
+	if n == nil || r.Original != nil && len(n.took) == 0 {
+		return // a duplicate is no news
 	}
 	e := QueuePublished{Exchange: p.x, Topics: topics, Refused: r.Refused, Delayed: r.Delayed,
 		Count: 1, Bytes: len(p.rec.Props) + len(p.rec.Body), Time: n.at}

@@ -24,6 +24,9 @@ type QueueRecord struct {
 	// Delay is how long queues that get it do not have it ready; nil: as they say. It is
 	// not kept.
 	Delay *time.Duration
+	// Once has queues with QueueSettings.Once take no second one; nil: they take it in any
+	// case. It is not kept, and means nothing for Move, PublishAt and dead letters.
+	Once *Once
 	// Deaths are the ways the record left queues before this one, newest first.
 	Deaths []Death
 	// Format says which protocol encoded Props; 0 where there are none.

@@ -302,6 +302,11 @@ func (q *Queue) trim() error {
 	if q.dead {
 		return nil
 	}
+	if q.ledger != nil {
+		if err := q.ledger.tidy(q.b.store, q.b.nowMillis()); err != nil {
+			return err
+		}
+	}
 	var batch storage.Batch
 	for _, l := range q.lanes {
 		l.trim(&batch)

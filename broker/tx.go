@@ -220,7 +220,7 @@ func (t *Tx) admit(ctx context.Context) error {
 
 // bytes is at most what queues and schedules take of a record.
 func (p *txPublish) bytes() int {
-	return len(p.to)*(p.rec.sizeBound()+appendOverhead) + p.heldSize()
+	return len(p.to)*(p.rec.sizeBound()+appendOverhead) + p.heldSize() + p.onceSize()
 }
 
 // maxSettles is how many settles fit into one batch, also where none lie side by side.

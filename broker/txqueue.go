@@ -19,10 +19,14 @@ const (
 
 // Routed says where a published record went.
 type Routed struct {
-	Queues  int  // and topics that took it
-	Refused bool // a queue was full, or it is too large for a topic, which refuses it
-	Delayed bool // it is to be published later: where it will go is not known
-	Confirm Confirm
+	Queues  int    // and topics that took it, now or when its original was published
+	Offset  Offset // in the last of the queues that took it; -1: none did, or it is to be ready later
+	Refused bool   // a queue was full, or it is too large for a topic, which refuses it
+	Delayed bool   // it is to be published later: where it will go is not known
+	// Original is what it is a duplicate of, in the last of the queues where it is one; nil: it is none.
+	// Confirm is then that of the original.
+	Original *Original
+	Confirm  Confirm
 }
 
 // txPublish is one record on its way into queues and topics.
@@ -53,6 +57,8 @@ type txSettle struct {
 	reason  DeathReason
 	hole    bool  // a repair gave it up
 	discard bool  // whoever has it, see Tx.Discard
+	leased  bool  // discard it while its lease holds
+	over    bool  // it did not
 	body    int64 // length of the body of what comes back, in a queue that is bounded by bytes; else -1
 }
 
@@ -118,6 +124,9 @@ func (t *Tx) prepareQueues(now int64) error {
 		for _, q := range t.publishes[i].to {
 			q.measureIfRefuses()
 		}
+	}
+	if err := t.loadLedgers(); err != nil {
+		return err
 	}
 	if topics || more {
 		return t.gatherTopics(now)
@@ -208,6 +217,7 @@ func (c *commit) queueLocks() {
 			add(q)
 		}
 	}
+	c.ledgerLocks()
 	c.scheduleLocks()
 }
 
@@ -269,8 +279,9 @@ func (c *commit) stageRelayed(i int) (next int) {
 		made := &c.tx.publishes[next]
 		also := c.stagePublish(made)
 		topics = append(topics, made.tookLocked()...)
-		r = Routed{Queues: r.Queues + also.Queues, Refused: r.Refused || also.Refused,
-			Delayed: r.Delayed || also.Delayed}
+		r.Queues += also.Queues
+		r.Refused, r.Delayed = r.Refused || also.Refused, r.Delayed || also.Delayed
+		r.Confirm = r.Confirm.later(also.Confirm)
 	}
 	c.news.published(p, topics, &r)
 	if p.result >= 0 {
@@ -285,6 +296,10 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 	r := p.reachedLocked()
 	p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return q.dead })
 	for _, q := range p.to {
+		if c.stagedBefore(p, q.ledger, &r) {
+			r.Queues++
+			continue
+		}
 		if q.refusesLocked(int64(len(p.rec.Body))) {
 			r.Refused = true
 			if s := q.settings.Load(); s.Overflow == RejectDeadLetter && s.DeadLetters {
@@ -301,6 +316,8 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 			l.noteTransientLocked(&w.batch)
 		}
 		q.publishedSizeLocked(l, l.end, int64(len(p.rec.Body)))
+		r.Offset = l.end
+		c.stageOnce(p, q.ledger, l.end)
 		l.end++
 		q.expiring = q.expiring || !p.rec.Expires.IsZero() ||
 			p.mayBeOld() && q.settings.Load().Retention > 0
@@ -308,7 +325,7 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 		c.news.take(q)
 		r.Queues++
 	}
-	r.Delayed = c.stageHold(p)
+	r.Delayed = c.stageHold(p, &r)
 	return r
 }
 
@@ -435,8 +452,10 @@ func (l *lane) trim(batch *storage.Batch) {
 	}
 }
 
-// applyQueues gives back what was requeued, frees credit, and hands out.
-func (c *commit) applyQueues(confirm Confirm) {
+// applyQueues gives back what was requeued, frees credit, and hands out. It returns the confirm
+// of the whole.
+func (c *commit) applyQueues(confirm Confirm) (all Confirm) {
+	all = confirm
 	c.news.tell(c.b, confirm.seq)
 	for i := range c.tx.settles {
 		s := &c.tx.settles[i]
@@ -462,11 +481,15 @@ func (c *commit) applyQueues(confirm Confirm) {
 		for _, q := range p.to {
 			q.publishedLocked(confirm)
 		}
+		p.onceAddedLocked(confirm)
 		p.hold.applyLocked(confirm)
 		if p.result >= 0 {
-			c.tx.routed[p.result].Confirm = confirm
+			r := &c.tx.routed[p.result]
+			r.Confirm = r.Confirm.later(confirm)
+			all = all.later(r.Confirm)
 		}
 	}
+	return all
 }
 
 // publishedLocked hands out what a queue in memory got, and has the deliver loop

@@ -115,7 +115,7 @@ func (c *commit) scheduleLocks() {
 }
 
 // stageHold puts a record into schedules, and reports whether one took it.
-func (c *commit) stageHold(p *txPublish) (taken bool) {
+func (c *commit) stageHold(p *txPublish, r *Routed) (taken bool) {
 	if p.hold == nil {
 		return false
 	}
@@ -130,8 +130,13 @@ func (c *commit) stageHold(p *txPublish) (taken bool) {
 		if s.dead {
 			continue
 		}
-		h.taken, taken = true, true
+		taken = true
+		if c.stagedBefore(p, h.ledger(), r) {
+			continue
+		}
+		h.taken = true
 		h.opens = s.appendLocked(c.work, &rec, p.hold.now, due)
+		c.stageOnce(p, h.ledger(), noOffset)
 	}
 	return taken
 }

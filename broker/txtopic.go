@@ -147,7 +147,7 @@ func (p *txPublish) tookLocked() (topics []*Topic) {
 
 // reachedLocked is what is known of a publish before its queues are asked.
 func (p *txPublish) reachedLocked() (r Routed) {
-	r.Refused = p.refused
+	r.Refused, r.Offset = p.refused, noOffset
 	for _, part := range p.parts {
 		if !part.dead {
 			r.Queues++

@@ -89,7 +89,7 @@ func TestPublishedRecordsReachQueuesAndTopics(t *testing.T) {
 	q, topic := mustQueue(t, b, "q"), mustTopic(t, b, TopicSpec{Name: "t"})
 	x := mustFanout(t, b, "x", queueNamed("q"), topicNamed("t"))
 	to := published(t, b, x, body("a"), body("b"), QueueRecord{Key: "k"})
-	if want := []Routed{{Queues: 2}, {Queues: 2}, {Queues: 2}}; !slices.Equal(to, want) {
+	if want := []Routed{{Queues: 2}, {Queues: 2, Offset: 1}, {Queues: 2, Offset: 2}}; !slices.Equal(to, want) {
 		t.Errorf("got %v, want %v", to, want)
 	}
 	if got, want := shownIn(t, q), []string{"a", "b", ""}; !slices.Equal(got, want) {
@@ -149,7 +149,7 @@ func TestTheDefaultExchangeReachesTopics(t *testing.T) {
 	q := mustQueue(t, b, "name")
 	to = append(to, published(t, b, x, QueueRecord{Key: "name", Body: []byte("2")})...)
 	to = append(to, published(t, b, x, QueueRecord{Key: "none"})...)
-	if want := []Routed{{Queues: 1}, {Queues: 1}, {}}; !slices.Equal(to, want) {
+	if want := []Routed{{Queues: 1, Offset: -1}, {Queues: 1}, {Offset: -1}}; !slices.Equal(to, want) {
 		t.Errorf("got %v, want %v", to, want)
 	}
 	if got := values(t, topic.Partition(0), 0); !slices.Equal(got, []string{"1"}) {
@@ -169,7 +169,8 @@ func TestTopicsRefuseWhatIsTooLarge(t *testing.T) {
 	x := mustFanout(t, b, "x", queueNamed("q"), topicNamed("t"))
 	some, large := strings.Repeat("s", 400), strings.Repeat("l", 1000)
 	to := published(t, b, x, body(some), body(large), body(some), body(some))
-	want := []Routed{{Queues: 2}, {Queues: 1, Refused: true}, {Queues: 2}, {Queues: 2}}
+	want := []Routed{{Queues: 2}, {Queues: 1, Offset: 1, Refused: true}, {Queues: 2, Offset: 2},
+		{Queues: 2, Offset: 3}}
 	if !slices.Equal(to, want) {
 		t.Errorf("got %v, want %v", to, want)
 	}
@@ -187,7 +188,7 @@ func TestTopicsRefuseWhatIsTooLarge(t *testing.T) {
 		exact--
 	}
 	to = published(t, b, x, body(large[:exact]), body(large[:exact+1]))
-	if want := []Routed{{Queues: 2}, {Queues: 1, Refused: true}}; !slices.Equal(to, want) {
+	if want := []Routed{{Queues: 2, Offset: 4}, {Queues: 1, Offset: 5, Refused: true}}; !slices.Equal(to, want) {
 		t.Errorf("at the limit: got %v, want %v", to, want)
 	}
 }
