@@ -128,6 +128,9 @@ func (c *commit) gatherLogs() {
 // stage checks everything and fills the storage batch. The number it returns
 // beside an error is of the last frame that the refusal was judged by.
 func (c *commit) stage() (storage.Seq, error) {
+	if err := c.checkOnce(); err != nil {
+		return 0, err
+	}
 	c.dropGone()
 	c.dropPurged()
 	first := 0
@@ -135,9 +138,6 @@ func (c *commit) stage() (storage.Seq, error) {
 		if err := c.checkMoves(); err != nil {
 			return 0, err
 		}
-	}
-	if err := c.checkOnce(); err != nil {
-		return 0, err
 	}
 	for i := range c.tx.appends {
 		a := &c.tx.appends[i]

@@ -3,9 +3,11 @@ package broker
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"github.com/tidings-io/tidings/storage"
 )
@@ -23,7 +25,10 @@ type ExchangeSpec struct {
 	Internal   bool // it takes records from other exchanges only
 	// Alternate is the exchange that gets what this one leads to nowhere; "": none.
 	Alternate string
-	Args      Args
+	// Once is for how long the exchange remembers what was published to it with QueueRecord.Once, from
+	// the first publish on: a duplicate reaches nobody. 0: not at all. Only durable ones do.
+	Once time.Duration
+	Args Args
 }
 
 // Exchange leads records to queues, topics and further exchanges, by their routing keys
@@ -47,6 +52,7 @@ type Exchange struct {
 
 	schedule schedule // of what is to be published to it later
 	only     *Queue   // it has no name, and leads to this queue alone: see delay.go
+	ledger   *ledger  // of what was published to it once; nil: it remembers nothing
 }
 
 // encode writes the exchange's value in the catalog, as docs/format-broker.md shows it.
@@ -59,12 +65,21 @@ func (x *Exchange) encode() []byte {
 	if x.spec.Internal {
 		flags |= exchangeInternal
 	}
-	return appendArgs(appendString(append(v, flags), x.spec.Alternate), x.Spec().Args)
+	if x.ledger != nil {
+		flags |= exchangeOnce
+	}
+	v = appendArgs(appendString(append(v, flags), x.spec.Alternate), x.Spec().Args)
+	if x.ledger != nil {
+		v = binary.AppendVarint(v, int64(x.spec.Once))
+		v = binary.AppendUvarint(v, uint64(x.ledger.log.ID()))
+	}
+	return v
 }
 
 const (
 	exchangeAutoDelete = 1 << iota
 	exchangeInternal
+	exchangeOnce
 )
 
 func (b *Broker) decodeExchange(name Name, value []byte) (*Exchange, error) {
@@ -74,12 +89,23 @@ func (b *Broker) decodeExchange(name Name, value []byte) (*Exchange, error) {
 	spec.AutoDelete, spec.Internal = flags&exchangeAutoDelete != 0, flags&exchangeInternal != 0
 	spec.Alternate = d.string()
 	spec.Args = d.args()
+	var g *ledger
+	if flags&exchangeOnce != 0 {
+		var err error
+		spec.Once = time.Duration(d.varint())
+		if g, err = b.decodeLedger(d, spec.Once); err != nil && !d.bad && d.version <= valueVersion {
+			return nil, err
+		}
+	}
 	if err := d.end("exchange"); err != nil {
 		return nil, err
 	}
 	x, err := b.newExchange(name, spec)
 	if KindOf(err) == Unsupported { // it was made by a program that knows more types, or has their relays
 		err = fmt.Errorf("%w: %w", err, storage.ErrFormat)
+	}
+	if err == nil {
+		x.ledger = g
 	}
 	return x, err
 }
@@ -110,6 +136,10 @@ func (b *Broker) DeclareExchange(ctx context.Context, spec ExchangeSpec) (
 	}
 	if err := checkArgs(op, name.String(), spec.Args); err != nil {
 		return nil, false, err
+	}
+	if spec.Once < 0 || spec.Once > 0 && !spec.Durable {
+		return nil, false, fail(Invalid, op, name.String(), "it remembers for %v, and is durable: %v",
+			spec.Once, spec.Durable)
 	}
 	if x, err := b.Exchange(spec.Namespace, spec.Name); err == nil {
 		return x, false, b.settle(ctx, op, name.String(), x.declared)
@@ -167,6 +197,9 @@ func (b *Broker) addExchange(op string, name Name, spec ExchangeSpec) (*Exchange
 	}
 	if spec.Durable {
 		var batch storage.Batch
+		if spec.Once > 0 {
+			x.ledger = b.newLedger(&batch, true, spec.Once)
+		}
 		batch.Put(catalogKey(name), x.encode())
 		if x.declared, err = b.store.Submit(&batch); err != nil {
 			return nil, false, storeError(op, name.String(), err)
@@ -291,6 +324,7 @@ func (b *Broker) removeExchangeLocked(op string, x *Exchange, ifUnused bool) (st
 func (b *Broker) dropExchangeLocked(r *removal, x *Exchange) {
 	x.dead = true
 	x.schedule.drop(r) // in one batch with the name: nothing else would find its logs
+	x.ledger.drop(r)
 	if x.spec.Durable {
 		r.delete(catalogKey(x.name))
 	}

@@ -37,7 +37,7 @@ func (b *Broker) load() error {
 	}
 	b.loadTimes()
 	b.wakeSchedules()
-	if err := errors.Join(b.trimQueues(), b.trimSchedules()); err != nil {
+	if err := errors.Join(b.trimQueues(), b.trimSchedules(), b.trimLedgers()); err != nil {
 		return err
 	}
 	return b.finishNamespaces()

@@ -20,7 +20,9 @@ type Once struct {
 
 // Original is the record that a duplicate is one of.
 type Original struct {
-	Offset Offset    // where it was put; -1: it was to be ready later
+	// Offset is where a queue put it; -1: it was to be ready later. Of an exchange it is a number that
+	// grows with each record that was published to it once.
+	Offset Offset
 	Time   time.Time // of its publish
 	Note   [16]byte
 }
@@ -32,8 +34,9 @@ type Original struct {
 //	trimmed    first, kept[0]                      end
 //	  | old ... | key note at off | ... within time |
 //
-// In memory it is all of that: an entry takes 48 bytes and its place in the map, and a
-// duplicate reads nothing. Open reads nothing either: who publishes first does.
+// An exchange has one by itself. In memory it is all of that: an entry takes 48 bytes and its
+// place in the map, and a duplicate reads nothing. Open reads nothing either: who publishes
+// first does.
 type ledger struct {
 	log     *storage.Log // empty where the queue lives in memory: then its number counts
 	durable bool
@@ -101,6 +104,9 @@ func (g *ledger) findLocked(key [16]byte, now int64) *onceEntry {
 	return nil
 }
 
+// nextLocked is the offset in the log of what is added next.
+func (g *ledger) nextLocked() Offset { return g.first + Offset(len(g.kept)) }
+
 // addLocked notes a record on its way to an offset.
 func (g *ledger) addLocked(batch *storage.Batch, o *Once, off Offset, now int64) {
 	e := onceEntry{Once: *o, at: now, off: off}
@@ -117,7 +123,7 @@ func (g *ledger) keepLocked(e onceEntry) {
 		g.places = map[[16]byte]Offset{}
 	}
 	if e.at > 0 {
-		g.places[e.Key] = g.first + Offset(len(g.kept))
+		g.places[e.Key] = g.nextLocked()
 	}
 	g.kept = append(g.kept, e)
 	g.peak = max(g.peak, len(g.kept))
@@ -236,6 +242,24 @@ func (g *ledger) tidy(store *storage.Store, now int64) error {
 	}
 	_, err := store.Submit(&batch)
 	return err
+}
+
+// trimLedgers does that for exchanges; those of queues are trimmed with them.
+func (b *Broker) trimLedgers() error {
+	b.cat.mu.RLock()
+	var all []*ledger
+	for _, x := range b.cat.exchanges {
+		if x.ledger != nil {
+			all = append(all, x.ledger)
+		}
+	}
+	b.cat.mu.RUnlock()
+	for _, g := range all {
+		if err := g.tidy(b.store, b.nowMillis()); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // drop ends the ledger; the caller submits that. The lock of its queue is held.

@@ -43,7 +43,7 @@ func (b *Broker) retain(ctx context.Context) error {
 			}
 		}
 	}
-	if err := errors.Join(b.trimQueues(), b.trimSchedules()); err != nil {
+	if err := errors.Join(b.trimQueues(), b.trimSchedules(), b.trimLedgers()); err != nil {
 		errs = append(errs, storeError("trim queues", "", err))
 	}
 	for _, log := range b.trash() {

@@ -174,7 +174,7 @@ func (s *schedule) drop(r *removal) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.dead, s.waiting = true, 0
-	r.makeRoom(len(s.classes))
+	r.makeRoom(len(s.classes) + 1) // and its ledger
 	for _, c := range s.classes {
 		r.batch.Drop(c.log)
 		if c.durable {

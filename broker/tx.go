@@ -156,9 +156,7 @@ func (t *Tx) Commit(ctx context.Context) (Confirm, error) {
 	if err := t.admit(ctx); err != nil {
 		return Confirm{}, storeError("commit", "", err)
 	}
-	c := commit{tx: t, b: t.b, work: t.b.takeWork()}
-	defer t.b.putWork(c.work)
-	confirm, err := c.run()
+	confirm, err := t.run()
 	if errors.Is(err, Conflict) {
 		return Confirm{}, settleConflict(ctx, err, confirm)
 	}
@@ -167,6 +165,22 @@ func (t *Tx) Commit(ctx context.Context) (Confirm, error) {
 	}
 	t.buryRefused(ctx)
 	return confirm, nil
+}
+
+// run commits. What became a duplicate since it was routed is routed again, to nowhere.
+func (t *Tx) run() (confirm Confirm, err error) {
+	work := t.b.takeWork()
+	defer t.b.putWork(work)
+	for {
+		c := commit{tx: t, b: t.b, work: work}
+		confirm, err = c.run()
+		if !errors.Is(err, errDuplicate) {
+			return confirm, err
+		}
+		if err := t.routeAgain(); err != nil {
+			return Confirm{}, err
+		}
+	}
 }
 
 // prepare checks, outside of every lock, what needs none.

@@ -1,6 +1,12 @@
 package broker
 
-import "iter"
+import (
+	"errors"
+	"iter"
+	"slices"
+
+	"github.com/tidings-io/tidings/storage"
+)
 
 // once is what the publish asks of ledgers; nil: nothing. Dead letters, moves and what was
 // due are published in any case: they were once before.
@@ -19,12 +25,16 @@ func (p *txPublish) onceSize() (n int) {
 	return n
 }
 
-// ledgers are those that the publish is for: of queues, and of queues that have it later.
+// ledgers are those that the publish is for: of its exchange, of queues, and of queues that
+// have it later.
 func (p *txPublish) ledgers() iter.Seq[*ledger] {
 	if p.once() == nil {
 		return noLedgers
 	}
 	return func(yield func(*ledger) bool) {
+		if g := p.exchangeLedger(); g != nil && p.before == nil && !yield(g) {
+			return
+		}
 		for _, q := range p.to {
 			if q.ledger != nil && !yield(q.ledger) {
 				return
@@ -42,6 +52,15 @@ func (p *txPublish) ledgers() iter.Seq[*ledger] {
 }
 
 func noLedgers(func(*ledger) bool) {}
+
+// exchangeLedger is that of the exchange; nil: it has none, or the publish is made of one that
+// it has noted.
+func (p *txPublish) exchangeLedger() *ledger {
+	if p.once() == nil || p.relayed {
+		return nil
+	}
+	return p.x.ledger
+}
 
 // ledger is that of the queue whose schedule takes the record.
 func (h *txHeld) ledger() *ledger {
@@ -72,7 +91,8 @@ func (c *commit) ledgerLocks() {
 	}
 }
 
-// checkOnce refuses what a ledger has no room for.
+// checkOnce refuses what a ledger has no room for, and what has become a duplicate for its
+// exchange since it was routed.
 func (c *commit) checkOnce() error {
 	var coming map[*ledger]int
 	for i := range c.tx.publishes {
@@ -85,6 +105,9 @@ func (c *commit) checkOnce() error {
 				g.ageLocked(c.now)
 			}
 			if g.findLocked(p.rec.Once.Key, c.now) != nil {
+				if g == p.exchangeLedger() {
+					return errDuplicate
+				}
 				continue
 			}
 			if coming[g]++; len(g.kept)+coming[g] > g.most {
@@ -123,4 +146,94 @@ func (p *txPublish) onceAddedLocked(confirm Confirm) {
 	for g := range p.ledgers() {
 		g.lastSeq = max(g.lastSeq, confirm.seq)
 	}
+}
+
+// A duplicate for an exchange is found before it is routed, since it must reach nobody. Another Tx
+// may publish the original at the same time: that is seen with all locks held, and then all is
+// routed again.
+
+// duplicate is a publish that the exchange has had before.
+type duplicate struct {
+	original Original
+	confirm  Confirm
+	here     bool // the original is of the same Tx
+}
+
+// errDuplicate says that a publish has become a duplicate.
+var errDuplicate = errors.New("it was published meanwhile")
+
+// findDuplicates finds what exchanges have had before. Called without a lock.
+func (t *Tx) findDuplicates() error {
+	type place struct {
+		g   *ledger
+		key [16]byte
+	}
+	var here map[place]bool
+	now := t.b.nowMillis()
+	for i := range t.publishes {
+		p := &t.publishes[i]
+		g := p.exchangeLedger()
+		if p.before = nil; g == nil {
+			continue
+		}
+		if err := g.load(); err != nil {
+			return storeError("read ledger", p.x.name.String(), err)
+		}
+		at := place{g, p.rec.Once.Key}
+		if p.before = g.before(at.key, now, t.b.store); p.before != nil {
+			continue
+		}
+		if here[at] {
+			p.before = &duplicate{here: true}
+			continue
+		}
+		if here == nil {
+			here = map[place]bool{}
+		}
+		here[at] = true
+	}
+	return nil
+}
+
+func (g *ledger) before(key [16]byte, now int64, store *storage.Store) *duplicate {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if e := g.findLocked(key, now); e != nil {
+		return &duplicate{original: *e.original(), confirm: g.confirmLocked(store)}
+	}
+	return nil
+}
+
+// routeAgain routes all, with nothing kept of where it went before.
+func (t *Tx) routeAgain() error {
+	t.appends = slices.DeleteFunc(t.appends, func(a staged) bool { return a.result < 0 })
+	t.publishes = slices.DeleteFunc(t.publishes, func(p txPublish) bool { return p.relayed })
+	for i := range t.publishes {
+		p := &t.publishes[i]
+		p.topics, p.relays, p.parts, p.refused = nil, nil, nil, false
+	}
+	return t.routeAll(t.b.nowMillis())
+}
+
+// stageOnceByExchange notes a record that goes wherever its exchange leads.
+func (c *commit) stageOnceByExchange(p *txPublish, r *Routed) {
+	g := p.exchangeLedger()
+	if g == nil || g.dead {
+		return
+	}
+	r.Offset = g.nextLocked()
+	c.stageOnce(p, g, r.Offset)
+}
+
+// stageDuplicate tells of the original. One of the same Tx was staged before.
+func (c *commit) stageDuplicate(p *txPublish) Routed {
+	d := p.before
+	if d.here {
+		e := p.x.ledger.findLocked(p.rec.Once.Key, c.now)
+		if e == nil { // the exchange was deleted meanwhile
+			return Routed{Offset: noOffset}
+		}
+		d.original = *e.original()
+	}
+	return Routed{Offset: d.original.Offset, Original: &d.original, Confirm: d.confirm}
 }

@@ -19,12 +19,14 @@ const (
 
 // Routed says where a published record went.
 type Routed struct {
-	Queues  int    // and topics that took it, now or when its original was published
-	Offset  Offset // in the last of the queues that took it; -1: none did, or it is to be ready later
-	Refused bool   // a queue was full, or it is too large for a topic, which refuses it
-	Delayed bool   // it is to be published later: where it will go is not known
-	// Original is what it is a duplicate of, in the last of the queues where it is one; nil: it is none.
-	// Confirm is then that of the original.
+	Queues int // and topics that took it, now or when its original was published
+	// Offset is where the last of the queues has it that took it; -1: none did, or it is to be ready
+	// later. Of an exchange with ExchangeSpec.Once it is as of Original.
+	Offset  Offset
+	Refused bool // a queue was full, or it is too large for a topic, which refuses it
+	Delayed bool // it is to be published later: where it will go is not known
+	// Original is what it is a duplicate of, for its exchange or in the last of the queues where it is
+	// one; nil: it is none. Confirm is then that of the original.
 	Original *Original
 	Confirm  Confirm
 }
@@ -41,7 +43,8 @@ type txPublish struct {
 	result int          // -1: nobody asks
 	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
-	hold   *txHold // nil: it goes into queues and topics now, and nowhere else
+	hold   *txHold    // nil: it goes into queues and topics now, and nowhere else
+	before *duplicate // of what its exchange has had; nil: it is none
 	// refused: a topic has no place for it. due: it comes from the schedule of x; purged: it
 	// was there, and goes nowhere. whole: it reaches all that it was routed to, or Commit does
 	// nothing. relayed: a relay made it of the publish before it that is not.
@@ -115,6 +118,14 @@ func (t *Tx) prepareQueues(now int64) error {
 	if len(t.publishes) == 0 {
 		return nil
 	}
+	return t.routeAll(now)
+}
+
+// routeAll finds where all that is published goes.
+func (t *Tx) routeAll(now int64) error {
+	if err := t.findDuplicates(); err != nil {
+		return err
+	}
 	topics := t.route(now)
 	more, err := t.relay(now)
 	if err != nil {
@@ -145,6 +156,10 @@ func (t *Tx) route(now int64) (topics bool) {
 			p.rec.Time = timeOf(now)
 		}
 		if p.x == nil {
+			continue
+		}
+		if p.before != nil {
+			p.to, p.hold = p.room[:0], nil
 			continue
 		}
 		if p.hold != nil && p.hold.at > now {
@@ -293,6 +308,9 @@ func (c *commit) stageRelayed(i int) (next int) {
 func (c *commit) stagePublish(p *txPublish) Routed {
 	w := c.work
 	w.scratch = w.scratch[:0]
+	if p.before != nil {
+		return c.stageDuplicate(p)
+	}
 	r := p.reachedLocked()
 	p.to = slices.DeleteFunc(p.to, func(q *Queue) bool { return q.dead })
 	for _, q := range p.to {
@@ -326,6 +344,7 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 		r.Queues++
 	}
 	r.Delayed = c.stageHold(p, &r)
+	c.stageOnceByExchange(p, &r)
 	return r
 }
 

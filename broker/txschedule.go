@@ -42,6 +42,7 @@ type txTaken struct {
 // Records of an exchange that are due at the same millisecond are published in the order
 // of their PublishAt. One that has a time to live begins it when it is published.
 func (t *Tx) PublishAt(x *Exchange, rec QueueRecord, at time.Time) int {
+	rec.Once = nil
 	i := t.Publish(x, rec)
 	p := &t.publishes[len(t.publishes)-1]
 	p.hold = &txHold{at: millisOf(at), props: rec.Props, by: []txHeld{{x: x}}}
