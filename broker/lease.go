@@ -154,7 +154,7 @@ func (q *Queue) leaseOverLocked(l *lane, id DeliveryID) bool {
 	case r.discarded:
 		return false
 	}
-	return r.index == notLeased || r.receive != id.Receive || r.ends <= q.b.nowMillis()
+	return !r.holds(id, q.b.nowMillis())
 }
 
 // takeBackLocked takes a record out of those that were returned.

@@ -740,3 +740,42 @@ func TestDiscardLeasedAfterARestart(t *testing.T) {
 		p.b.Close()
 	})
 }
+
+// TestReceiveAgainGivesTheSame under leases that begin anew, and counts as no receive.
+func TestReceiveAgainGivesTheSame(t *testing.T) {
+	leaseTest(t, QueueSettings{}, func(p *pool) {
+		p.publish("a", "b", "c", "d")
+		p.receiveFor(1, 0)
+		ds := p.receive(10)
+		p.wantReceived("first", ds, "a2 b c d ")
+		time.Sleep(50 * time.Second)
+		again := func() ([]Delivery, error) {
+			return p.q.ReceiveAgain([]DeliveryID{ds[0].ID, ds[1].ID, ds[3].ID}, time.Minute)
+		}
+		got, err := again()
+		p.wantReceived("again", got, "a2 b d ")
+		if err != nil || got[0].ID != ds[0].ID || !got[0].FirstReceive.Equal(ds[0].FirstReceive) {
+			p.t.Errorf("%v: got %v, want %v", err, got[0], ds[0])
+		}
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		p.wantStats("those have begun anew", 1, 3, 0)
+		p.discard(ds[1])
+		_, err = again()
+		wantKind(p.t, "one is settled", err, NotFound)
+		if !errors.Is(err, ErrNotLeased) {
+			p.t.Errorf("got %v", err)
+		}
+		_, err = p.q.ReceiveAgain([]DeliveryID{{ds[0].ID.Log, ds[0].ID.Offset, 1}}, time.Minute)
+		wantKind(p.t, "of an earlier lease", err, NotFound)
+		_, err = p.q.ReceiveAgain([]DeliveryID{ds[0].ID}, -1)
+		wantKind(p.t, "negative", err, Invalid)
+		got, err = p.q.ReceiveAgain(nil, time.Minute)
+		if err != nil || len(got) > 0 {
+			p.t.Errorf("nothing: got %v, %v", got, err)
+		}
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.wantReceived("all that is left", p.receive(9), "a3 c2 d2 ")
+	})
+}
