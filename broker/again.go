@@ -18,11 +18,11 @@ func (q *Queue) ReceiveAgain(ids []DeliveryID, d time.Duration) ([]Delivery, err
 	}
 	known, as, err := q.leaseAgain(ids, d)
 	if err != nil {
-		return nil, q.receiveError(err)
+		return nil, q.opError(op, err)
 	}
 	got, _, _, err := q.readAll(as)
 	if err != nil {
-		return nil, q.receiveError(err)
+		return nil, q.opError(op, err)
 	}
 	for i := range got {
 		r := known[got[i].ID]

@@ -13,8 +13,8 @@ type queueChange struct {
 }
 
 // ChangeQueue gives a queue other arguments and settings: all of them, as if it had been declared with
-// these. MaxPriority, SingleActive and Once stay as they were declared. What waits in the queue is under the new
-// settings at once; they are on disk when the Confirm is. Of two changes at a time the later one counts.
+// these. MaxPriority, SingleActive, Once and whether groups are ordered stay as they were declared. What waits
+// in the queue is under the new settings at once; they are on disk when the Confirm is. Of two changes at a time the later one counts.
 // Kinds: Invalid, NotFound, Denied (it has an owner), Closed, Storage.
 func (b *Broker) ChangeQueue(q *Queue, args Args, s QueueSettings) (Confirm, error) {
 	const op = "change queue"
@@ -28,6 +28,9 @@ func (b *Broker) ChangeQueue(q *Queue, args Args, s QueueSettings) (Confirm, err
 	if s.MaxPriority != was.MaxPriority || s.SingleActive != was.SingleActive || s.Once != was.Once {
 		return Confirm{}, fail(Invalid, op, q.String(), "priorities, a single active consumer and what is "+
 			"published once stay as they are")
+	}
+	if s.Groups != was.Groups && (s.Groups == OrderedGroups || was.Groups == OrderedGroups) {
+		return Confirm{}, fail(Invalid, op, q.String(), "groups stay ordered, or not")
 	}
 	if err := checkArgs(op, q.String(), args); err != nil {
 		return Confirm{}, err

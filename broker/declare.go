@@ -183,6 +183,8 @@ func (q *Queue) dropLanes(r *removal) {
 		r.batch.DropSet(l.settled) // with the logs: nothing else would find them
 	}
 	for _, l := range q.lanes {
+		l.unsortLocked()
+		r.delete(groupedKey(l.log.ID()))
 		r.delete(handedKey(l.log.ID()))
 		r.delete(transientKey(l.log.ID()))
 		if q.counted {
@@ -244,6 +246,11 @@ func (q *Queue) purgeLocked(r *removal, already int64) (records int64, seq stora
 		}
 	}
 	for _, l := range q.lanes {
+		if l.groups != nil {
+			l.unsortLocked()
+			l.markAllLocked(&r.batch) // before what is settled out of order
+			l.groups.purged(l.end)
+		}
 		l.purgeBack(r, q.counted && q.spec.Durable)
 		l.purge(&r.batch)
 	}

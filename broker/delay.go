@@ -12,7 +12,11 @@ func (q *Queue) delayOf(r *QueueRecord) time.Duration {
 	if r.Delay != nil {
 		return max(*r.Delay, 0)
 	}
-	return q.settings.Load().Delay
+	s := q.settings.Load()
+	if s.Groups == OrderedGroups {
+		return 0 // it waits where it is, see grouping
+	}
+	return s.Delay
 }
 
 // delay moves the queues that are to have a record later to what is held back of it.

@@ -22,6 +22,9 @@ func (q *Queue) dispatchLocked() {
 	q.serveLocked()
 	for _, l := range q.lanes {
 		_, l.waited, _ = l.log.Bounds()
+		if l.groups != nil {
+			q.gatherSoonLocked(l)
+		}
 	}
 }
 
@@ -66,7 +69,11 @@ func (q *Queue) lookLocked() {
 // priority that has any on disk.
 func (q *Queue) headLocked() *lane {
 	for _, l := range q.lanes {
-		if len(l.back) > 0 || l.next < q.readable(l) {
+		if l.groups != nil {
+			if q.groupReadyLocked(l) {
+				return l
+			}
+		} else if len(l.back) > 0 || l.next < q.readable(l) {
 			return l
 		}
 	}
@@ -92,7 +99,7 @@ func (q *Queue) readable(l *lane) Offset {
 // is. Where that fails the store has: its error reaches everyone.
 func (q *Queue) markAhead(l *lane, to Offset) {
 	var batch storage.Batch
-	to = max(to, l.next) + stride
+	to += stride
 	batch.Put(handedKey(l.log.ID()), handedValue(to))
 	seq, err := q.b.store.Submit(&batch)
 	if err != nil {
@@ -107,6 +114,14 @@ func (q *Queue) markAhead(l *lane, to Offset) {
 
 // take removes the next record from a lane that has one.
 func (l *lane) take() returnedRecord {
+	if l.groups != nil {
+		return l.groups.take(l.groups.first())
+	}
+	return l.takeNext()
+}
+
+// takeNext is take in the order of publishes.
+func (l *lane) takeNext() returnedRecord {
 	if len(l.back) > 0 && l.back.top().off < l.next {
 		return l.back.pop()
 	}
@@ -234,7 +249,11 @@ func (q *Queue) announcedDurable(durable storage.Seq) {
 		q.announceLocked(q.lastSeq)
 	}
 	q.dispatchLocked()
+	grouped := q.groupedLocked()
 	q.mu.Unlock()
+	if grouped {
+		q.gatherForOthers()
+	}
 	q.tidy()
 }
 

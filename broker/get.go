@@ -17,13 +17,19 @@ func (q *Queue) Get(ctx context.Context, owner any) (d Delivery, ok bool, err er
 		return d, false, err
 	}
 	q.shorten() // a queue that is too long loses its oldest before anyone gets them
-	for {
+	for awaited := false; ; {
 		if q.b.closed.Load() {
 			return d, false, storeError(op, q.String(), storage.ErrClosed)
 		}
 		a, ready, turn, err := q.lease()
 		if err == nil && a.lane == nil {
-			if seq, coming := q.coming(); coming {
+			if again, err := q.gather(ctx); err != nil {
+				return d, false, q.opError(op, err)
+			} else if again {
+				continue
+			}
+			if seq, coming := q.coming(awaited); coming {
+				awaited = true
 				err := q.b.usable() // else nothing comes any more
 				if err == nil {
 					err = q.b.store.Await(ctx, seq)
@@ -86,15 +92,21 @@ func (q *Queue) gotten(as []assignment, turn uint64, got []Delivery) {
 
 // coming says that records are on their way to the disk, or the mark is that lets
 // them be handed out, and with which frame.
-func (q *Queue) coming() (seq storage.Seq, ok bool) {
+func (q *Queue) coming(awaited bool) (seq storage.Seq, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.lastSeq, q.comingLocked()
+	return q.lastSeq, q.comingLocked(awaited)
 }
 
-func (q *Queue) comingLocked() (ok bool) {
+// comingLocked: where groups are, what comes may be of one that has to wait, so it is only
+// awaited once.
+func (q *Queue) comingLocked(awaited bool) (ok bool) {
 	for _, l := range q.lanes {
-		ok = ok || l.next < l.end
+		if l.groups != nil {
+			ok = ok || l.markComesLocked() || !awaited && l.durableEnd() < l.end
+		} else {
+			ok = ok || l.next < l.end
+		}
 	}
 	return ok && !q.dead
 }
@@ -115,7 +127,7 @@ func (q *Queue) lease() (a assignment, ready int64, turn uint64, err error) {
 	q.leased++
 	q.headMovedLocked()
 	a = assignment{lane: l, off: r.off, deliveries: r.deliveries, at: q.b.nowMillis(), size: r.size}
-	return a, q.readyLocked(), q.sizes.turn, nil
+	return a, q.readyLocked() - q.delayedLocked(), q.sizes.turn, nil
 }
 
 // Browse reads records that wait in the queue without taking them, from the first
@@ -157,6 +169,9 @@ func (q *Queue) waiting(max int) (as []assignment) {
 	defer q.mu.Unlock()
 	now := q.b.nowMillis()
 	for _, l := range q.lanes {
+		if l.groups != nil {
+			return l.groupedWaitingLocked(max, now)
+		}
 		back := slices.Clone(l.back)
 		for len(as) < max && len(back) > 0 {
 			r := back.pop()

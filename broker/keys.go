@@ -22,6 +22,7 @@ const (
 	familyFact            = 'F' // space, key: what a protocol face remembers
 	familyTransient       = 'G' // log: where records that a restart takes may begin
 	familyDelays          = 'Q' // namespace, queue: the logs of what it has ready later
+	familyGrouped         = 'M' // log: its records take turns by their groups
 	familyHanded          = 'H' // log: how far its records may have been handed out
 	familyLink            = 'K' // namespace, topic, destination, key
 	familyBinding         = 'L' // namespace, exchange, destination, key, hash of arguments

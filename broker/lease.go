@@ -127,6 +127,7 @@ func (c *commit) stageDiscard(s *txSettle) {
 	case r != nil && r.index != notLeased:
 		q.unleaseLocked(r)
 		q.leased--
+		l.letGo(s.id.Offset)
 	case q.takeBackLocked(l, s.id.Offset):
 	case r != nil && !r.discarded:
 		r.discarded = true
@@ -159,6 +160,10 @@ func (q *Queue) leaseOverLocked(l *lane, id DeliveryID) bool {
 
 // takeBackLocked takes a record out of those that were returned.
 func (q *Queue) takeBackLocked(l *lane, off Offset) bool {
+	if l.groups != nil && l.groups.remove(off) {
+		q.headMovedLocked()
+		return true
+	}
 	r, ok := l.back.remove(off)
 	if ok {
 		q.uncountLocked(r.size)
@@ -178,6 +183,7 @@ func (q *Queue) leaseLocked(got []Delivery, d time.Duration) (live []Delivery, e
 		l, off := q.laneOf(got[i].ID.Log), got[i].ID.Offset
 		if l.dropDiscarded(off) {
 			q.leased--
+			l.letGo(off)
 			continue
 		}
 		r := l.received[off]

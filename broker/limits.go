@@ -22,9 +22,12 @@ type Limits struct {
 	Leases     int // with a deadline, in one queue; default 120,000
 	// Once bounds what one queue remembers of records that were published once; default
 	// 1,000,000, which take 100 MB.
-	Once      int
-	Exchanges int // of all namespaces, those that are always there included; default 100,000
-	Policies  int // of all namespaces, those of operators included; default 10,000
+	Once int
+	// GroupWindow is how many records of a queue are sorted into groups; default 120,000.
+	// What lies behind them is not handed out before some have left.
+	GroupWindow int
+	Exchanges   int // of all namespaces, those that are always there included; default 100,000
+	Policies    int // of all namespaces, those of operators included; default 10,000
 	// BindingsPerExchange bounds those that lead from one exchange; default 1,000,000.
 	BindingsPerExchange int
 	Links               int // of all namespaces, one goroutine each; default 1000
@@ -73,6 +76,7 @@ var defaultLimits = Limits{
 	Queues:             1_000_000,
 	Leases:             120_000,
 	Once:               1_000_000,
+	GroupWindow:        120_000,
 	Exchanges:          100_000,
 	Policies:           10_000,
 
@@ -104,6 +108,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		{"queues", &l.Queues, &d.Queues},
 		{"leases", &l.Leases, &d.Leases},
 		{"records published once", &l.Once, &d.Once},
+		{"group window", &l.GroupWindow, &d.GroupWindow},
 		{"exchanges", &l.Exchanges, &d.Exchanges},
 		{"policies", &l.Policies, &d.Policies},
 		{"bindings per exchange", &l.BindingsPerExchange, &d.BindingsPerExchange},

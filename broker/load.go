@@ -203,7 +203,7 @@ func (b *Broker) loadHandOuts(orphans *removal) error {
 		}
 	}
 	var gone [][]byte
-	for _, family := range []byte{familyHanded, familyTransient, familyDeliveries} {
+	for _, family := range []byte{familyHanded, familyTransient, familyGrouped, familyDeliveries} {
 		for key := range b.store.Scan([]byte{family}) {
 			d := decoder{b: key[1:]}
 			at := lanes[storage.LogID(d.uint64())]

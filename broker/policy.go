@@ -403,10 +403,14 @@ func (q *Queue) followLocked() {
 		s = &c.settings
 	}
 	if in := q.policies.apply(*s, q.spec.Type); in != *s { // most queues have what they were declared with
+		if in.Groups == OrderedGroups {
+			in.MaxLengthBytes = nil // that is not for them
+		}
 		s = &in
 	}
 	old := q.settings.Swap(s)
 	q.counted = q.counted || s.DeliveryLimit != nil
+	q.followGroupsLocked(old, s)
 	q.followSizesLocked(s)
 	if old == nil || q.dead {
 		return // it is just being made

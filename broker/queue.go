@@ -81,7 +81,28 @@ type QueueSettings struct {
 	// Retention is TTL without dead letters; 0: none. A record that is too old counts
 	// until it comes to the head of the queue.
 	Retention time.Duration
+	// Groups says how records with a Group are handed out. Whether they are ordered is
+	// settled when the queue is declared. Queues with priorities or a single active
+	// consumer have no groups, and ordered ones no MaxLengthBytes.
+	Groups Groups
 }
+
+// Groups is what the groups of records mean to a queue. The numbers are on disk.
+type Groups uint8
+
+// The meanings of groups.
+const (
+	NoGroups Groups = iota // nothing
+	// FairGroups take turns, and within a group the oldest record is first. A queue hands
+	// out in the order of publishes until it gets the first record that has a group, and
+	// while MaxLengthBytes is in force.
+	FairGroups
+	// OrderedGroups: a record is handed out only while nothing of its group that was
+	// published before it is in somebody's hands. One Receive may take several of a group,
+	// in order; subscriptions and Get have one of a group at a time. Delay holds all
+	// records back where they are, those that wait already too, and nothing passes them.
+	OrderedGroups
+)
 
 // Overflow is what a queue does when it is full. The numbers are on disk.
 type Overflow uint8
@@ -170,6 +191,7 @@ type lane struct {
 	coming         []bodyLength // that are on their way to the disk, where the queue counts bytes
 	sweep          *sweeping    // of what a restart took; nil: nothing
 	received       map[Offset]*receivedRecord
+	groups         *grouping // nil: records have no groups here
 }
 
 // QueueCounts counts since the queue was declared or the broker opened.
@@ -213,13 +235,14 @@ func (q *Queue) String() string { return q.name.String() }
 func (q *Queue) Stats() QueueStats {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	s := QueueStats{Ready: q.shownLocked(), Leased: int64(q.leased) - q.assignedLocked(),
+	s := QueueStats{Ready: q.shownLocked(), Delayed: q.delayedLocked(), Leased: int64(q.leased) - q.assignedLocked(),
 		Subscriptions: len(q.subs), Counts: q.counts}
 	for _, l := range q.lanes {
 		s.Bytes += l.log.SizeBytes()
 	}
+	s.Ready -= s.Delayed
 	if q.later != nil {
-		s.Delayed = q.later.Delayed()
+		s.Delayed += q.later.Delayed()
 	}
 	return s
 }
@@ -237,9 +260,18 @@ func (q *Queue) shownLocked() int64 {
 func (q *Queue) readyLocked() int64 {
 	n := q.assignedLocked()
 	for _, l := range q.lanes {
-		n += int64(l.end-l.next) - l.skipped() + int64(len(l.back))
+		n += int64(l.end-l.next) - l.skipped() + l.sortedLocked()
 	}
 	return n
+}
+
+// sortedLocked is how many records before the cursor wait.
+func (l *lane) sortedLocked() int64 {
+	n := len(l.back)
+	if l.groups != nil {
+		n += l.groups.waiting
+	}
+	return int64(n)
 }
 
 // assignedLocked is how many records subscriptions have and did not take.
@@ -275,6 +307,10 @@ func (q *Queue) newLane(batch *storage.Batch, priority uint8) *lane {
 	store := q.b.store
 	l := &lane{priority: priority, durable: q.spec.Durable,
 		log: store.NewLog(batch, storage.LogOptions{Volatile: !q.spec.Durable})}
+	if q.spec.Settings.Groups == OrderedGroups {
+		l.groups = newGrouping(true)
+		q.delayGroupsLocked(l, q.settings.Load().Delay)
+	}
 	if !l.durable {
 		l.settled = storage.NewVolatileSet()
 		return l
@@ -336,7 +372,7 @@ func (s *QueueSettings) appendTo(v []byte) []byte {
 	flags := uint64(0)
 	for i, on := range []bool{s.TTL != nil, s.MaxLength != nil, s.DeadLetters, s.DeadLetterKey != nil,
 		s.SingleActive, s.DeliveryLimit != nil, s.MaxLengthBytes != nil, s.OverflowSet,
-		s.MaxReceives != nil, s.Delay > 0, s.Retention > 0, s.Once > 0} {
+		s.MaxReceives != nil, s.Delay > 0, s.Retention > 0, s.Once > 0, s.Groups != NoGroups} {
 		if on {
 			flags |= 1 << i
 		}
@@ -361,6 +397,9 @@ func (s *QueueSettings) appendTo(v []byte) []byte {
 	}
 	if s.Once > 0 {
 		v = binary.AppendVarint(v, int64(s.Once))
+	}
+	if s.Groups != NoGroups {
+		v = append(v, byte(s.Groups))
 	}
 	return v
 }
@@ -403,6 +442,9 @@ func decodeSettings(d *decoder) (s QueueSettings) {
 	}
 	if flags&2048 != 0 {
 		s.Once = time.Duration(d.varint())
+	}
+	if flags&4096 != 0 {
+		s.Groups = Groups(d.byte())
 	}
 	return s
 }
@@ -449,6 +491,7 @@ func (b *Broker) decodeQueue(name Name, value []byte) (*Queue, error) {
 	}
 	q.order = q.lanes[0].log.ID()
 	q.recoverLeases(b.nowMillis())
+	q.recoverGroups()
 	return q, nil
 }
 
@@ -529,6 +572,12 @@ func (s *QueueSettings) check() error {
 		return fmt.Errorf("dead-lettered after %d receives", *s.MaxReceives)
 	case s.Delay < 0 || s.Retention < 0 || s.Once < 0:
 		return fmt.Errorf("delay is %v, retention %v, once within %v", s.Delay, s.Retention, s.Once)
+	case s.Groups > OrderedGroups:
+		return fmt.Errorf("groups are %d", s.Groups)
+	case s.Groups != NoGroups && (s.MaxPriority > 0 || s.SingleActive):
+		return errors.New("groups with priorities or a single active consumer")
+	case s.Groups == OrderedGroups && s.MaxLengthBytes != nil:
+		return errors.New("ordered groups with a bound of bytes")
 	}
 	return nil
 }

@@ -149,6 +149,7 @@ func (q *Queue) staleLocked(as []assignment, turn uint64) {
 func (q *Queue) returnLocked(l *lane, r returnedRecord, body int64) {
 	switch {
 	case l.dropDiscarded(r.off):
+		l.letGo(r.off)
 		return
 	case body < 0:
 		q.sizes.loose = true
@@ -156,7 +157,7 @@ func (q *Queue) returnLocked(l *lane, r returnedRecord, body int64) {
 		q.sizes.ready += body
 		r.size = knownSize(body)
 	}
-	l.back.push(r)
+	l.giveBack(r)
 }
 
 // uncountLocked takes what is discarded unread off the count.

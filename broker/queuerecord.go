@@ -19,6 +19,9 @@ type QueueRecord struct {
 	Time     time.Time // of the publish, in milliseconds; zero when published: now
 	Expires  time.Time // zero: never
 	Priority uint8     // only meaningful in queues with priorities
+	// Group is which records of a grouped queue it belongs with, at most MaxGroup bytes;
+	// records without one are a group too. It is kept.
+	Group string
 	// Transient asks for no more than the memory: the record is gone after a restart.
 	Transient bool
 	// Delay is how long queues that get it do not have it ready; nil: as they say. It is
@@ -34,6 +37,9 @@ type QueueRecord struct {
 	Props  []byte
 	Body   []byte
 }
+
+// MaxGroup is how long the group of a record may be, in bytes.
+const MaxGroup = 128
 
 // PropsFormat says how QueueRecord.Props is encoded. The numbers are on disk.
 type PropsFormat uint8
@@ -122,7 +128,7 @@ func (r DeathReason) String() string {
 // An entry of a queue's log, see docs/format-broker.md:
 //
 //	format 1, flags 1, time varint, [start 8 if transient], [expires varint],
-//	[priority 1], exchange string, key string, [cc strings], props format 1,
+//	[priority 1], [group string], exchange string, key string, [cc strings], props format 1,
 //	props bytes, [deaths], body: the rest
 const (
 	recordTransient = 1 << iota
@@ -130,6 +136,7 @@ const (
 	recordPriority
 	recordDeaths
 	recordCC
+	recordGrouped
 	recordFlags // beyond all of them
 )
 
@@ -155,6 +162,9 @@ func (r *QueueRecord) appendTo(dst []byte, start uint64) []byte {
 	if set(recordPriority, r.Priority > 0) {
 		dst = append(dst, r.Priority)
 	}
+	if set(recordGrouped, r.Group != "") {
+		dst = appendString(dst, r.Group)
+	}
 	dst = appendString(appendString(dst, r.Exchange), r.Key)
 	if set(recordCC, len(r.CC) > 0) {
 		dst = appendStrings(dst, r.CC)
@@ -170,7 +180,7 @@ func (r *QueueRecord) appendTo(dst []byte, start uint64) []byte {
 
 // sizeBound is at least the length of the encoded record.
 func (r *QueueRecord) sizeBound() int {
-	n := 64 + len(r.Exchange) + len(r.Key) + len(r.Props) + len(r.Body)
+	n := 64 + len(r.Exchange) + len(r.Key) + len(r.Group) + len(r.Props) + len(r.Body)
 	for _, k := range r.CC {
 		n += len(k) + binary.MaxVarintLen64
 	}
@@ -225,6 +235,9 @@ func decodeQueueRecord(entry []byte, start uint64) (r QueueRecord, lost bool, er
 	if flags&recordPriority != 0 {
 		r.Priority = d.byte()
 	}
+	if flags&recordGrouped != 0 {
+		r.Group = d.string()
+	}
 	r.Exchange, r.Key = d.string(), d.string()
 	if flags&recordCC != 0 {
 		r.CC = d.strings()
@@ -250,6 +263,27 @@ func lostAtRestart(entry []byte, start uint64) bool {
 	flags := d.byte()
 	d.varint()
 	return flags&recordTransient != 0 && d.uint64() != start && !d.bad
+}
+
+// groupOf reads the group of an entry, and whether a restart took it.
+func groupOf(entry []byte, start uint64) (group []byte, lost bool, err error) {
+	d := newDecoder(entry)
+	flags := d.byte()
+	d.varint()
+	if flags&recordTransient != 0 {
+		lost = d.uint64() != start
+	}
+	if flags&recordExpires != 0 {
+		d.varint()
+	}
+	if flags&recordPriority != 0 {
+		d.byte()
+	}
+	if flags&recordGrouped != 0 {
+		group = d.view()
+	}
+	d.b = nil
+	return group, lost, d.end("queue record")
 }
 
 func decodeDeaths(d *decoder) []Death {

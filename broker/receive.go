@@ -47,20 +47,20 @@ func (q *Queue) Receive(ctx context.Context, o ReceiveOptions) ([]Delivery, erro
 	r.until = q.b.config.Now().Add(o.Wait)
 	for {
 		if err := q.await(ctx, r); err != nil || len(r.taken) == 0 {
-			return nil, q.receiveError(err)
+			return nil, q.opError(op, err)
 		}
 		if got, err := q.receive(ctx, r, o.Lease); err != nil || len(got) > 0 {
-			return got, q.receiveError(err)
+			return got, q.opError(op, err)
 		}
 	}
 }
 
-// receiveError names the queue in an error of the store or a context.
-func (q *Queue) receiveError(err error) error {
+// opError names the queue in an error of the store or a context.
+func (q *Queue) opError(op string, err error) error {
 	if KindOf(err) != 0 {
 		return err
 	}
-	return storeError("receive", q.String(), err)
+	return storeError(op, q.String(), err)
 }
 
 // receiver is a Receive that takes records, or waits for them. Once it is in the line all
@@ -74,6 +74,8 @@ type receiver struct {
 	spent []bool
 	turn  uint64
 	err   error
+	// awaited says that what was published before is on disk.
+	awaited bool
 }
 
 // receivers is what a queue has of those that receive from it, from the first of them on.
@@ -100,10 +102,19 @@ func (q *Queue) await(ctx context.Context, r *receiver) error {
 			return err
 		}
 		waits, seq, coming, err := q.lineUp(r)
+		if err == nil && !waits && len(r.taken) == 0 {
+			switch again, err := q.gather(ctx); {
+			case err != nil:
+				return err
+			case again:
+				continue
+			}
+		}
 		switch {
 		case waits: // and what r has taken is not for it to look at
 			return q.waitInLine(ctx, r)
 		case err != nil || len(r.taken) > 0:
+			q.fill(ctx, r)
 			return err
 		case !coming:
 			return nil
@@ -115,8 +126,31 @@ func (q *Queue) await(ctx context.Context, r *receiver) error {
 		if err := q.b.store.Await(ctx, seq); err != nil {
 			return err
 		}
+		r.awaited = true
 	}
 }
+
+// fill takes more for who has less than it asked for, where records are not sorted into
+// their groups yet; it reads some of them.
+func (q *Queue) fill(ctx context.Context, r *receiver) {
+	for range fillPieces {
+		if len(r.taken) == 0 || len(r.taken) >= r.max {
+			return
+		}
+		if again, err := q.gather(ctx); !again || err != nil {
+			return // what it has counts
+		}
+		q.mu.Lock()
+		if !q.dead {
+			q.arrivedLocked(r) // it goes on taking
+			q.takeForLocked(r)
+		}
+		q.mu.Unlock()
+	}
+}
+
+// fillPieces is how much one Receive reads for that.
+const fillPieces = 4
 
 // lineUp takes what is ready or, where time is left, stands in the line.
 func (q *Queue) lineUp(r *receiver) (waits bool, seq storage.Seq, coming bool, err error) {
@@ -141,12 +175,15 @@ func (q *Queue) lineUp(r *receiver) (waits bool, seq storage.Seq, coming bool, e
 	if q.takeForLocked(r) {
 		return false, 0, false, nil
 	}
+	if q.toGatherLocked() {
+		return false, 0, false, nil
+	}
 	if now.Before(r.until) {
 		q.line = append(q.line, r)
 		q.alarmLocked(r.until)
 		return true, 0, false, nil
 	}
-	return false, q.lastSeq, q.comingLocked(), nil
+	return false, q.lastSeq, q.comingLocked(r.awaited), nil
 }
 
 // waitInLine waits for its turn, or for the end of its time, the queue's or the broker's.
@@ -193,25 +230,18 @@ func (q *Queue) leaveLineLocked(who func(*receiver) bool) {
 
 // takeForLocked takes what is ready, as far as the limit of leases allows.
 func (q *Queue) takeForLocked(r *receiver) bool {
-	n := min(r.max, q.b.config.Limits.Leases-len(q.leases)-q.receiving)
+	n := min(r.max, q.b.config.Limits.Leases-len(q.leases)-q.receiving+len(r.taken))
 	now, most := q.b.nowMillis(), q.settings.Load().maxReceives()
 	for len(r.taken) < n {
 		l := q.headLocked()
 		if l == nil {
 			break
 		}
-		x := l.take()
-		a := assignment{lane: l, off: x.off, deliveries: x.deliveries, at: now,
-			size: q.assignedSizeLocked(x.size)}
-		if x.off >= l.waited {
-			a.at = 0
+		for x, ok := l.take(), true; ok; x, ok = q.takeFollowingLocked(l, n-len(r.taken)) {
+			known := l.received[x.off]
+			r.spent = append(r.spent, known != nil && int64(known.receives) >= most)
+			q.takeOneForLocked(r, l, x, now)
 		}
-		known := l.received[x.off]
-		q.leased++
-		q.receiving++
-		r.taken = append(r.taken, a)
-		r.spent = append(r.spent, known != nil && int64(known.receives) >= most)
-		q.headMovedLocked()
 	}
 	r.turn = q.sizes.turn
 	if len(r.taken) == 0 {
@@ -224,6 +254,18 @@ func (q *Queue) takeForLocked(r *receiver) bool {
 // arrivedLocked says that nothing is on its way to a receiver any more.
 func (q *Queue) arrivedLocked(r *receiver) {
 	q.away = slices.DeleteFunc(q.away, func(x *receiver) bool { return x == r })
+}
+
+func (q *Queue) takeOneForLocked(r *receiver, l *lane, x returnedRecord, now int64) {
+	a := assignment{lane: l, off: x.off, deliveries: x.deliveries, at: now,
+		size: q.assignedSizeLocked(x.size)}
+	if x.off >= l.waited {
+		a.at = 0
+	}
+	q.leased++
+	q.receiving++
+	r.taken = append(r.taken, a)
+	q.headMovedLocked()
 }
 
 // receive reads what was taken and leases it. What must not be delivered is settled.

@@ -202,10 +202,11 @@ func (s *Subscription) giveBackLocked(a assignment) {
 // unassignLocked puts a record back that nobody has read.
 func (q *Queue) unassignLocked(a assignment) {
 	if a.lane.dropDiscarded(a.off) {
+		a.lane.letGo(a.off)
 		q.uncountLocked(a.size)
 		return
 	}
-	a.lane.back.push(returnedRecord{a.off, a.deliveries, a.size})
+	a.lane.giveBack(returnedRecord{a.off, a.deliveries, a.size})
 }
 
 func (s *Subscription) releaseCredit() {

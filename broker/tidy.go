@@ -65,7 +65,7 @@ func (q *Queue) tooManyLocked() (gone []lost) {
 		return nil
 	}
 	for n := q.waitingLocked() - *s.MaxLength; n > 0 && len(gone) < tidyBatch; n-- {
-		l := q.headLocked()
+		l := q.frontLocked()
 		if l == nil {
 			break
 		}
@@ -74,11 +74,23 @@ func (q *Queue) tooManyLocked() (gone []lost) {
 	return gone
 }
 
+// frontLocked is the lane of the next record to drop: with groups that is the oldest,
+// whether it may be handed out or not.
+func (q *Queue) frontLocked() *lane {
+	if !q.groupedLocked() {
+		return q.headLocked()
+	}
+	if _, ok := q.peekLocked(q.lanes[0]); ok {
+		return q.lanes[0]
+	}
+	return nil
+}
+
 // waitingLocked is how many records are on disk and nobody's.
 func (q *Queue) waitingLocked() (n int64) {
 	for _, l := range q.lanes {
 		_, durable, _ := l.log.Bounds()
-		n += int64(max(durable-l.next, 0)) - l.skipped() + int64(len(l.back))
+		n += int64(max(durable-l.next, 0)) - l.skipped() + l.sortedLocked()
 	}
 	return n
 }
@@ -86,7 +98,7 @@ func (q *Queue) waitingLocked() (n int64) {
 // loseLocked takes the next record of a lane in order to bury it. body is the length of
 // its body, where the queue counts them.
 func (q *Queue) loseLocked(l *lane, why DeathReason, body int64) lost {
-	r := l.take()
+	r := l.takeOldest()
 	q.leased++
 	if q.sizes.on && r.size != uncounted {
 		q.sizes.ready -= body
@@ -144,7 +156,7 @@ func (q *Queue) retryTidy() {
 // lease or wait ends.
 func (q *Queue) setTimerLocked() {
 	at := time.Time{}
-	for _, t := range []time.Time{q.nextExpiry, q.unusedUntil, q.wantedLocked()} {
+	for _, t := range []time.Time{q.nextExpiry, q.unusedUntil, q.wantedLocked(), q.dueLocked()} {
 		if !t.IsZero() && (at.IsZero() || t.Before(at)) {
 			at = t
 		}
@@ -198,6 +210,7 @@ func (q *Queue) passTime() (unused bool) {
 	defer q.mu.Unlock()
 	now := q.b.config.Now()
 	q.passTimeLocked(now)
+	q.passDelaysLocked(now.UnixMilli())
 	if at := q.nextExpiry; !at.IsZero() && !at.After(now) {
 		q.nextExpiry = time.Time{} // the look finds the next
 		q.announceLocked(0)        // one goroutine tidies: two would overwrite each other's timer
@@ -275,6 +288,10 @@ func (q *Queue) fate(l *lane, off Offset, buf *storage.Buffer) (f fate) {
 func (q *Queue) peekLocked(l *lane) (off Offset, ok bool) {
 	if q.dead {
 		return 0, false
+	}
+	if l.groups != nil {
+		off, ok = l.oldestLocked()
+		return off, ok && q.mayHandLocked(l, off)
 	}
 	if len(l.back) > 0 && l.back.top().off < l.next {
 		return l.back.top().off, true

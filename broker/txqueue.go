@@ -123,6 +123,11 @@ func (t *Tx) prepareQueues(now int64) error {
 
 // routeAll finds where all that is published goes.
 func (t *Tx) routeAll(now int64) error {
+	for i := range t.publishes {
+		if g := t.publishes[i].rec.Group; len(g) > MaxGroup {
+			return fail(Invalid, "publish", "", "a group has %d bytes, want at most %d", len(g), MaxGroup)
+		}
+	}
 	if err := t.findDuplicates(); err != nil {
 		return err
 	}
@@ -336,6 +341,7 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 		q.publishedSizeLocked(l, l.end, int64(len(p.rec.Body)))
 		r.Offset = l.end
 		c.stageOnce(p, q.ledger, l.end)
+		q.publishedGroupLocked(&w.batch, l, &p.rec)
 		l.end++
 		q.expiring = q.expiring || !p.rec.Expires.IsZero() ||
 			p.mayBeOld() && q.settings.Load().Retention > 0
@@ -485,9 +491,13 @@ func (c *commit) applyQueues(confirm Confirm) (all Confirm) {
 			continue
 		}
 		s.q.leased--
-		if l := s.q.laneOf(s.id.Log); s.outcome == Requeue && l != nil {
+		switch l := s.q.laneOf(s.id.Log); {
+		case l == nil:
+		case s.outcome == Requeue:
 			s.q.returnLocked(l, returnedRecord{off: s.id.Offset, deliveries: s.id.Receive}, s.body)
 			s.q.lookLocked() // it may be too much, or too old
+		default:
+			l.letGo(s.id.Offset)
 		}
 	}
 	for i := range c.tx.settles {
