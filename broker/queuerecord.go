@@ -73,14 +73,18 @@ type PropsReader interface {
 	TopicHeaders(rec *QueueRecord) []Header
 }
 
-// Properties returns all properties of a record of a queue by their names; none where
-// Config.Props has no reader for its format.
+// Properties returns all properties of a record of a queue by their names, its group as
+// group_id; none where Config.Props has no reader for its format.
 func (b *Broker) Properties(r *QueueRecord) Args {
 	reader := b.config.Props[r.Format]
 	if reader == nil {
 		return nil
 	}
-	return reader.Properties(r.Props)
+	all := reader.Properties(r.Props)
+	if r.Group != "" {
+		all = append(all, Arg{Name: "group_id", Value: r.Group})
+	}
+	return all
 }
 
 // Properties is Broker.Properties, for who has a queue in hand.

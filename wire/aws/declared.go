@@ -103,7 +103,8 @@ func (d *declared) seconds(name string) time.Duration {
 // settings are what the engine has to know of attributes.
 func (s *Server) settings(set map[string]string) broker.QueueSettings {
 	d := declared{attributes: set}
-	out := broker.QueueSettings{Delay: d.seconds(attrDelay), Retention: d.seconds(attrRetention)}
+	out := broker.QueueSettings{Delay: d.seconds(attrDelay), Retention: d.seconds(attrRetention),
+		Groups: broker.FairGroups}
 	if r, err := parseRedrive(set[attrRedrive]); err == nil {
 		to := s.nameInARN(r.target)
 		out.DeadLetters, out.DeadLetterKey, out.MaxReceives = true, &to, &r.receives

@@ -63,7 +63,7 @@ func FuzzForm(f *testing.F) {
 // FuzzProps reads any bytes as properties; what was written is read again as it was.
 func FuzzProps(f *testing.F) {
 	text := "v"
-	p := properties{sent: 1, sender: "a", group: "g", attributes: map[string]messageAttribute{
+	p := properties{sent: 1, sender: "a", attributes: map[string]messageAttribute{
 		"k": {DataType: "String", StringValue: &text}, "b": {DataType: "Binary", BinaryValue: []byte{1}}}}
 	f.Add(p.append(nil))
 	f.Add([]byte{1})

@@ -171,6 +171,33 @@ func testDelay(t *testing.T) {
 	}
 }
 
+func testFair(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders")
+	for _, body := range []string{"a1", "a2", "a3", "b1", "-1", "-2"} {
+		in := object{"QueueUrl": q, "MessageBody": body}
+		if body[0] != '-' {
+			in["MessageGroupId"] = body[:1]
+		}
+		x.ok("SendMessage", in)
+	}
+	for range 2 {
+		out := x.ok("ReceiveMessage", object{"QueueUrl": q, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0,
+			"MessageSystemAttributeNames": []string{"MessageGroupId"}})
+		got := ""
+		for _, one := range out["Messages"].([]any) {
+			m := one.(object)
+			attributes, _ := m["Attributes"].(object)
+			group, _ := attributes["MessageGroupId"].(string)
+			got += m["Body"].(string) + group + " "
+		}
+		if want := "a1a b1b -1 a2a -2 a3a "; got != want {
+			t.Errorf("received %s, want %s", got, want)
+		}
+		x.restart()
+	}
+}
+
 func testTwelveHours(t *testing.T) {
 	now := time.Now()
 	x := start(t, Config{Now: func() time.Time { return now }})

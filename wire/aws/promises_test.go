@@ -49,6 +49,7 @@ var promises = map[string]func(*testing.T){
 	"Web pages get nothing.":                                                testWebPages,
 	"With keys, every request must be signed by one of them.":               testKeys,
 	"What is not built is refused by name.":                                 testNotBuilt,
+	"Message groups of a standard queue take turns.":                        testFair,
 	"PurgeQueue takes what is in flight and what is delayed too.":           testPurge,
 }
 

@@ -181,7 +181,7 @@ func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *recei
 		sysReceiveCount: strconv.FormatUint(receives, 10),
 		sysFirstReceive: strconv.FormatInt(first.UnixMilli(), 10),
 		sysTrace:        p.trace,
-		sysGroup:        p.group,
+		sysGroup:        d.Record.Group,
 	}
 	if deaths := d.Record.Deaths; len(deaths) > 0 {
 		every[sysSource] = s.arn(deaths[0].Queue)

@@ -77,14 +77,14 @@ func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecor
 	now := s.config.Now()
 	p := properties{sent: now.UnixMilli(), sender: c.sender, attributes: m.MessageAttributes}
 	_, _ = rand.Read(p.id[:]) // never fails
-	if m.MessageGroupId != nil {
-		p.group = *m.MessageGroupId
-	}
 	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
 		p.trace = a.text()
 	}
 	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(make([]byte, 0, 64)),
 		Body: []byte(m.MessageBody)}
+	if m.MessageGroupId != nil {
+		rec.Group = *m.MessageGroupId
+	}
 	if m.DelaySeconds != nil {
 		d := time.Duration(*m.DelaySeconds) * time.Second
 		rec.Delay = &d
