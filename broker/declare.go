@@ -249,7 +249,6 @@ func (q *Queue) purgeLocked(r *removal, already int64) (records int64, seq stora
 		if l.groups != nil {
 			l.unsortLocked()
 			l.markAllLocked(&r.batch) // before what is settled out of order
-			l.groups.purged(l.end)
 		}
 		l.purgeBack(r, q.counted && q.spec.Durable)
 		l.purge(&r.batch)

@@ -176,10 +176,13 @@ func (g *grouping) takeHead(gr *recordGroup) (r returnedRecord) {
 	return r
 }
 
-// giveBack takes a record back whose group is known.
-func (g *grouping) giveBack(r returnedRecord) (known bool) {
+// giveBack takes a record back whose group is known, unless a delay holds it back again.
+func (g *grouping) giveBack(r returnedRecord) (sorted bool) {
 	gr := g.homes[r.off]
 	switch {
+	case gr != nil && r.off >= g.due:
+		g.letGo(r.off)
+		return false
 	case gr != nil:
 		g.unheld(gr, r.off)
 	case !g.ordered && !g.isBlind(r.off): // it was taken before the queue had groups
@@ -254,13 +257,6 @@ func (g *grouping) drain() (all []returnedRecord) {
 	g.waiting, g.coming, g.last = 0, nil, nil
 	slices.SortFunc(all, func(a, b returnedRecord) int { return cmp.Compare(a.off, b.off) })
 	return all
-}
-
-// purged forgets delays: nothing waits before an offset.
-func (g *grouping) purged(end Offset) {
-	if g.dueAt != never {
-		g.due, g.dueAt = end, never
-	}
 }
 
 // sorted lists what waits, in order.
