@@ -102,7 +102,7 @@ func (f *fanout) record(attributes map[string]messageAttribute, body, key string
 	p.attributes = attributes
 	_, _ = rand.Read(p.id[:]) // never fails
 	return broker.Relayed{Record: broker.QueueRecord{Exchange: f.topic.name(), Key: key, Expires: f.rec.Expires,
-		Format: broker.PropsSQS, Props: p.append(nil), Body: []byte(body)}}
+		Group: f.notice.group, Format: broker.PropsSQS, Props: p.append(nil), Body: []byte(body)}}
 }
 
 // document is what a subscription gets that does not get raw messages. It is signed once for all.

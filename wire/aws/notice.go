@@ -13,6 +13,7 @@ import (
 // notice is what was published to a topic.
 type notice struct {
 	properties
+	group   string // MessageGroupId
 	subject string
 	texts   map[string]string // of MessageStructure json, by protocol
 	message string            // for the others
@@ -27,12 +28,12 @@ const noticeVersion = 1
 func (n *notice) record() broker.QueueRecord {
 	props := appendText([]byte{noticeVersion}, string(n.properties.append(nil)))
 	props = appendTexts(appendText(props, n.subject), n.texts)
-	return broker.QueueRecord{Format: broker.PropsNotice, Props: props, Body: []byte(n.message)}
+	return broker.QueueRecord{Group: n.group, Format: broker.PropsNotice, Props: props, Body: []byte(n.message)}
 }
 
 // readNotice reads what reached a topic: what record wrote, or what came from another protocol.
 func (t *Topics) readNotice(rec *broker.QueueRecord) (n notice, err error) {
-	n.message = string(rec.Body)
+	n.message, n.group = string(rec.Body), rec.Group
 	if rec.Format != broker.PropsNotice {
 		n.properties = t.foreignProperties(rec, &n.message)
 		return n, nil
