@@ -129,9 +129,10 @@ func testUnheard(t *testing.T) {
 	}
 	x.put(q, "b")
 	heard := httptest.NewRecorder()
+	hears := struct{ http.ResponseWriter }{heard} // it cannot be told to flush
 	r := httptest.NewRequest("POST", "/", strings.NewReader(`{"QueueUrl":"`+q+`"}`))
 	r.Header.Set("X-Amz-Target", "AmazonSQS.ReceiveMessage")
-	x.s.serve(heard, r)
+	x.s.serve(hears, r)
 	if got := x.get(q); len(got) != 0 || !strings.Contains(heard.Body.String(), `"Body":"b"`) {
 		t.Errorf("one heard %s, and another received %v", heard.Body, got)
 	}

@@ -65,7 +65,10 @@ func (s *Server) write(w http.ResponseWriter, status int, body []byte) error {
 	if _, err := w.Write(body); err != nil {
 		return err
 	}
-	return conn.Flush()
+	if err := conn.Flush(); !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	return nil // whoever wraps the connection has the rest
 }
 
 func (c *call) takeBack() {
