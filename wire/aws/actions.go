@@ -68,9 +68,7 @@ type service struct {
 // else it is the first one that knows the action.
 var services = []*service{
 	{name: "sqs", version: "2012-11-05", namespace: "http://queue.amazonaws.com/doc/2012-11-05/",
-		actions: sqsActions,
-		unbuilt: []string{"StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"},
-		refusal: unsupported, kinds: kindCodes},
+		actions: sqsActions, refusal: unsupported, kinds: kindCodes},
 	{name: "sns", version: "2010-03-31", namespace: "http://sns.amazonaws.com/doc/2010-03-31/",
 		actions: snsActions, unbuilt: snsUnbuilt, refusal: invalidAction, kinds: snsKindCodes},
 	{name: "sts", version: "2011-06-15", namespace: "https://sts.amazonaws.com/doc/2011-06-15/",
@@ -89,6 +87,9 @@ var sqsActions = []action{
 	on("UntagQueue", (*Server).untagQueue),
 	on("ListQueueTags", (*Server).listQueueTags),
 	on("ListDeadLetterSourceQueues", (*Server).listDeadLetterSourceQueues),
+	on("StartMessageMoveTask", (*Server).startMessageMoveTask),
+	on("ListMessageMoveTasks", (*Server).listMessageMoveTasks),
+	on("CancelMessageMoveTask", (*Server).cancelMessageMoveTask),
 	on("AddPermission", (*Server).addPermission),
 	on("RemovePermission", (*Server).removePermission),
 	on("SendMessage", (*Server).sendMessage),

@@ -83,6 +83,7 @@ var beyond = map[string]string{
 	"Bodies":      "requests above 256 KiB in memory at once: more wait",
 	"Values":      "names and values in one request: MalformedInput",
 	"InFlight":    "messages of a queue: OverLimit",
+	"MoveTasks":   "message move tasks at a time: RequestThrottled",
 	"BodyTime":    "to receive a body: MalformedInput",
 	"AnswerTime":  "for a client to read an answer: closed",
 }

@@ -39,6 +39,7 @@ const (
 	overLimit          = "OverLimit"
 	throttled          = "RequestThrottled"
 	unsupported        = "UnsupportedOperation"
+	noResource         = "ResourceNotFoundException"
 	invalidParameter   = "InvalidParameterValueException"
 	missingParameter   = "MissingRequiredParameterException"
 	invalidAction      = "InvalidAction"
@@ -83,6 +84,7 @@ var identities = map[string]identity{
 	overLimit:         {overLimit, 403, true},
 	throttled:         {throttled, 403, true},
 	unsupported:       {sqsCode + unsupported, 400, true},
+	noResource:        {noResource, 404, true},
 
 	invalidParameter:   {"InvalidParameterValue", 400, false},
 	missingParameter:   {"MissingParameter", 400, false},

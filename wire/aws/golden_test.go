@@ -44,7 +44,9 @@ func TestEveryFieldOfTheSDKsRequestsIsRead(t *testing.T) {
 
 // answers are the outputs of actions whose answers the SDK has; it has none where it checks sums.
 var answers = map[string]any{
-	"AddPermission": &nothing{}, "ChangeMessageVisibility": &nothing{},
+	"AddPermission": &nothing{}, "CancelMessageMoveTask": &cancelMoveTaskOutput{},
+	"ChangeMessageVisibility": &nothing{}, "ListMessageMoveTasks": &listMoveTasksOutput{},
+	"StartMessageMoveTask":         &startMoveTaskOutput{},
 	"ChangeMessageVisibilityBatch": &changeVisibilityBatchOutput{}, "CreateQueue": &queueURLOutput{},
 	"DeleteMessage": &nothing{}, "DeleteMessageBatch": &deleteMessageBatchOutput{}, "DeleteQueue": &nothing{},
 	"GetQueueAttributes": &getQueueAttributesOutput{}, "GetQueueUrl": &queueURLOutput{},
@@ -90,8 +92,7 @@ func sameJSON(t *testing.T, name string, v any, recorded string) {
 }
 
 // neverAnswered are errors that SQS has and this server has no use for.
-var neverAnswered = []string{"InvalidIdFormat", "InvalidSecurity", "PurgeQueueInProgress", "QueueDeletedRecently",
-	"ResourceNotFoundException"}
+var neverAnswered = []string{"InvalidIdFormat", "InvalidSecurity", "PurgeQueueInProgress", "QueueDeletedRecently"}
 
 func TestTheSDKsErrorsAreAnsweredAsRecorded(t *testing.T) {
 	recorded := golden(t, "sqs.errors")

@@ -50,6 +50,10 @@ var promises = map[string]func(*testing.T){
 	"With keys, every request must be signed by one of them.":               testKeys,
 	"What is not built is refused by name.":                                 testNotBuilt,
 	"Message groups of a standard queue take turns.":                        testFair,
+	"A move task takes what waits in a dead letter queue back.":             testMove,
+	"A move task goes on after a restart.":                                  testMoveRestart,
+	"A move task that is cancelled leaves the rest.":                        testMoveCancel,
+	"What a move task cannot move stays.":                                   testMoveFails,
 	"PurgeQueue takes what is in flight and what is delayed too.":           testPurge,
 }
 

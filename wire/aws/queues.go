@@ -197,11 +197,16 @@ func (s *Server) listDeadLetterSourceQueues(c *call, in *listSourcesInput) (*lis
 		return nil, err
 	}
 	names, next, err := s.page(in.NextToken, in.MaxResults, func(q *broker.Queue) bool {
-		key := q.Spec().Settings.DeadLetterKey
-		return key != nil && *key == to.Name().Name
+		return sendsDeadLettersTo(q, to)
 	})
 	if err != nil {
 		return nil, err
 	}
 	return &listSourcesOutput{append([]string{}, s.queueURLs(c, names)...), next}, nil
+}
+
+// sendsDeadLettersTo says whether a RedrivePolicy of q names a queue.
+func sendsDeadLettersTo(q, to *broker.Queue) bool {
+	key := q.Spec().Settings.DeadLetterKey
+	return key != nil && *key == to.Name().Name
 }

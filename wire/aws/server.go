@@ -23,10 +23,11 @@ type Server struct {
 	closing context.Context // of long polls; ends when Close begins
 	close   context.CancelFunc
 	polls   atomic.Int64 // receives under way
+	mover   mover
 }
 
 // Listen binds c.Addr and serves the queues and topics of b until Close. It refuses an address that other machines
-// can reach unless c.AllowRemote says so.
+// can reach unless c.AllowRemote says so. Message move tasks that had not come to their end go on.
 func Listen(b *broker.Broker, c Config) (*Server, error) {
 	c, err := c.checked()
 	if err != nil {
@@ -36,16 +37,20 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 		return nil, errors.New("aws: a server needs the topics of its broker")
 	}
 	l := c.Limits
-	h, err := listener.BindHTTP(listener.HTTPConfig{Name: "aws", Addr: c.Addr, Connections: l.Connections,
-		Logger: c.Logger})
-	if err != nil {
-		return nil, err
-	}
-	c.Topics.listens("http://" + localName(h.Addr()))
-	s := &Server{b: b, config: c, topics: c.Topics, http: h,
+	s := &Server{b: b, config: c, topics: c.Topics,
 		bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime)}
 	s.closing, s.close = context.WithCancel(context.Background())
-	h.Serve(s.handler())
+	if err = s.mover.load(s); err == nil {
+		s.http, err = listener.BindHTTP(listener.HTTPConfig{Name: "aws", Addr: c.Addr,
+			Connections: l.Connections, Logger: c.Logger})
+	}
+	if err != nil {
+		s.close()
+		return nil, err
+	}
+	c.Topics.listens("http://" + localName(s.http.Addr()))
+	s.mover.resume()
+	s.http.Serve(s.handler())
 	return s, nil
 }
 
@@ -55,12 +60,14 @@ func (s *Server) Addr() net.Addr { return s.http.Addr() }
 // Connections is how many are open.
 func (s *Server) Connections() int { return s.http.Connections() }
 
-// Close stops accepting, ends long polls with no messages, waits for the requests that run, and returns
-// when nothing runs any more. When ctx ends before that, they are cut, and it returns ctx's error. Call it
-// before Close of the broker.
+// Close stops accepting, ends long polls with no messages, waits for the requests and the move tasks that
+// run, and returns when nothing runs any more. When ctx ends before that, they are cut, and it returns
+// ctx's error. Call it before Close of the broker.
 func (s *Server) Close(ctx context.Context) error {
 	s.close()
-	return s.http.Close(ctx)
+	err := s.http.Close(ctx)
+	s.mover.close()
+	return err
 }
 
 // localName is the address by which programs on this machine find the server: localhost, unless it listens elsewhere.
