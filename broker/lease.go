@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/tidings-io/tidings/storage"
@@ -43,6 +44,10 @@ const notLeased = -1
 // it has ended, or the record is settled.
 var ErrNotLeased = errors.New("it is not leased under this delivery")
 
+// ErrSettled is the detail of an Extend whose record is settled, or was never received; it
+// is an ErrNotLeased.
+var ErrSettled = fmt.Errorf("%w: it is settled", ErrNotLeased)
+
 // Extend sets when the lease of a delivery ends, from now; 0: it goes back at once. Like
 // Receive it does not wait for the disk. Kinds: Invalid, NotFound (ErrNotLeased: it has no
 // lease under this delivery; else the queue is gone), Closed, Storage.
@@ -60,7 +65,10 @@ func (q *Queue) Extend(id DeliveryID, d time.Duration) error {
 	q.endLeasesLocked(now)
 	defer q.dispatchLocked()
 	r := q.receivedLocked(id)
-	if r == nil || r.index == notLeased || r.receive != id.Receive {
+	if r == nil || r.discarded {
+		return &Error{Kind: NotFound, Op: op, Name: q.String(), Err: ErrSettled}
+	}
+	if r.index == notLeased || r.receive != id.Receive {
 		return &Error{Kind: NotFound, Op: op, Name: q.String(), Err: ErrNotLeased}
 	}
 	if r.ends = now + d.Milliseconds(); d == 0 {

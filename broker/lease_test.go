@@ -141,7 +141,12 @@ func TestOldIdDiscardsAndDoesNotExtend(t *testing.T) {
 		p.discard(old[0], old[2], old[2])
 		p.discard(old[2], now[0])
 		p.wantStats("a and c are gone", 2, 0, 0)
-		wantKind(p.t, "extend", p.q.Extend(now[0].ID, time.Minute), NotFound)
+		for i, want := range []bool{true, false, true, false} {
+			err := p.q.Extend(old[i].ID, time.Minute)
+			if wantKind(p.t, "extend", err, NotFound); errors.Is(err, ErrSettled) != want || !errors.Is(err, ErrNotLeased) {
+				p.t.Errorf("extend of %s: %v, want it settled: %v", old[i].Record.Body, err, want)
+			}
+		}
 		p.wantReceived("the others", p.receive(4), "b2 d2 ")
 		if n := p.q.Stats().Counts.Accepted; n != 2 {
 			p.t.Errorf("%d are accepted, want 2", n)

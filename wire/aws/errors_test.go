@@ -85,11 +85,21 @@ func TestErrorsHaveTheWordsOfAWS(t *testing.T) {
 				"or SQS SSE."},
 		{"DeleteMessageBatch", object{"QueueUrl": q, "Entries": slices.Repeat([]object{{"Id": "a", "ReceiptHandle": "a"}}, 20)},
 			sqsCode + "TooManyEntriesInBatchRequest", "Maximum number of entries per request are 10. You have sent 20."},
+		{"DeleteMessage", object{"QueueUrl": q, "ReceiptHandle": "garbage"}, "ReceiptHandleIsInvalid",
+			`The input receipt handle "garbage" is not a valid receipt handle.`},
 		{"ChangeMessageVisibilityBatch", object{"QueueUrl": q, "Entries": []object{{"Id": "a b", "ReceiptHandle": "a"}}},
 			sqsCode + "InvalidBatchEntryId", "A batch entry id can only contain alphanumeric characters, hyphens and underscores. " +
 				"It can be at most 80 letters long."},
 	} {
 		x.wantError(c.action, c.in, c.code, c.message)
+	}
+	x.ok("SendMessage", with(object{"MessageAttributes": object{"attr.1øßä": object{"DataType": "String", "StringValue": "a"}}}))
+	for _, action := range []string{"FooBar", "CreateQueue", "ListQueues"} {
+		status, body := x.form("/000000000000/orders", "Action", action, "QueueName", "a")
+		if n := parseXML(t, body); status != 400 || n.at("Error", "Code") != "InvalidAction" ||
+			n.at("Error", "Message") != "The action "+action+" is not valid for this endpoint." {
+			t.Errorf("at the URL of a queue: %d %s", status, body)
+		}
 	}
 	_, body := x.form("/", "Action", "GetQueueUrl", "QueueName", "missing")
 	if n := parseXML(t, body); n.at("Error", "Message") != "The specified queue does not exist for this wsdl version." {

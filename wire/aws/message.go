@@ -97,12 +97,13 @@ func (m *message) checkAttributes() *Error {
 	return nil
 }
 
-var attributeName = regexp.MustCompile(`^[A-Za-z0-9_.-]{1,256}$`)
+// attributeName has letters and digits of any script, as SQS in fact has it.
+var attributeName = regexp.MustCompile(`^[\pL\pN_.-]{1,256}$`)
 
 func checkAttributeName(name string) *Error {
 	lower := strings.ToLower(name)
 	switch {
-	case !attributeName.MatchString(name), strings.HasPrefix(name, "."), strings.HasSuffix(name, "."),
+	case !attributeName.MatchString(name), len(name) > 256, strings.HasPrefix(name, "."), strings.HasSuffix(name, "."),
 		strings.Contains(name, ".."):
 		return errorf(invalidParameter, "The message attribute name '%s' is invalid. Attribute name can "+
 			"contain A-Z, a-z, 0-9, underscore (_), hyphen (-), and period (.) characters.", short(name))

@@ -206,7 +206,8 @@ func testNotInflight(t *testing.T) {
 	x.ok("ChangeMessageVisibility", in)
 	in["ReceiptHandle"] = x.one(q)["ReceiptHandle"]
 	x.ok("DeleteMessage", in)
-	refused("deleted")
+	x.wantError("ChangeMessageVisibility", in, "InvalidParameterValue", fmt.Sprintf("Value %v for parameter ReceiptHandle is "+
+		"invalid. Reason: Message does not exist or is not available for visibility timeout change.", in["ReceiptHandle"]))
 }
 
 func testURLUnderAnyHost(t *testing.T) {

@@ -30,8 +30,23 @@ func (queryCodec) open(r *http.Request, body []byte, limits *Limits) (ask, error
 	if a.action == "" {
 		return a, missing("Action")
 	}
+	if err := a.checkPlace(); err != nil {
+		return a, err
+	}
 	a.decode = func(into any) error { return form.fill(reflect.ValueOf(into).Elem(), entries) }
 	return a, nil
+}
+
+// checkPlace refuses what is asked for at the URL of a queue, and is not about one.
+func (a *ask) checkPlace() error {
+	if a.service != services[0] || !strings.Contains(strings.Trim(a.path, "/"), "/") {
+		return nil
+	}
+	_, unknown := a.service.find(a.action)
+	if unknown != nil || a.action == "CreateQueue" || a.action == "ListQueues" {
+		return errorf(invalidAction, "The action %s is not valid for this endpoint.", short(a.action))
+	}
+	return nil
 }
 
 // formNode is a form as a tree: each name is a path with dots.

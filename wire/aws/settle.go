@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -129,6 +130,9 @@ func (s *Server) extend(q *broker.Queue, handle string, seconds *int32) *Error {
 	switch failed := q.Extend(x.id, d); {
 	case failed == nil:
 		return nil
+	case errors.Is(failed, broker.ErrSettled):
+		return wrong(short(handle), "ReceiptHandle", "Message does not exist or is not available for visibility "+
+			"timeout change.")
 	case broker.KindOf(failed) == broker.NotFound:
 		return errorf(notInflight, "Message with this receipt handle is not in flight.")
 	default:
