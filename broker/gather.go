@@ -78,12 +78,19 @@ func (q *Queue) toGatherLocked() bool {
 	return l.groups.gathering != nil || q.nextPartLocked(l) != nothing
 }
 
-// gatherSoonLocked has the deliver loop read on, where somebody waits.
+// gatherSoonLocked has the deliver loop read on, where somebody waits, and look when delays
+// have ended.
 func (q *Queue) gatherSoonLocked(l *lane) {
-	if len(q.line)+len(q.subs) > 0 && l.groups.gathering == nil &&
-		!q.groupReadyLocked(l) && q.nextPartLocked(l) != nothing {
+	if l.groups.gathering == nil && q.forOthersLocked(l) {
 		q.announceLocked(0)
 	}
+}
+
+func (q *Queue) forOthersLocked(l *lane) bool {
+	if len(q.line)+len(q.subs) == 0 || q.groupReadyLocked(l) {
+		return q.nextPartLocked(l) == byDelay
+	}
+	return q.nextPartLocked(l) != nothing
 }
 
 // gatherForOthers reads a piece for those that wait; when it is done it asks for its next
@@ -102,9 +109,7 @@ func (q *Queue) startForOthers() *gatherStep {
 	if q.dead || !q.groupedLocked() || q.lanes[0].groups.gathering != nil {
 		return nil
 	}
-	l := q.lanes[0]
-	if q.nextPartLocked(l) == byDelay ||
-		len(q.line)+len(q.subs) > 0 && !q.groupReadyLocked(l) {
+	if l := q.lanes[0]; q.forOthersLocked(l) {
 		return q.stepLocked(l)
 	}
 	return nil
@@ -135,10 +140,13 @@ func (l *lane) unsortedFrom() Offset {
 	return l.next
 }
 
-// roomLocked says whether the window has room for a record. One that is older than all that
-// were sorted has some: else they might wait for each other.
+// roomLocked says whether the window has room for a record. One that is older than what is to
+// be handed out next has some: else they might wait for each other.
 func (q *Queue) roomLocked(l *lane, off Offset) bool {
-	gr := l.groups.oldest.top()
+	gr := l.groups.first()
+	if gr == nil {
+		gr = l.groups.oldest.top()
+	}
 	return l.groups.waiting < q.b.config.Limits.GroupWindow || gr != nil && off < gr.head
 }
 

@@ -121,7 +121,7 @@ func (q *Queue) groupReadyLocked(l *lane) bool {
 // unsortedBefore says that records which came back before a restart, or could not leave,
 // have to be sorted before one is handed out.
 func (l *lane) unsortedBefore(off Offset) bool {
-	return l.groups.ordered && len(l.back) > 0 && l.back.top().off < off
+	return len(l.back) > 0 && l.back.top().off < off
 }
 
 // mayHandLocked says whether it is noted on disk that a record may have been handed out.
@@ -206,6 +206,16 @@ func (l *lane) letGo(off Offset) {
 	}
 }
 
+// passOver lets the group of a record go on that nobody can read.
+func (q *Queue) passOver(l *lane, off Offset) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if l.groups != nil && l.groups.inFlight(off) {
+		l.groups.letGo(off)
+		q.dispatchLocked()
+	}
+}
+
 // unsortLocked takes what waits out of its groups.
 func (l *lane) unsortLocked() {
 	if l.groups == nil {
@@ -265,6 +275,9 @@ func (q *Queue) delayedLocked() (n int64) {
 	}
 	l := q.lanes[0]
 	due := l.groups.due
+	if due == math.MaxInt64 {
+		return 0
+	}
 	for _, r := range l.back {
 		if r.off >= due {
 			n++

@@ -354,12 +354,15 @@ func TestDelayOfAnOrderedQueueKeepsTheOrder(t *testing.T) {
 		p.delay(0)
 		p.wantTaken("none", 1, "D1 ")
 		p.publishGrouped("E1 F1")
-		p.delay(time.Minute)
+		p.delay(2 * time.Minute)
 		p.wantStats("what was ready too", 0, 3, 3)
 		p.wantTaken("what was ready too", 10, "")
 		time.Sleep(time.Minute)
 		synctest.Wait()
-		p.wantTaken("and then", 10, "A32 D12 E1 F1 ")
+		p.wantStats("and what came back", 0, 1, 5)
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.wantTaken("and then", 10, "A32 D12 D2 E1 F1 ")
 	})
 }
 

@@ -220,6 +220,16 @@ func (g *grouping) letGo(off Offset) {
 	}
 }
 
+// inFlight says whether a record is in somebody's hands, and blocks its group.
+func (g *grouping) inFlight(off Offset) bool {
+	gr := g.homes[off]
+	if gr == nil {
+		return false
+	}
+	_, ok := slices.BinarySearch(gr.flight, off)
+	return ok
+}
+
 // remove takes a record out that came back, and is settled.
 func (g *grouping) remove(off Offset) (ok bool) {
 	gr := g.homes[off]

@@ -122,8 +122,9 @@ const (
 //	         settled set                returned     next          durable    end
 //	gone ........|..x..x..lease..x..lease..|..r...r...|... ready ...|.. pending |
 //
-// Every offset before next is settled, leased to a subscription, or returned.
-// With priorities there is one such lane for each priority in use.
+// Every offset before next is settled, leased to a subscription, or returned; in a
+// queue with groups what waits there is sorted into them, see grouping. With
+// priorities there is one such lane for each priority in use.
 type Queue struct {
 	b    *Broker
 	id   ID

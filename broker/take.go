@@ -143,6 +143,9 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 	if err = l.log.Read(buf, as[0].off, l.expect(len(as))); storeKind(err) == OutOfRange {
 		return dst, as[1:], []lost{{id: as[0].id()}}, nil // it was discarded meanwhile
 	} else if err != nil {
+		if storeKind(err) == Corrupt {
+			q.passOver(l, as[0].off)
+		}
 		return dst, as[1:], nil, storeError("take", fmt.Sprintf("%s@%d", q, as[0].off), err)
 	}
 	l.learn(buf.Entries)
@@ -157,6 +160,7 @@ func (q *Queue) read(dst []Delivery, buf *storage.Buffer, as []assignment) (
 		d := Delivery{ID: a.id(), Deliveries: a.deliveries}
 		var old bool
 		if d.Record, old, err = decodeQueueRecord(e.Bytes, q.b.start); err != nil {
+			q.passOver(l, a.off)
 			return dst, as[n:], gone, storeError("take", fmt.Sprintf("%s@%d", q, a.off), err)
 		}
 		body := int64(len(d.Record.Body))
