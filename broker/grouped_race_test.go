@@ -1,0 +1,97 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"sync"
+	"testing"
+	"time"
+)
+
+// TestReceiversOfGroupsTakeThemInOrder, while others publish, and much more waits than the
+// window has room for: nobody has a record of a group while another has an older one, and
+// each comes once.
+func TestReceiversOfGroupsTakeThemInOrder(t *testing.T) {
+	const groups, each, workers = 7, 300, 4
+	for name, spec := range bothKinds {
+		t.Run(name, func(t *testing.T) {
+			p := newPool(t, QueueSpec{})
+			if err := p.b.Close(); err != nil {
+				t.Fatal(err)
+			}
+			p.b = openOn(t, p.fs, func(c *Config) { c.Limits.GroupWindow = 50 })
+			spec.Settings = QueueSettings{Groups: OrderedGroups}
+			p.declare(spec)
+			o := &orders{t: t, next: map[string]int{}, left: groups * each}
+			life, end := context.WithTimeout(ctx, 30*time.Second)
+			defer end()
+			o.done = end
+			var work sync.WaitGroup
+			work.Go(func() {
+				for i := range each {
+					tx := p.b.Begin()
+					for g := range groups {
+						p.addGrouped(tx, fmt.Sprint(string(rune('A'+g)), i))
+					}
+					if _, err := tx.Commit(ctx); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+			for range workers {
+				work.Go(func() {
+					for life.Err() == nil {
+						ds, err := p.q.Receive(life, ReceiveOptions{Max: 5, Lease: time.Minute, Wait: time.Minute})
+						if err != nil && life.Err() == nil {
+							t.Errorf("receive: %v", err)
+							return
+						}
+						o.took(p, ds)
+					}
+				})
+			}
+			work.Wait()
+			if o.left != 0 {
+				t.Errorf("%d never came", o.left)
+			}
+			p.wantStats("nothing is left", 0, 0, 0)
+			if err := p.b.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// orders is which record of each group is to come next.
+type orders struct {
+	t    *testing.T
+	mu   sync.Mutex
+	next map[string]int
+	left int
+	done func()
+}
+
+// took looks at what somebody has received, and discards it: only then others may have more
+// of its groups.
+func (o *orders) took(p *pool, ds []Delivery) {
+	o.mu.Lock()
+	for i := range ds {
+		group, body := ds[i].Record.Group, string(ds[i].Record.Body)
+		if n, err := strconv.Atoi(body[1:]); err != nil || n != o.next[group] {
+			o.t.Errorf("received %s, want %s%d", body, group, o.next[group])
+		}
+		o.next[group]++
+	}
+	if o.left -= len(ds); o.left == 0 {
+		o.done()
+	}
+	o.mu.Unlock()
+	tx := p.b.Begin()
+	for i := range ds {
+		tx.Discard(p.q, ds[i].ID)
+	}
+	if _, err := tx.Commit(ctx); err != nil {
+		o.t.Errorf("discard: %v", err)
+	}
+}
