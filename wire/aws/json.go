@@ -31,8 +31,8 @@ func (a *ask) takeDocument(body []byte, limits *Limits) error {
 }
 
 func decodeJSON(body []byte, into any) error {
-	if len(body) == 0 {
-		return nil // as {}
+	if len(body) == 0 || readQuick(body, into) {
+		return nil // nothing is as {}
 	}
 	err := json.Unmarshal(body, into)
 	var wrongType *json.UnmarshalTypeError
@@ -79,17 +79,20 @@ func checkDocument(body []byte, values int) error {
 }
 
 // skipString is how many bytes there are up to the quote that ends a string, and with it.
-func skipString(b []byte) (n int) {
-	for {
-		i := bytes.IndexAny(b[n:], `"\`)
+func skipString(b []byte) int {
+	for n, end := 0, 0; ; {
+		if n >= end { // each byte is looked at once for a quote, and once for a backslash
+			i := bytes.IndexByte(b[n:], '"')
+			if i < 0 {
+				return len(b)
+			}
+			end = n + i + 1
+		}
+		i := bytes.IndexByte(b[n:end], '\\')
 		if i < 0 {
-			return len(b)
+			return end
 		}
-		n += i + 1
-		if b[n-1] == '"' {
-			return n
-		}
-		n = min(n+1, len(b)) // what is escaped, a quote perhaps
+		n = min(n+i+2, len(b)) // what is escaped, a quote perhaps
 	}
 }
 
@@ -99,6 +102,13 @@ func (jsonCodec) answer(h http.Header, _ *ask, _ string, out any) ([]byte, error
 }
 
 func encodeJSON(out any) ([]byte, error) {
+	if quick, ok := out.(quickAnswer); ok {
+		return quick.appendJSON(nil), nil
+	}
+	return encodeSlowly(out)
+}
+
+func encodeSlowly(out any) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
