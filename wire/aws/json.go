@@ -62,7 +62,8 @@ func checkDocument(body []byte, values int) error {
 		}
 		switch c := body[i]; c {
 		case '"':
-			i += skipString(body[i+1:])
+			n, _ := skipString(body[i+1:])
+			i += n
 		case '{', '[':
 			depth++
 			n++
@@ -79,18 +80,19 @@ func checkDocument(body []byte, values int) error {
 }
 
 // skipString is how many bytes there are up to the quote that ends a string, and with it.
-func skipString(b []byte) int {
-	for n, end := 0, 0; ; {
+// ended: there is such a quote.
+func skipString(b []byte) (n int, ended bool) {
+	for end := 0; ; {
 		if n >= end { // each byte is looked at once for a quote, and once for a backslash
 			i := bytes.IndexByte(b[n:], '"')
 			if i < 0 {
-				return len(b)
+				return len(b), false
 			}
 			end = n + i + 1
 		}
 		i := bytes.IndexByte(b[n:end], '\\')
 		if i < 0 {
-			return end
+			return end, true
 		}
 		n = min(n+i+2, len(b)) // what is escaped, a quote perhaps
 	}

@@ -184,12 +184,29 @@ func FuzzQuoted(f *testing.F) {
 	})
 }
 
+// TestControlCharactersAreFound at every place, and none elsewhere.
+func TestControlCharactersAreFound(t *testing.T) {
+	for c := range 256 {
+		for n := range 20 {
+			b := bytes.Repeat([]byte{0x80}, 20)
+			b[n] = byte(c)
+			if got := hasControl(b); got != (c < ' ') {
+				t.Errorf("%#x at %d: got %t", c, n, got)
+			}
+		}
+	}
+}
+
 // TestStringsAreSkipped finds the end of a string behind whatever is escaped in it.
 func TestStringsAreSkipped(t *testing.T) {
-	for text, want := range map[string]int{`a"b"`: 2, `"`: 1, `\"a"b`: 4, `\\"b"`: 3, `\\\"\""`: 7, `\`: 1, ``: 0, `a\"`: 3,
+	for text, want := range map[string]int{`a"b"`: 2, `"`: 1, `\"a"b`: 4, `\\"b"`: 3, `\\\"\""`: 7, `\`: 1, ``: 0,
 		`\u0022"`: 7, strings.Repeat(`\"`, 1<<20) + `"`: 2<<20 + 1} {
-		if got := skipString([]byte(text)); got != want {
-			t.Errorf("%.20s: got %d, want %d", text, got, want)
+		got, ended := skipString([]byte(text))
+		if got != want || ended != (text != `\` && text != ``) {
+			t.Errorf("%.20s: got %d and %t, want %d", text, got, ended, want)
 		}
+	}
+	if n, ended := skipString([]byte(`a\"`)); n != 3 || ended {
+		t.Errorf("an escaped quote ends: got %d and %t", n, ended)
 	}
 }

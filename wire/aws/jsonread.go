@@ -2,6 +2,7 @@ package aws
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"reflect"
 	"slices"
@@ -113,22 +114,30 @@ func (r *jsonReader) array(element func()) {
 
 // quoted takes a string with its quotes; a plain one stands for what it says.
 func (r *jsonReader) quoted() (text []byte, plain bool) {
-	r.space()
-	plain = true
-	for i := 1; i < len(r.b) && r.b[0] == '"'; i++ {
-		switch c := r.b[i]; {
-		case c == '"':
-			text, r.b = r.b[:i+1], r.b[i+1:]
-			return text, plain
-		case c == '\\':
-			plain = false
-			i++
-		case c < ' ':
-			r.spoil()
+	if r.space(); len(r.b) == 0 || r.b[0] != '"' {
+		r.spoil()
+		return nil, false
+	}
+	n, ended := skipString(r.b[1:])
+	text = r.b[:n+1]
+	if !ended || hasControl(text) {
+		r.spoil()
+		return nil, false
+	}
+	r.b = r.b[n+1:]
+	return text, bytes.IndexByte(text, '\\') < 0
+}
+
+// hasControl says whether a character is below the space, eight of them at a time: with the space taken off
+// those borrow, and get the highest bit that they did not have.
+func hasControl(b []byte) bool {
+	const each = 0x0101010101010101
+	for ; len(b) >= 8; b = b[8:] {
+		if x := binary.LittleEndian.Uint64(b); (x-each*' ')&^x&(each*0x80) != 0 {
+			return true
 		}
 	}
-	r.spoil()
-	return nil, false
+	return slices.ContainsFunc(b, func(c byte) bool { return c < ' ' })
 }
 
 func (r *jsonReader) text() string {

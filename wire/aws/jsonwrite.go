@@ -148,16 +148,15 @@ func appendQuoted(dst []byte, s string) []byte {
 	dst = append(dst, '"')
 	from := 0
 	for i := 0; i < len(s); {
-		if c := s[i]; c < utf8.RuneSelf {
-			if i++; c >= ' ' && c != '"' && c != '\\' {
-				continue
-			}
-			dst = appendEscape(append(dst, s[from:i-1]...), c)
-			from = i
+		if plain[s[i]] {
+			i++
 			continue
 		}
 		r, n := utf8.DecodeRuneInString(s[i:])
 		switch {
+		case r < utf8.RuneSelf:
+			dst = appendEscape(append(dst, s[from:i]...), byte(r))
+			from = i + n
 		case r == utf8.RuneError && n == 1:
 			dst = append(append(dst, s[from:i]...), `\ufffd`...)
 			from = i + n
@@ -170,6 +169,14 @@ func appendQuoted(dst []byte, s string) []byte {
 	}
 	return append(append(dst, s[from:]...), '"')
 }
+
+// plain are the bytes that stand for themselves, without a look at what is around them.
+var plain = func() (t [256]bool) {
+	for c := byte(' '); c < utf8.RuneSelf; c++ {
+		t[c] = c != '"' && c != '\\'
+	}
+	return t
+}()
 
 const hexDigits = "0123456789abcdef"
 

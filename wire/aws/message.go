@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxMessage is how large a message, and a whole batch, can be: 1 MiB of body and of the names, types and
@@ -57,6 +58,11 @@ var groupID = regexp.MustCompile("^[!-~]{1,128}$")
 
 // allowedText says whether all characters are such as XML 1.0 has.
 func allowedText(s string) bool {
+	plain := 0
+	for plain < len(s) && s[plain] >= ' ' && s[plain] < utf8.RuneSelf {
+		plain++
+	}
+	s = s[plain:]
 	for i, r := range s {
 		switch {
 		case r == '\t' || r == '\n' || r == '\r':
