@@ -44,8 +44,13 @@ func dial(addr string) *client {
 	})}
 }
 
+// answerTimeout bounds one attempt to find out whether a server answers.
+const answerTimeout = 5 * time.Second
+
 // answers returns nil when the server lists its queues.
 func answers(ctx context.Context, addr string) error {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
 	_, err := dial(addr).sqs.ListQueues(ctx, nil, func(o *sqs.Options) { o.Retryer = aws.NopRetryer{} })
 	return err
 }

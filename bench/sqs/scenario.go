@@ -28,7 +28,7 @@ type load struct {
 var slow = []string{fauxqs, fauxqsSQLite, moto}
 
 func scenarios(quick bool) []measure.Scenario {
-	lasts, million := 5*time.Second, int64(1_000_000)
+	lasts, million := 10*time.Second, int64(1_000_000)
 	if quick {
 		lasts, million = time.Second, 100_000
 	}
@@ -39,11 +39,11 @@ func scenarios(quick bool) []measure.Scenario {
 		{name: "1 queue", lasts: lasts, loads: bulk},
 		{name: "1 queue", lasts: lasts, loads: []load{
 			{"send, receive and delete 1 KiB at once,", measure.Rate, both}}},
-		{name: "at 100 msg/s", lasts: 2 * lasts, loads: []load{
+		{name: "at 100 msg/s", lasts: lasts, loads: []load{
 			{"send one of 1 KiB", measure.Latency, sendPaced}}},
 		{name: waiting, waiting: million, lasts: lasts, skips: slow, loads: append([]load{
 			{"memory with", measure.Memory, rest}}, with(bulk)...)},
-		{name: fmt.Sprintf("%d idle long polls", polls), lasts: 4 * lasts, skips: []string{moto},
+		{name: fmt.Sprintf("%d idle long polls", polls), lasts: 2 * lasts, skips: []string{moto},
 			loads: []load{{"processor of", measure.Processor, holdPolls}}},
 	}
 	bound := []measure.Scenario{start}
