@@ -31,7 +31,7 @@ type refusal struct {
 
 func (r *refusal) Error() string { return fmt.Sprintf("%s (%s): %s", r.Code, r.Type, r.Message) }
 
-// installed is a client that is not in Go.
+// installed is a client that may not be there.
 type installed interface {
 	// name is what -need and .ci/run call it.
 	name() string
@@ -52,12 +52,15 @@ type caller func(ctx context.Context, service, action string, input in) (out, er
 // engines are all of them; those of the query protocol speak it to SQS. The command line is once that of PyPI,
 // version 1, and once that of Debian, an old version 2.
 var engines = []engine{
-	script{"javascript", []string{"node", "js/engine.js"}, "js/node_modules/@aws-sdk/client-sqs"},
+	goSDK{},
+	javascript,
 	script{"boto3", []string{"python/.venv-current/bin/python", "python/engine.py"}, "python/.venv-current/lib"},
 	script{"boto3-query", []string{"python/.venv-old/bin/python", "python/engine.py"}, "python/.venv-old/lib"},
 	commandLine{"awscli", "python/.venv-current/bin/aws", 255},
 	commandLine{"awscli-query", "/usr/bin/aws", 254},
 }
+
+var javascript = script{"javascript", []string{"node", "js/engine.js"}, "js/node_modules/@aws-sdk/client-sqs"}
 
 // needed ends the test without a client: as a failure if -need has it.
 func needed(t *testing.T, e installed) {

@@ -79,7 +79,7 @@ var sqsTour = []visit{
 	{action: "SendMessageBatch", input: in{"QueueUrl": "$queue", "Entries": []in{}},
 		fails: &refusal{Type: "EmptyBatchRequest",
 			Code: "AWS.SimpleQueueService.EmptyBatchRequest"}},
-	{action: "SendMessageBatch", input: in{"QueueUrl": "$queue", "Entries": eleven()}, fails: &refusal{
+	{action: "SendMessageBatch", input: in{"QueueUrl": "$queue", "Entries": entries(11)}, fails: &refusal{
 		Type: "TooManyEntriesInBatchRequest", Code: "AWS.SimpleQueueService.TooManyEntriesInBatchRequest",
 		Message: "Maximum number of entries per request are 10. You have sent 11."}},
 	{action: "ReceiveMessage", input: in{"QueueUrl": "$queue", "MaxNumberOfMessages": 10, "WaitTimeSeconds": 5},
@@ -91,6 +91,26 @@ var sqsTour = []visit{
 	{action: "DeleteMessageBatch", input: in{"QueueUrl": "$queue", "Entries": []in{
 		{"Id": "a", "ReceiptHandle": "$first"}, {"Id": "b", "ReceiptHandle": "$third"}}},
 		want: want{"Successful.0.Id": "a", "Successful.1.Id": "b", "Failed": none}},
+
+	{action: "GetQueueAttributes", input: in{"QueueUrl": "$dead", "AttributeNames": []string{"QueueArn"}},
+		keep: keep{"Attributes.QueueArn": "deadArn"}},
+	{action: "GetQueueAttributes", input: in{"QueueUrl": "$queue", "AttributeNames": []string{"QueueArn"}},
+		keep: keep{"Attributes.QueueArn": "queueArn"}},
+	{action: "SetQueueAttributes", input: in{"QueueUrl": "$queue", "Attributes": in{"RedrivePolicy": redrive}}},
+	{action: "SendMessageBatch", input: in{"QueueUrl": "$dead", "Entries": entries(10)},
+		want: want{"Successful.9.Id": "9"}},
+	{action: "StartMessageMoveTask", input: in{"SourceArn": "$deadArn", "DestinationArn": "$queueArn",
+		"MaxNumberOfMessagesPerSecond": 1},
+		keep: keep{"TaskHandle": "task"}},
+	{action: "StartMessageMoveTask", input: in{"SourceArn": "$deadArn"},
+		fails: &refusal{Code: "InvalidParameterValue", Message: "There is already a task running. " +
+			"Only one active task is allowed for a source queue arn at a given time."}},
+	{action: "ListMessageMoveTasks", input: in{"SourceArn": "$deadArn"},
+		want: want{"Results.0.Status": "RUNNING", "Results.0.TaskHandle": "$task", "Results.1": none}},
+	{action: "CancelMessageMoveTask", input: in{"TaskHandle": "$task"},
+		want: want{"ApproximateNumberOfMessagesMoved": some}},
+	{action: "StartMessageMoveTask", input: in{"SourceArn": "arn:aws:sqs:us-east-1:000000000000:missing"},
+		fails: &refusal{Type: "ResourceNotFoundException", Code: "ResourceNotFoundException"}},
 
 	{action: "PurgeQueue", input: in{"QueueUrl": "$queue"}},
 	{action: "DeleteQueue", input: in{"QueueUrl": "$queue"}},
@@ -109,9 +129,9 @@ var attributes = in{"number": in{"DataType": "Number", "StringValue": "3"},
 	"text":  in{"DataType": "String.own", "StringValue": "ä"},
 	"bytes": in{"DataType": "Binary", "BinaryValue": in{"$bytes": "AAH/"}}}
 
-func eleven() (entries []in) {
-	for i := range 11 {
-		entries = append(entries, in{"Id": strconv.Itoa(i), "MessageBody": "x"})
+func entries(n int) (all []in) {
+	for i := range n {
+		all = append(all, in{"Id": strconv.Itoa(i), "MessageBody": "x"})
 	}
-	return entries
+	return all
 }
