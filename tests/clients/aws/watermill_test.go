@@ -11,9 +11,7 @@ import (
 	"time"
 
 	// What the suite of watermill-aws imports: this module pins it.
-	_ "github.com/ThreeDotsLabs/watermill-aws/sns"
 	_ "github.com/ThreeDotsLabs/watermill-aws/sqs"
-	_ "github.com/ThreeDotsLabs/watermill/pubsub/tests"
 	_ "github.com/aws/aws-sdk-go-v2/config"
 	_ "github.com/stretchr/testify/require"
 
@@ -23,11 +21,11 @@ import (
 // TestWatermillsOwnTestsPass runs the suite of watermill-aws for SQS: publishers and subscribers that make
 // their queues, many at a time, with messages that are not acknowledged.
 func TestWatermillsOwnTestsPass(t *testing.T) {
-	watermill(t, "sqs", 41)
+	watermillSuite(t, "sqs", 41)
 }
 
-// watermill runs the suite of one of its packages, of which so many tests and parts of tests pass.
-func watermill(t *testing.T, pkg string, want int) {
+// watermillSuite runs the suite of one of its packages, of which so many tests and parts of tests pass.
+func watermillSuite(t *testing.T, pkg string, want int) {
 	t.Helper()
 	const within = 4 * time.Minute
 	s := server.Start(t)

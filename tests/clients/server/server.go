@@ -194,7 +194,7 @@ func (p *process) listen(out io.Reader) {
 			p.kafka = word[1]
 		case len(word) > 1 && word[0] == "AMQP":
 			p.amqp = word[1]
-		case len(word) > 1 && word[0] == "SQS":
+		case len(word) > 1 && (word[0] == "SQS" || word[0] == "AWS"):
 			p.sqs = word[1]
 		case len(word) > 1 && word[0] == "management":
 			p.management = word[1]
