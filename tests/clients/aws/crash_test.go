@@ -2,71 +2,18 @@ package aws
 
 import (
 	"context"
-	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strconv"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/sqs"
-	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
+	"github.com/aws/aws-sdk-go-v2/credentials"
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sns/types"
 
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
-
-const (
-	senders   = 4
-	receivers = 3
-	backlog   = 5_000 // messages that were sent and not deleted: the senders are the faster ones
-	patient   = 60 * time.Second
-	// invisible is the visibility timeout of what is received.
-	invisible = 5 * time.Second
-	// lately is how long before a kill a receive may have been answered that was not on disk.
-	lately = time.Second
-	// letGo is which message is not deleted when it comes first.
-	letGo = 97
-)
-
-// seen is what is known of one message.
-type seen struct {
-	id       string // of SQS, when it was delivered
-	sent     bool   // that was answered
-	count    int    // the receive count that was told last
-	asked    time.Time
-	answered time.Time // the last receive
-	settled  bool      // a delete was sent
-	deleted  time.Time // when one was answered
-}
-
-// load is what senders and receivers saw. Messages are numbers, and each is sent once.
-type load struct {
-	c     *sqs.Client
-	queue *string
-
-	mu       sync.Mutex
-	messages []seen
-	sent     int
-	deleted  int
-	missing  int // sent, that is answered, and no delete was sent
-	again    int // deliveries of what was delivered before
-	wrong    []string
-	kills    []time.Time
-	progress chan struct{}
-	room     *sync.Cond // with mu: another delete was sent
-}
-
-func (l *load) tell(f func()) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	f()
-	select {
-	case l.progress <- struct{}{}:
-	default:
-	}
-}
 
 // TestAnsweredSendsAndDeletesSurviveSIGKILL kills the program at random moments while an AWS SDK sends,
 // receives and deletes. Every message whose send was answered is received; one whose delete was answered
@@ -74,252 +21,130 @@ func (l *load) tell(f func()) {
 // before a kill.
 func TestAnsweredSendsAndDeletesSurviveSIGKILL(t *testing.T) {
 	s := server.Start(t)
-	l := &load{c: once(s.SQS), progress: make(chan struct{}, 1)}
-	l.room = sync.NewCond(&l.mu)
-	out, err := l.c.CreateQueue(bounded(t), &sqs.CreateQueueInput{QueueName: aws.String("jobs")})
-	if err != nil {
-		t.Fatal(err)
+	l := newLoad(t, s, "jobs")
+	underKills(t, s, l.send, l)
+	l.judge(t)
+}
+
+// TestNoFanOutIsHalfAfterSIGKILL does the same with a topic and two queues that are subscribed to it: a
+// message is in both of them, or in none.
+func TestNoFanOutIsHalfAfterSIGKILL(t *testing.T) {
+	s := server.Start(t)
+	if len(servedBy(t, s, "sns")) == 0 {
+		t.Skip("SNS is not built")
 	}
-	l.queue = out.QueueUrl
+	f := newFanOut(t, s)
+	underKills(t, s, f.publish, f.loads...)
+	for _, l := range f.loads {
+		l.judge(t)
+	}
+	f.judge(t)
+}
+
+// underKills sends, receives and deletes while it kills the program again and again, and then receives what
+// is left.
+func underKills(t *testing.T, s *server.Server, send func(context.Context) error, loads ...*load) {
+	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
 	sending, stop := context.WithCancel(ctx)
 	var crew sync.WaitGroup
 	for range senders {
-		crew.Go(func() { again(sending, l.send) })
+		crew.Go(func() { again(sending, send) })
 	}
-	for range receivers {
-		crew.Go(func() { again(ctx, l.receive) })
+	for _, l := range loads {
+		for range receivers {
+			crew.Go(func() { again(ctx, l.receive) })
+		}
 	}
 	for range *kills {
-		l.await(t, 300)
+		loads[0].await(t, 300)
 		// The moment of the kill must not depend on anything that the program does.
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		s.Kill()
-		l.tell(func() { l.kills = append(l.kills, time.Now()) })
+		for _, l := range loads {
+			l.tell(func() { l.kills = append(l.kills, time.Now()) })
+		}
 		s.Restart()
 	}
 	stop()
-	l.awaitAll(t)
+	for _, l := range loads {
+		l.awaitAll(t)
+	}
 	end()
 	crew.Wait()
-	l.judge(t)
 }
 
-// once is a client that does not try again: each message is sent once.
-func once(endpoint string) *sqs.Client {
-	o := dial(endpoint, "any", "key").Options()
-	o.RetryMaxAttempts = 1
-	return sqs.New(o)
+// fanOut is a topic and what the queues that are subscribed to it saw. They number messages alike.
+type fanOut struct {
+	c     *sns.Client
+	topic *string
+	loads []*load
+
+	mu sync.Mutex // held while numbers are given out
 }
 
-// again runs a client until the context ends, and anew when a request failed.
-func again(ctx context.Context, client func(context.Context) error) {
-	for ctx.Err() == nil {
-		_ = client(ctx) // what it lost is judged by what it saw
-		select {
-		case <-time.After(10 * time.Millisecond):
-		case <-ctx.Done():
-		}
+func newFanOut(t *testing.T, s *server.Server) *fanOut {
+	t.Helper()
+	f := &fanOut{c: sns.New(sns.Options{Region: "us-east-1", BaseEndpoint: &s.SQS, RetryMaxAttempts: 1,
+		Credentials: credentials.NewStaticCredentialsProvider("any", "key", "")})}
+	made, err := f.c.CreateTopic(bounded(t), &sns.CreateTopicInput{Name: aws.String("news")})
+	if err != nil {
+		t.Fatal(err)
 	}
-}
-
-// await waits until so many more messages have been deleted.
-func (l *load) await(t *testing.T, more int) {
-	t.Helper()
-	l.mu.Lock()
-	want := l.deleted + more
-	l.mu.Unlock()
-	l.until(t, func() bool { return l.deleted >= want })
-}
-
-// awaitAll waits until everything whose send was answered has been received, and the queue is empty: what
-// was sent without an answer is received too, or was never there.
-func (l *load) awaitAll(t *testing.T) {
-	t.Helper()
-	l.until(t, func() bool { return l.missing == 0 })
-	const waiting, inFlight = "ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"
-	for limit := time.Now().Add(patient); ; {
-		out, err := l.c.GetQueueAttributes(bounded(t), &sqs.GetQueueAttributesInput{QueueUrl: l.queue,
-			AttributeNames: []types.QueueAttributeName{waiting, inFlight}})
-		if err != nil {
+	f.topic = made.TopicArn
+	for _, name := range []string{"first", "second"} {
+		f.loads = append(f.loads, newLoad(t, s, name))
+		if _, err := f.c.Subscribe(bounded(t), &sns.SubscribeInput{TopicArn: f.topic, Protocol: aws.String("sqs"),
+			Endpoint:   aws.String("arn:aws:sqs:us-east-1:000000000000:" + name),
+			Attributes: map[string]string{"RawMessageDelivery": "true"}}); err != nil {
 			t.Fatal(err)
 		}
-		if out.Attributes[waiting] == "0" && out.Attributes[inFlight] == "0" {
-			return
-		}
-		if time.Now().After(limit) {
-			t.Fatalf("the queue is not empty within %v: %v", patient, out.Attributes)
-		}
-		time.Sleep(50 * time.Millisecond) // nothing tells when it is
 	}
+	return f
 }
 
-func (l *load) until(t *testing.T, done func() bool) {
-	t.Helper()
-	limit := time.After(patient)
-	for {
-		l.mu.Lock()
-		ok, sent, deleted, missing := done(), l.sent, l.deleted, l.missing
-		l.mu.Unlock()
-		if ok {
-			return
-		}
-		select {
-		case <-l.progress:
-		case <-limit:
-			t.Fatalf("%d messages sent, %d deleted, %d missing, and no more within %v", sent, deleted, missing, patient)
-		}
-	}
-}
-
-func (l *load) judge(t *testing.T) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	t.Logf("%d messages tried, %d sends answered, %d deletes answered, %d received again",
-		len(l.messages), l.sent, l.deleted, l.again)
-	if l.again == 0 {
-		t.Error("nothing was received again: some were not deleted")
-	}
-	for i, w := range l.wrong {
-		if i == 20 {
-			t.Errorf("and %d more", len(l.wrong)-i)
-			break
-		}
-		t.Error(w)
-	}
-}
-
-// send sends batches until a request fails.
-func (l *load) send(ctx context.Context) error {
+// publish publishes batches until a request fails.
+func (f *fanOut) publish(ctx context.Context) error {
 	for ctx.Err() == nil {
-		first := 0
-		l.tell(func() {
-			for l.missing > backlog {
-				l.room.Wait()
-			}
-			first = len(l.messages)
-			l.messages = append(l.messages, make([]seen, 10)...)
-		})
-		in := &sqs.SendMessageBatchInput{QueueUrl: l.queue}
-		for n := range 10 {
-			id := strconv.Itoa(first + n)
-			in.Entries = append(in.Entries, types.SendMessageBatchRequestEntry{Id: &id, MessageBody: &id})
+		in := &sns.PublishBatchInput{TopicArn: f.topic}
+		for _, id := range f.reserve() {
+			in.PublishBatchRequestEntries = append(in.PublishBatchRequestEntries,
+				types.PublishBatchRequestEntry{Id: &id, Message: &id})
 		}
-		out, err := l.c.SendMessageBatch(ctx, in)
+		out, err := f.c.PublishBatch(ctx, in)
 		if err != nil {
 			return err
 		}
-		l.tell(func() {
-			for _, entry := range out.Successful {
-				n, _ := strconv.Atoi(*entry.Id)
-				l.answered(n)
+		for _, entry := range out.Successful {
+			for _, l := range f.loads {
+				l.answered(*entry.Id)
 			}
-		})
+		}
 	}
 	return nil
 }
 
-// answered notes that a message is on disk. It may have been received already, and deleted.
-func (l *load) answered(n int) {
-	m := &l.messages[n]
-	m.sent = true
-	l.sent++
-	if !m.settled {
-		l.missing++
+func (f *fanOut) reserve() (ids []string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, l := range f.loads {
+		ids = l.reserve()
 	}
+	return ids
 }
 
-// receive receives and deletes until a request fails. Some messages it lets go.
-func (l *load) receive(ctx context.Context) error {
-	for ctx.Err() == nil {
-		asked := time.Now()
-		got, err := l.c.ReceiveMessage(ctx, &sqs.ReceiveMessageInput{QueueUrl: l.queue, MaxNumberOfMessages: 10,
-			WaitTimeSeconds: 1, VisibilityTimeout: int32(invisible.Seconds()),
-			MessageSystemAttributeNames: []types.MessageSystemAttributeName{"ApproximateReceiveCount"}})
-		if err != nil {
-			return err
+// judge compares what the queues got.
+func (f *fanOut) judge(t *testing.T) {
+	none := 0
+	for n := range f.loads[0].messages {
+		first, second := f.loads[0].messages[n].id, f.loads[1].messages[n].id
+		if (first == "") != (second == "") {
+			t.Errorf("message %d: one queue has it as %q, the other as %q", n, first, second)
 		}
-		in := &sqs.DeleteMessageBatchInput{QueueUrl: l.queue}
-		l.tell(func() {
-			for i := range got.Messages {
-				m := &got.Messages[i]
-				if n, toDelete := l.see(m, asked); toDelete {
-					l.settle(n)
-					in.Entries = append(in.Entries, types.DeleteMessageBatchRequestEntry{Id: m.Body, ReceiptHandle: m.ReceiptHandle})
-				}
-			}
-		})
-		if len(in.Entries) == 0 {
-			continue
-		}
-		done, err := l.c.DeleteMessageBatch(ctx, in)
-		if err != nil {
-			return err
-		}
-		l.tell(func() {
-			for _, entry := range done.Successful {
-				n, _ := strconv.Atoi(*entry.Id)
-				if m := &l.messages[n]; m.deleted.IsZero() {
-					m.deleted = time.Now()
-					l.deleted++
-				}
-			}
-			for _, entry := range done.Failed {
-				l.wrong = append(l.wrong, fmt.Sprintf("message %s: delete answered %s", *entry.Id, *entry.Code))
-			}
-		})
-	}
-	return nil
-}
-
-// settle notes that a delete of a message is sent.
-func (l *load) settle(n int) {
-	m := &l.messages[n]
-	if m.sent && !m.settled {
-		l.missing--
-		l.room.Signal()
-	}
-	m.settled = true
-}
-
-// see judges one delivery, and says whether to delete it.
-func (l *load) see(got *types.Message, asked time.Time) (n int, toDelete bool) {
-	wrong := func(format string, args ...any) {
-		l.wrong = append(l.wrong, fmt.Sprintf("message %s: ", *got.Body)+fmt.Sprintf(format, args...))
-	}
-	n, err := strconv.Atoi(*got.Body)
-	if err != nil || n >= len(l.messages) {
-		wrong("nobody sent it")
-		return 0, false
-	}
-	count, _ := strconv.Atoi(got.Attributes["ApproximateReceiveCount"])
-	now, m := time.Now(), &l.messages[n]
-	if !m.deleted.IsZero() && m.deleted.Before(asked) {
-		wrong("it came back %v after its delete was answered", now.Sub(m.deleted))
-	}
-	first := m.id == ""
-	if !first {
-		l.again++
-		if m.id != *got.MessageId {
-			wrong("it is there twice, as %s and %s", m.id, *got.MessageId)
-		}
-		if remembered := !l.killedSoonAfter(m.answered); remembered {
-			if early := m.asked.Add(invisible).Sub(now); early > time.Millisecond { // in which leases are counted
-				wrong("visible %v too early", early)
-			}
-			if count <= m.count {
-				wrong("received the %d. time, after the %d.", count, m.count)
-			}
+		if first == "" {
+			none++
 		}
 	}
-	m.id, m.count, m.asked, m.answered = *got.MessageId, count, asked, now
-	return n, !first || n%letGo != 0
-}
-
-// killedSoonAfter says whether a kill may have come before the disk learned of what was answered then.
-func (l *load) killedSoonAfter(then time.Time) bool {
-	return slices.ContainsFunc(l.kills, func(kill time.Time) bool {
-		return kill.After(then) && kill.Before(then.Add(lately))
-	})
+	t.Logf("%d messages, of which %d are in no queue", len(f.loads[0].messages), none)
 }
