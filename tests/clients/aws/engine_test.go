@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -56,8 +57,8 @@ var engines = []engine{
 	javascript,
 	script{"boto3", []string{"python/.venv-current/bin/python", "python/engine.py"}, "python/.venv-current/lib"},
 	script{"boto3-query", []string{"python/.venv-old/bin/python", "python/engine.py"}, "python/.venv-old/lib"},
-	commandLine{"awscli", "python/.venv-current/bin/aws", 255},
-	commandLine{"awscli-query", "/usr/bin/aws", 254},
+	commandLine{"awscli", "python/.venv-current/bin/python", 255},
+	commandLine{"awscli-query", "/usr/bin/python3", 254},
 }
 
 var javascript = script{"javascript", []string{"node", "js/engine.js"}, "js/node_modules/@aws-sdk/client-sqs"}
@@ -99,31 +100,63 @@ func (e script) open(t *testing.T, s *server.Server, env ...string) caller {
 	if env == nil {
 		env = []string{"AWS_ENDPOINT_URL=" + s.SQS}
 	}
+	p := talk(t, append(withoutAWS(), env...), e.command...)
+	return func(ctx context.Context, service, action string, input in) (out, error) {
+		var answer struct {
+			Output out
+			Error  *refusal
+		}
+		if err := p.ask(ctx, map[string]any{"service": service, "action": action, "input": input}, &answer); err != nil {
+			return nil, err
+		}
+		if answer.Error != nil {
+			return nil, answer.Error
+		}
+		return answer.Output, nil
+	}
+}
+
+// talker is a process that answers a line of JSON with one.
+type talker struct {
+	stdin io.Writer
+	lines *bufio.Reader
+	kill  func()
+}
+
+// talk starts a talker, which ends with the test.
+func talk(t *testing.T, env []string, command ...string) *talker {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
-	cmd := exec.CommandContext(ctx, e.command[0], e.command[1:]...)
-	cmd.Env = append(withoutAWS(), env...)
+	cmd := exec.CommandContext(ctx, command[0], command[1:]...)
+	cmd.Env = env
 	said := &strings.Builder{}
 	cmd.Stderr = said
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
-	if err1 != nil || err2 != nil {
-		t.Fatal(err1, err2)
-	}
-	if err := server.StartTied(cmd); err != nil {
+	if err := errors.Join(err1, err2, server.StartTied(cmd)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		cancel()
 		_ = cmd.Wait()
 		if t.Failed() && said.Len() > 0 {
-			t.Logf("%s said:\n%s", e.called, said)
+			t.Logf("%s said:\n%s", command[1], said)
 		}
 	})
-	lines := bufio.NewReader(stdout)
-	return func(ctx context.Context, service, action string, input in) (out, error) {
-		defer context.AfterFunc(ctx, cancel)()
-		return ask(stdin, lines, map[string]any{"service": service, "action": action, "input": input})
+	return &talker{stdin, bufio.NewReader(stdout), cancel}
+}
+
+// ask waits for the answer. When the context ends the process does.
+func (p *talker) ask(ctx context.Context, question, answer any) error {
+	defer context.AfterFunc(ctx, p.kill)()
+	if err := json.NewEncoder(p.stdin).Encode(question); err != nil {
+		return err
 	}
+	line, err := p.lines.ReadBytes('\n')
+	if err != nil {
+		return fmt.Errorf("no answer: %w", err)
+	}
+	return json.Unmarshal(line, answer)
 }
 
 // withoutAWS is the environment without what would lead a client elsewhere.
@@ -137,60 +170,45 @@ func withoutAWS() (env []string) {
 		"AWS_SHARED_CREDENTIALS_FILE=/dev/null")
 }
 
-func ask(stdin io.Writer, lines *bufio.Reader, question any) (out, error) {
-	if err := json.NewEncoder(stdin).Encode(question); err != nil {
-		return nil, err
-	}
-	line, err := lines.ReadBytes('\n')
-	if err != nil {
-		return nil, fmt.Errorf("no answer: %w", err)
-	}
-	var answer struct {
-		Output out
-		Error  *refusal
-	}
-	if err := json.Unmarshal(line, &answer); err != nil {
-		return nil, err
-	}
-	if answer.Error != nil {
-		return nil, answer.Error
-	}
-	return answer.Output, nil
-}
-
-// commandLine is the AWS CLI. It has no types of errors.
+// commandLine is the AWS CLI, as python/cli.py runs it. It has no types of errors.
 type commandLine struct {
-	called, path string
-	refused      int // the exit code for what the server refused: version 2 has one of its own
+	called  string
+	python  string // which has the CLI
+	refused int    // the exit code for what the server refused: version 2 has one of its own
 }
 
 func (e commandLine) name() string { return e.called }
 
 func (e commandLine) missing() string {
-	if _, err := os.Stat(e.path); err != nil {
-		return err.Error()
+	if out, err := exec.Command(e.python, "-c", "import awscli").CombinedOutput(); err != nil {
+		return fmt.Sprintf("%v: %s", err, out)
 	}
 	return ""
 }
 
 func (e commandLine) open(t *testing.T, s *server.Server, _ ...string) caller {
-	env := append(withoutAWS(), "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=key", "AWS_DEFAULT_REGION=us-east-1",
-		"AWS_PAGER=")
+	t.Helper()
+	p := talk(t, append(withoutAWS(), "AWS_ACCESS_KEY_ID=any", "AWS_SECRET_ACCESS_KEY=key",
+		"AWS_DEFAULT_REGION=us-east-1", "AWS_PAGER="), e.python, "python/cli.py")
 	return func(ctx context.Context, service, action string, input in) (out, error) {
 		text, err := json.Marshal(input)
 		if err != nil {
 			return nil, err
 		}
-		cmd := exec.CommandContext(ctx, e.path, service, kebab(action), "--endpoint-url", s.SQS, "--output", "json",
-			"--no-paginate", "--cli-input-json", string(plainBytes.ReplaceAll(text, []byte("$1"))))
-		cmd.Env = env
-		said, err := cmd.Output()
-		if err != nil {
-			return nil, e.refusal(err)
+		var ended struct {
+			Code           int
+			Stdout, Stderr string
+		}
+		if err := p.ask(ctx, []string{service, kebab(action), "--endpoint-url", s.SQS, "--output", "json",
+			"--no-paginate", "--cli-input-json", plainBytes.ReplaceAllString(string(text), "$1")}, &ended); err != nil {
+			return nil, err
+		}
+		if ended.Code != 0 {
+			return nil, e.refusal(ended.Code, ended.Stderr)
 		}
 		var o out
-		if len(said) > 0 {
-			err = json.Unmarshal(said, &o)
+		if ended.Stdout != "" {
+			err = json.Unmarshal([]byte(ended.Stdout), &o)
 		}
 		return o, err
 	}
@@ -210,14 +228,10 @@ var capital = regexp.MustCompile(`([a-z])([A-Z])`)
 var refusedBy = regexp.MustCompile(`An error occurred \((\S+)\) when calling the \S+ operation: (.*)`)
 
 // refusal is the error of a command that has failed.
-func (e commandLine) refusal(err error) error {
-	exit, ok := err.(*exec.ExitError)
-	if !ok {
-		return err
+func (e commandLine) refusal(code int, stderr string) error {
+	said := refusedBy.FindStringSubmatch(stderr)
+	if said == nil || code != e.refused {
+		return fmt.Errorf("exit code %d: %s", code, stderr)
 	}
-	said := refusedBy.FindSubmatch(exit.Stderr)
-	if said == nil || exit.ExitCode() != e.refused {
-		return fmt.Errorf("%w: %s", err, exit.Stderr)
-	}
-	return &refusal{Code: string(said[1]), Message: string(said[2])}
+	return &refusal{Code: said[1], Message: said[2]}
 }
