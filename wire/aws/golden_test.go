@@ -2,8 +2,12 @@ package aws
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
+	"net/url"
 	"os"
 	"reflect"
 	"strconv"
@@ -116,6 +120,62 @@ func TestTheSDKsErrorsAreAnsweredAsRecorded(t *testing.T) {
 		got := jsonCodec{}.refuse(http.Header{}, &ask{}, "", e)
 		if got = bytes.Replace(got, []byte("com.amazonaws.sqs#"), nil, 1); string(got) != body {
 			t.Errorf("%s: got %s, want %s", name, got, body)
+		}
+	}
+}
+
+func TestEveryFieldOfTheSDKsFormsIsRead(t *testing.T) {
+	requests := golden(t, "sns.requests")
+	for i := range snsActions {
+		name := snsActions[i].name
+		in := snsActions[i].input()
+		r := httptest.NewRequest(http.MethodPost, "/", nil)
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		a, err := queryCodec{}.open(r, []byte(requests[name]), &Limits{Values: 100})
+		if err == nil {
+			err = a.decode(in)
+		}
+		want, bad := url.ParseQuery(requests[name])
+		if err != nil || bad != nil || a.action != name || a.service.name != "sns" {
+			t.Errorf("%s: understood as %s of %s, %v, %v", name, a.action, a.service.name, err, bad)
+			continue
+		}
+		got := url.Values{"Action": {name}, "Version": {a.service.version}}
+		formOfValue(got, "", reflect.ValueOf(in).Elem(), entries)
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("%s: got %v, want %v", name, got, want)
+		}
+	}
+}
+
+// formOfValue writes a value as the form from which it was read.
+func formOfValue(form url.Values, name string, v reflect.Value, f field) {
+	switch v.Kind() {
+	case reflect.Pointer:
+		if !v.IsNil() {
+			formOfValue(form, name, v.Elem(), f)
+		}
+	case reflect.Struct:
+		for _, kid := range fieldsOf(v.Type()) {
+			formOfValue(form, strings.TrimPrefix(name+"."+kid.query, "."), v.FieldByIndex(kid.index), kid)
+		}
+	case reflect.Map:
+		for i, key := range v.MapKeys() {
+			at := name + "." + strconv.Itoa(i+1) + "."
+			form.Set(at+f.key, key.String())
+			formOfValue(form, at+f.value, v.MapIndex(key), entries)
+		}
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			form.Set(name, base64.StdEncoding.EncodeToString(v.Bytes()))
+			return
+		}
+		for i := range v.Len() {
+			formOfValue(form, name+"."+strconv.Itoa(i+1), v.Index(i), f)
+		}
+	default:
+		if !v.IsZero() {
+			form.Set(name, fmt.Sprint(v))
 		}
 	}
 }
