@@ -160,7 +160,7 @@ func (s *Server) announce(c *call, p *topic, all []*notice) error {
 
 type publishBatchInput struct {
 	TopicArn string
-	Entries  []publishEntry `query:"PublishBatchRequestEntries.member"`
+	Entries  []publishEntry `json:"PublishBatchRequestEntries" query:"PublishBatchRequestEntries.member"`
 }
 
 type publishEntry struct {

@@ -11,8 +11,8 @@ var permitted = []string{"GetTopicAttributes", "SetTopicAttributes", "AddPermiss
 type addTopicPermissionInput struct {
 	TopicArn      string
 	Label         string
-	AWSAccountIds []string `query:"AWSAccountId.member"`
-	Actions       []string `query:"ActionName.member"`
+	AWSAccountIds []string `json:"AWSAccountId" query:"AWSAccountId.member"`
+	Actions       []string `json:"ActionName" query:"ActionName.member"`
 }
 
 func (in *addTopicPermissionInput) check() error {
