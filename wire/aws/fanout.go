@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"crypto/rand"
 	"iter"
 	"strings"
@@ -24,6 +25,10 @@ func (t relay) Relay(x *broker.Exchange, rec *broker.QueueRecord) iter.Seq[broke
 		if err != nil {
 			t.config.Logger.Error("a notification is lost", "topic", p.name(), "error", err)
 			return
+		}
+		if p.fifo() && n.sequence == 0 { // AMQP has published it
+			n.number(p, t.config.Now())
+			n.group, n.dedup = cmp.Or(n.group, rec.Key, p.name()), formatUUID(n.id)
 		}
 		f := fanout{t: t.Topics, topic: p, notice: &n, rec: rec}
 		for _, s := range p.subscriptions() {
@@ -57,9 +62,7 @@ func (f *fanout) render(s *subscription) (made broker.Relayed, ok bool) {
 		return f.toOutbox(s, message)
 	case protocolKafka:
 		if topic, err := f.t.b.Topic("", s.Endpoint); err == nil {
-			made = f.made(s, message, f.notice.group)
-			made.Topic = topic
-			return made, true
+			return broker.Relayed{Topic: topic, Record: f.record(f.content(s, message), f.notice.group)}, true
 		}
 	case protocolAMQP:
 		name, key, keyed := strings.Cut(s.Endpoint, "#")
@@ -67,12 +70,12 @@ func (f *fanout) render(s *subscription) (made broker.Relayed, ok bool) {
 			key = f.topic.name()
 		}
 		if x, err := f.t.b.Exchange("", name); err == nil {
-			made = f.made(s, message, key)
-			made.Exchange, made.Record.Exchange = x, name
+			made = broker.Relayed{Exchange: x, Record: f.record(f.content(s, message), key)}
+			made.Record.Exchange = name
 			return made, true
 		}
 	}
-	return f.dead(s, f.made(s, message, ""))
+	return f.dead(s, f.content(s, message))
 }
 
 // seen is the notice as filter policies see it.
@@ -88,21 +91,43 @@ func (f *fanout) seen(message string) *filter.Message {
 	return m
 }
 
-// made is a record for a subscription, for wherever it goes: raw with the attributes of the message, or else the
-// document alone. It has an id of its own.
-func (f *fanout) made(s *subscription, message, key string) broker.Relayed {
-	if s.raw {
-		return f.record(f.notice.attributes, message, key)
-	}
-	return f.record(nil, string(f.document(s, message)), key)
+// content is what a subscription gets: raw with the attributes of the message, or else the document alone.
+type content struct {
+	attributes map[string]messageAttribute
+	body       []byte
 }
 
-func (f *fanout) record(attributes map[string]messageAttribute, body, key string) broker.Relayed {
+func (f *fanout) content(s *subscription, message string) content {
+	if s.raw {
+		return content{f.notice.attributes, []byte(message)}
+	}
+	return content{body: f.document(s, message)}
+}
+
+// record is a record of a content, for wherever it goes. It has an id of its own.
+func (f *fanout) record(c content, key string) broker.QueueRecord {
+	rec, p := f.keyed(c, key)
+	rec.Props = p.append(nil)
+	return rec
+}
+
+func (f *fanout) keyed(c content, key string) (broker.QueueRecord, properties) {
 	p := f.notice.properties
-	p.attributes = attributes
+	p.attributes, p.dedup = c.attributes, ""
 	_, _ = rand.Read(p.id[:]) // never fails
-	return broker.Relayed{Record: broker.QueueRecord{Exchange: f.topic.name(), Key: key, Expires: f.rec.Expires,
-		Group: f.notice.group, Format: broker.PropsSQS, Props: p.append(nil), Body: []byte(body)}}
+	return broker.QueueRecord{Exchange: f.topic.name(), Key: key, Group: f.notice.group, Expires: f.rec.Expires,
+		Format: broker.PropsSQS, Body: c.body}, p
+}
+
+// into is a content for a queue. A FIFO one takes it once, as those that are sent to it.
+func (f *fanout) into(q *broker.Queue, c content) broker.Relayed {
+	rec, p := f.keyed(c, q.Name().Name)
+	if r := rulesOf(q); r.fifo {
+		p.dedup = f.notice.dedup
+		rec.Once = r.once(rec.Group, &p)
+	}
+	rec.Props = p.append(nil)
+	return broker.Relayed{Queue: q, Record: rec}
 }
 
 // document is what a subscription gets that does not get raw messages. It is signed once for all.
@@ -122,7 +147,9 @@ func (f *fanout) envelope(message string) notify.Envelope {
 	n := f.notice.document(message)
 	n.TopicARN = f.t.topicARN(f.topic.name())
 	d := f.topic.declared()
-	f.t.sign(n, d.attribute(attrSignature))
+	if !f.topic.fifo() {
+		f.t.sign(n, d.attribute(attrSignature))
+	}
 	return n.Envelope()
 }
 
@@ -149,17 +176,15 @@ func (t *Topics) actionURL(action string, pairs ...string) string {
 
 // toQueue leads to a queue of SQS. What that cannot have, as SQS bounds it, is a dead letter, as a document.
 func (f *fanout) toQueue(s *subscription, message string) (made broker.Relayed, ok bool) {
-	name, _ := queueInARN(s.Endpoint)
-	q := f.t.queueNamed(name)
 	if s.raw && (len(f.notice.attributes) > maxAttributes || message == "" || !allowedText(message)) {
-		return f.dead(s, f.record(nil, string(f.document(s, message)), name))
+		return f.dead(s, content{body: f.document(s, message)})
 	}
-	made = f.made(s, message, name)
-	if q == nil || !fits(q, f.notice, made.Record.Body, s.raw) {
-		return f.dead(s, made)
+	name, _ := queueInARN(s.Endpoint)
+	q, c := f.t.queueNamed(name), f.content(s, message)
+	if q == nil || len(c.body)+sizeOf(c.attributes) > numberOf(q, attrSize) {
+		return f.dead(s, c)
 	}
-	made.Queue = q
-	return made, true
+	return f.into(q, c), true
 }
 
 // queueNamed finds a queue of SQS; nil: there is none.
@@ -171,28 +196,17 @@ func (t *Topics) queueNamed(name string) *broker.Queue {
 	return q
 }
 
-// fits says whether a message is as small as a queue wants it.
-func fits(q *broker.Queue, n *notice, body []byte, raw bool) bool {
-	size := len(body)
-	if raw {
-		size += sizeOf(n.attributes)
-	}
-	if size <= attributes[attrSize].min {
-		return true
-	}
-	d := declaredOf(q)
-	return size <= d.number(attrSize)
-}
-
-// dead leads to the queue for dead letters, or nowhere.
-func (f *fanout) dead(s *subscription, made broker.Relayed) (broker.Relayed, bool) {
+// dead leads to the queue for dead letters, or nowhere. It takes all of them: that of two subscriptions may be
+// the same.
+func (f *fanout) dead(s *subscription, c content) (made broker.Relayed, ok bool) {
 	if s.dead != "" {
 		if q := f.t.queueNamed(s.dead); q != nil {
-			made.Queue, made.Record.Key = q, s.dead
+			made = f.into(q, c)
+			made.Record.Once = nil
 			return made, true
 		}
 	}
 	f.t.lost.Add(1)
 	f.t.config.Logger.Debug("a notification is lost", "subscription", f.t.subscriptionARN(s))
-	return broker.Relayed{}, false
+	return made, false
 }

@@ -3,6 +3,7 @@ package aws
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"encoding/binary"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -12,21 +13,24 @@ import (
 
 // notice is what was published to a topic.
 type notice struct {
-	properties
-	group   string // MessageGroupId
-	subject string
-	texts   map[string]string // of MessageStructure json, by protocol
-	message string            // for the others
+	properties        // of a FIFO topic, with MessageDeduplicationId or what is in its place
+	group      string // MessageGroupId
+	sequence   uint64 // of a FIFO topic
+	subject    string
+	texts      map[string]string // of MessageStructure json, by protocol
+	message    string            // for the others
 }
 
 // The bytes of a notice, see docs/format-broker.md, without the message, which is the body of the record:
 //
-//	format 1, properties: string, subject: string, texts uvarint, and of each: protocol string, text string
+//	format 1, properties: string, sequence uvarint, subject: string, texts uvarint, and of each:
+//	protocol string, text string
 const noticeVersion = 1
 
 // record is the notice on its way to a topic.
 func (n *notice) record() broker.QueueRecord {
 	props := appendText([]byte{noticeVersion}, string(n.properties.append(nil)))
+	props = binary.AppendUvarint(props, n.sequence)
 	props = appendTexts(appendText(props, n.subject), n.texts)
 	return broker.QueueRecord{Group: n.group, Format: broker.PropsNotice, Props: props, Body: []byte(n.message)}
 }
@@ -45,7 +49,7 @@ func (t *Topics) readNotice(rec *broker.QueueRecord) (n notice, err error) {
 	if n.properties, err = parseProperties([]byte(r.text())); err != nil {
 		return n, err
 	}
-	n.subject = r.text()
+	n.sequence, n.subject = r.uvarint(), r.text()
 	for range r.count() {
 		if n.texts == nil {
 			n.texts = map[string]string{}
@@ -103,7 +107,7 @@ func (n *notice) filtered(message string) *filter.Message {
 // document is the notice as subscribers get it that do not get raw messages.
 func (n *notice) document(message string) *notify.Notification {
 	out := &notify.Notification{Type: notify.Message, MessageID: formatUUID(n.id), Subject: n.subject,
-		Message: message, Time: time.UnixMilli(n.sent)}
+		SequenceNumber: n.sequenceNumber(), Message: message, Time: time.UnixMilli(n.sent)}
 	if len(n.attributes) > 0 {
 		out.Attributes = make(map[string]notify.Attribute, len(n.attributes))
 	}

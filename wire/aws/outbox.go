@@ -136,7 +136,7 @@ func (t *Topics) dropOutbox(s *subscription) {
 func (f *fanout) toOutbox(s *subscription, message string) (made broker.Relayed, ok bool) {
 	q := f.t.outboxOf(s)
 	if q == nil {
-		return f.dead(s, f.made(s, message, ""))
+		return f.dead(s, f.content(s, message))
 	}
 	p := notify.Post{Type: notify.Message, MessageID: formatUUID(f.notice.id), Raw: s.raw}
 	if s.raw {

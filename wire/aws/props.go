@@ -136,6 +136,16 @@ func (r *propsReader) varint() int64 {
 	return v
 }
 
+func (r *propsReader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if n <= 0 {
+		r.take(len(r.b) + 1)
+		return 0
+	}
+	r.b = r.b[n:]
+	return v
+}
+
 // count is a length: never more than there are bytes.
 func (r *propsReader) count() int {
 	v, n := binary.Uvarint(r.b)

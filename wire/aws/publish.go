@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/tidings-io/tidings/broker"
 )
 
 // announcement is what is published to a topic, as it stands in a request and in an entry of a batch.
@@ -19,20 +21,16 @@ type announcement struct {
 	MessageGroupId         *string
 }
 
-// check refuses what SNS does not take, but for its size. at is where attributes are, for SNS's words.
-func (m *announcement) check(at string) *Error {
+// check refuses what a topic does not take, but for its size. at is where attributes are, for SNS's words.
+func (m *announcement) check(r topicRules, at string) *Error {
 	if m.Subject != nil && !isSubject(*m.Subject) {
 		return badParameter("Subject")
 	}
 	if m.Message == "" {
 		return badParameter("Empty message")
 	}
-	if m.MessageDeduplicationId != nil {
-		return badParameter("MessageDeduplicationId Reason: The request includes MessageDeduplicationId " +
-			"parameter that is not valid for this topic type")
-	}
-	if g := m.MessageGroupId; g != nil && !groupID.MatchString(*g) {
-		return badParameter("MessageGroupId Reason: it has 1 to 128 alphanumeric and punctuation characters")
+	if err := m.checkIDs(r); err != nil {
+		return err
 	}
 	return checkNoticeAttributes(m.MessageAttributes, at)
 }
@@ -56,7 +54,7 @@ func sizeOf(attributes map[string]messageAttribute) (n int) {
 }
 
 // notice makes of it what goes to the topic.
-func (s *Server) notice(c *call, m *announcement) (*notice, *Error) {
+func (s *Server) notice(c *call, r topicRules, m *announcement) (*notice, *Error) {
 	n := &notice{message: m.Message}
 	n.sent, n.sender, n.trace = s.config.Now().UnixMilli(), c.sender, c.trace
 	n.attributes = m.MessageAttributes
@@ -66,6 +64,9 @@ func (s *Server) notice(c *call, m *announcement) (*notice, *Error) {
 	}
 	if m.MessageGroupId != nil {
 		n.group = *m.MessageGroupId
+	}
+	if r.fifo {
+		n.dedup = m.topicDedupID()
 	}
 	if m.MessageStructure == "json" { // SNS takes any other for none
 		return n, n.structure()
@@ -113,21 +114,22 @@ func (s *Server) publish(c *call, in *publishInput) (*publishOutput, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := in.check("messageAttributes"); err != nil {
+	r := p.rules()
+	if err := in.check(r, "messageAttributes"); err != nil {
 		return nil, err
 	}
 	d := p.declared()
 	if in.size() > d.size() {
 		return nil, badParameter("Message too long")
 	}
-	n, wrong := s.notice(c, &in.announcement)
+	n, wrong := s.notice(c, r, &in.announcement)
 	if wrong != nil {
 		return nil, wrong
 	}
-	if err := s.announce(c, p, []*notice{n}); err != nil {
+	if err := s.announce(c, p, r, []*notice{n}); err != nil {
 		return nil, err
 	}
-	return &publishOutput{MessageId: formatUUID(n.id)}, nil
+	return n.published(), nil
 }
 
 // target is the topic that a message is for.
@@ -144,18 +146,45 @@ func (s *Server) target(in *publishInput) (*topic, error) {
 	return s.topics.topic("TopicArn", in.TopicArn)
 }
 
-// announce publishes to a topic, all or nothing, and waits until that is on disk.
-func (s *Server) announce(c *call, p *topic, all []*notice) error {
+func (n *notice) published() *publishOutput {
+	return &publishOutput{MessageId: formatUUID(n.id), SequenceNumber: n.sequenceNumber()}
+}
+
+// announce publishes to a topic, all or nothing, and waits until that is on disk. What a FIFO topic has had before
+// becomes what it was then.
+func (s *Server) announce(c *call, p *topic, r topicRules, all []*notice) error {
 	tx := s.b.Begin()
 	defer tx.Release()
-	for _, n := range all {
-		tx.Publish(p.x, n.record())
-	}
-	confirm, err := tx.Commit(c.ctx)
+	confirm, err := s.commitNotices(c.ctx, tx, p, r, all)
 	if err != nil {
 		return err
 	}
+	for i, n := range all {
+		if again := tx.Routed(i).Original; again != nil {
+			n.isAgain(again.Note)
+		}
+	}
 	return confirm.Wait(context.WithoutCancel(c.ctx))
+}
+
+func (s *Server) commitNotices(ctx context.Context, tx *broker.Tx, p *topic, r topicRules, all []*notice) (
+	confirm broker.Confirm, err error) {
+	done, err := p.inOrder(ctx)
+	if err != nil {
+		return confirm, err
+	}
+	defer done()
+	for _, n := range all {
+		if !r.fifo {
+			tx.Publish(p.x, n.record())
+			continue
+		}
+		note := n.number(p, s.config.Now())
+		rec := n.record()
+		rec.Once = n.once(r, note)
+		tx.Publish(p.x, rec)
+	}
+	return tx.Commit(ctx)
 }
 
 type publishBatchInput struct {
@@ -188,25 +217,31 @@ func (s *Server) publishBatch(c *call, in *publishBatchInput) (*publishBatchOutp
 	if err != nil {
 		return nil, err
 	}
-	out, size := &publishBatchOutput{}, 0
+	r, size := p.rules(), 0
 	var all []*notice
 	for i := range in.Entries {
 		e := &in.Entries[i]
-		if err := e.check(fmt.Sprintf("publishBatchRequestEntries.%d.member.messageAttributes", i+1)); err != nil {
+		if err := e.check(r, fmt.Sprintf("publishBatchRequestEntries.%d.member.messageAttributes", i+1)); err != nil {
 			return nil, err
 		}
 		size += e.size()
-		n, wrong := s.notice(c, &e.announcement)
+		n, wrong := s.notice(c, r, &e.announcement)
 		if wrong != nil {
 			return nil, wrong
 		}
 		all = append(all, n)
-		out.Successful = append(out.Successful, publishedEntry{e.Id, publishOutput{MessageId: formatUUID(n.id)}})
 	}
 	if d := p.declared(); size > d.size() {
 		return nil, errorf(snsBatchTooLong, "The length of all the messages put together is more than the limit.")
 	}
-	return out, s.announce(c, p, all)
+	if err := s.announce(c, p, r, all); err != nil {
+		return nil, err
+	}
+	out := &publishBatchOutput{}
+	for i, n := range all {
+		out.Successful = append(out.Successful, publishedEntry{in.Entries[i].Id, *n.published()})
+	}
+	return out, nil
 }
 
 // check refuses a batch as a whole.

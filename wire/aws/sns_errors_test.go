@@ -2,9 +2,6 @@ package aws
 
 import (
 	"fmt"
-	"maps"
-	"net/http"
-	"net/url"
 	"reflect"
 	"strings"
 	"testing"
@@ -186,67 +183,6 @@ func TestPermissionsOfATopicEditItsPolicy(t *testing.T) {
 	if policyNow() != before {
 		t.Errorf("got %s, want %s", policyNow(), before)
 	}
-}
-
-// TestEveryFieldOfTheSDKsRequestsOfSNSIsRead counts the values that an input has of a request with every field set.
-func TestEveryFieldOfTheSDKsRequestsOfSNSIsRead(t *testing.T) {
-	requests := golden(t, "sns.requests")
-	for _, a := range snsActions {
-		r := &http.Request{Method: "POST", URL: &url.URL{Path: "/"},
-			Header: http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}}
-		form, err := formOf(r, []byte(strings.ReplaceAll(requests[a.name], "ReturnSubscriptionArn=false", "ReturnSubscriptionArn=true")),
-			defaultLimits.Values)
-		if err != nil || requests[a.name] == "" {
-			t.Fatalf("%s: %v", a.name, err)
-		}
-		in := a.input()
-		if err := form.fill(reflect.ValueOf(in).Elem(), entries); err != nil {
-			t.Errorf("%s: %v", a.name, err)
-		}
-		got, want := leaves(reflect.ValueOf(in)), strings.Count(requests[a.name], "&")-1 // but Action and Version
-		if got != want {
-			t.Errorf("%s: %d values of %d in %+v", a.name, got, want, in)
-		}
-	}
-	for _, name := range snsUnbuilt {
-		delete(requests, name)
-	}
-	for _, a := range snsActions {
-		delete(requests, a.name)
-	}
-	for name := range maps.Keys(requests) {
-		t.Errorf("%s is neither served nor refused", name)
-	}
-}
-
-// leaves is how many values are set.
-func leaves(v reflect.Value) (n int) {
-	switch v.Kind() {
-	case reflect.Pointer:
-		if !v.IsNil() {
-			return leaves(v.Elem())
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			n += leaves(v.Field(i))
-		}
-	case reflect.Map:
-		for _, k := range v.MapKeys() {
-			n += 1 + leaves(v.MapIndex(k))
-		}
-	case reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return min(v.Len(), 1)
-		}
-		for i := range v.Len() {
-			n += leaves(v.Index(i))
-		}
-	default:
-		if !v.IsZero() {
-			return 1
-		}
-	}
-	return n
 }
 
 // FuzzNotice reads any bytes as what was published to a topic; what was written is read again as it was.

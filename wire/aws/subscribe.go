@@ -38,7 +38,7 @@ func (s *Server) subscribe(c *call, in *subscribeInput) (*subscriptionOutput, er
 	if err != nil {
 		return nil, err
 	}
-	if err := in.checkEndpoint(); err != nil {
+	if err := in.checkEndpoint(p.fifo()); err != nil {
 		return nil, err
 	}
 	sub, err := t.subscribed(p, in)
@@ -65,7 +65,8 @@ func (s *Server) subscribe(c *call, in *subscribeInput) (*subscriptionOutput, er
 // unsupportedProtocols are those of SNS that are refused.
 var unsupportedProtocols = []string{"email", "email-json", "sms", "application", "lambda", "firehose"}
 
-func (in *subscribeInput) checkEndpoint() error {
+// checkEndpoint refuses what cannot subscribe to a topic of a type.
+func (in *subscribeInput) checkEndpoint(fifo bool) error {
 	switch {
 	case in.Protocol == "":
 		return absent("Protocol")
@@ -82,11 +83,14 @@ func (in *subscribeInput) checkEndpoint() error {
 		if !ok {
 			return badParameter("SQS endpoint ARN")
 		}
-		if strings.HasSuffix(queue, fifoSuffix) {
+		if isFIFO(queue) && !fifo {
 			return badParameter("Invalid parameter: Endpoint Reason: FIFO SQS Queues can not be subscribed " +
 				"to standard SNS topics")
 		}
 	case protocolHTTP, protocolHTTPS:
+		if fifo {
+			return badParameter("Protocol Reason: FIFO topics have no subscriptions over HTTP")
+		}
 		if _, err := notify.ParseEndpoint(in.Protocol, in.Endpoint); err != nil {
 			return badParameter("%s", err)
 		}

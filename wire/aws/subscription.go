@@ -73,6 +73,9 @@ func newSubscription(p *topic, id string, f subscriptionFact) (*subscription, er
 		if s.dead, err = parseSubscriptionRedrive(text); err != nil {
 			return nil, err
 		}
+		if err := s.checkDead(); err != nil {
+			return nil, err
+		}
 	}
 	if _, err := notify.ParseSubscriptionPolicy(f.Attributes[attrDelivery]); err != nil && f.Attributes[attrDelivery] != "" {
 		return nil, err

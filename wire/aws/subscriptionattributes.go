@@ -47,7 +47,7 @@ func (f *subscriptionFact) setAttribute(name, value string) error {
 			return err
 		}
 	case attrReplay:
-		return reason("ReplayPolicy: Only subscriptions to FIFO topics have it")
+		return reason("ReplayPolicy: archives of topics are not built")
 	}
 	if f.Attributes == nil {
 		f.Attributes = map[string]string{}
@@ -74,6 +74,17 @@ func parseSubscriptionRedrive(text string) (queue string, err error) {
 		return "", reason("RedrivePolicy: deadLetterTargetArn is an invalid arn")
 	}
 	return queue, nil
+}
+
+// checkDead wants dead letters of FIFO queues in FIFO queues, and others in others.
+func (s *subscription) checkDead() error {
+	switch from, to := isFIFO(s.topic.name()) && isFIFO(s.Endpoint), isFIFO(s.dead); {
+	case from && !to:
+		return reason("RedrivePolicy: must use a FIFO queue as DLQ for a FIFO Subscription to a FIFO Topic.")
+	case to && !from:
+		return reason("RedrivePolicy: must use a Standard queue as DLQ for a Subscription to a Standard queue.")
+	}
+	return nil
 }
 
 // redriveSyntax is SNS's text for what is no JSON: it reads this policy as it does a filter's.

@@ -39,8 +39,11 @@ func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error
 		return nil, err
 	}
 	want.created = t.config.Now().Unix()
-	x, created, err := t.b.DeclareExchange(c.ctx, broker.ExchangeSpec{Name: in.Name, Type: TopicType, Durable: true,
-		Args: want.args()})
+	spec := broker.ExchangeSpec{Name: in.Name, Type: TopicType, Durable: true, Args: want.args()}
+	if isFIFO(in.Name) {
+		spec.Once = topicDedupTime
+	}
+	x, created, err := t.b.DeclareExchange(c.ctx, spec)
 	if err != nil {
 		return nil, err
 	}
@@ -55,12 +58,8 @@ func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error
 
 // declared checks what is asked for.
 func (in *createTopicInput) declared() (d declaredTopic, err error) {
-	fifo := strings.HasSuffix(in.Name, fifoSuffix)
-	switch {
-	case !isTopicName(in.Name), fifo != (in.Attributes[attrFIFOTopic] == "true"):
+	if !isTopicName(in.Name) || isFIFO(in.Name) != (in.Attributes[attrFIFOTopic] == "true") {
 		return d, badParameter("Topic Name")
-	case fifo:
-		return d, badParameter("Attributes Reason: FIFO topics are not built yet")
 	}
 	d = declaredTopic{id: strings.ReplaceAll(requestID(), "-", ""), attributes: map[string]string{}, tags: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
@@ -68,7 +67,7 @@ func (in *createTopicInput) declared() (d declaredTopic, err error) {
 		if name == attrFIFOTopic {
 			continue
 		}
-		known, err := checkTopicAttribute(name, value)
+		known, err := checkTopicAttribute(in.Name, name, value)
 		if !known {
 			return d, badParameter("Attributes Reason: Invalid attribute name: %s", short(name))
 		}

@@ -91,5 +91,5 @@ func queueInARN(arn string) (name string, ok bool) {
 		parts[3] == "" || !accountNumber.MatchString(parts[4]) {
 		return "", false
 	}
-	return parts[5], queueName.MatchString(strings.TrimSuffix(parts[5], fifoSuffix))
+	return parts[5], isName(parts[5])
 }

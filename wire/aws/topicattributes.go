@@ -43,9 +43,9 @@ var topicAttributes = map[string]topicAttribute{
 	attrTracing:     {check: oneOf(attrTracing, "PassThrough", "Active")},
 	attrSize:        {def: "262144", check: checkTopicSize},
 
-	"ContentBasedDeduplication": {fifo: true},
-	"FifoThroughputScope":       {fifo: true},
-	"ArchivePolicy":             {fifo: true},
+	attrTopicContent: {def: "false", fifo: true, shown: true, check: oneOf(attrTopicContent, "true", "false")},
+	attrTopicScope:   {def: "Topic", fifo: true, check: oneOf(attrTopicScope, "Topic", scopeGroup)},
+	attrArchive:      {fifo: true, clears: true, check: checkArchive},
 }
 
 // feedback is the names of attributes about logs of deliveries, which are kept and shown: there are no such logs.
@@ -98,16 +98,16 @@ func checkTopicSize(value string) error {
 	return nil
 }
 
-// checkTopicAttribute refuses a value of an attribute that can be set; known is false where there is none of the
-// name.
-func checkTopicAttribute(name, value string) (known bool, err error) {
+// checkTopicAttribute refuses a value of an attribute that can be set of a topic; known is false where there is none
+// of the name.
+func checkTopicAttribute(topic, name, value string) (known bool, err error) {
 	a, known := topicAttributes[name]
 	switch {
 	case feedback.MatchString(name):
 		return true, nil
 	case !known:
 		return false, nil
-	case a.fifo:
+	case a.fifo && !isFIFO(topic):
 		return true, reason(name + ": Only FIFO topics have it")
 	case a.check == nil, value == "" && a.clears:
 		return true, nil
@@ -157,9 +157,12 @@ func (t *Topics) attributesOf(p *topic) map[string]string {
 	out := maps.Clone(d.attributes)
 	delete(out, attrProtection)
 	for name, a := range topicAttributes {
-		if _, set := out[name]; a.shown && !set {
+		if _, set := out[name]; a.shown && !set && (p.fifo() || !a.fifo) {
 			out[name] = a.def
 		}
+	}
+	if p.fifo() {
+		out[attrFIFOTopic] = "true"
 	}
 	out[attrOwner], out[attrTopicARN] = t.config.Account, t.topicARN(p.name())
 	if out[attrPolicy] == "" {
@@ -202,8 +205,8 @@ func (s *Server) setTopicAttributes(c *call, in *setTopicAttributesInput) (*noth
 	if in.AttributeName == "" {
 		return nil, absent("AttributeName")
 	}
-	known, wrong := checkTopicAttribute(in.AttributeName, in.AttributeValue)
 	return &nothing{}, s.topics.change(c, in.TopicArn, func(p *topic, d *declaredTopic) error {
+		known, wrong := checkTopicAttribute(p.name(), in.AttributeName, in.AttributeValue)
 		switch {
 		case !known:
 			return badParameter("AttributeName")

@@ -100,6 +100,9 @@ type topic struct {
 	x    *broker.Exchange
 	id   string
 	subs atomic.Pointer[[]*subscription] // by id; replaced in a turn
+
+	turn     chan struct{} // of publishes, where the topic is FIFO
+	sequence atomic.Uint64 // the last number of those
 }
 
 // argumentSNS is that of an exchange which is a topic.
@@ -204,6 +207,9 @@ func (t *Topics) adopt(x *broker.Exchange) (*topic, bool) {
 	}
 	p := &topic{x: x, id: d.id}
 	p.subs.Store(&[]*subscription{})
+	if p.fifo() {
+		p.turn = make(chan struct{}, 1)
+	}
 	t.topics[x] = p
 	return p, true
 }
