@@ -262,7 +262,7 @@ func (q *Queue) delayGroupsLocked(l *lane, d time.Duration) {
 		return
 	}
 	l.unsortLocked()
-	if g.due = l.end; len(l.back)+len(g.homes) > 0 || l.next < l.end {
+	if g.due = l.end; len(l.back)+len(g.homes)+len(g.blind) > 0 || l.next < l.end {
 		g.due, g.dueAt = 0, 1 // it is long past, so that somebody looks
 	}
 	q.setTimerLocked()
