@@ -194,6 +194,26 @@ func TestWhatIsTooOldLeavesABlockedGroup(t *testing.T) {
 	})
 }
 
+// TestLeaseOfWhatCameBackIsOver, also where nothing is known of it but its place.
+func TestLeaseOfWhatCameBackIsOver(t *testing.T) {
+	orderedTest(t, QueueSettings{}, func(p *pool) {
+		p.publishGrouped("A1 A2")
+		got, _, err := p.q.Get(ctx, nil)
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		settle(p.t, p.q, nil, Requeue, got)
+		tx := p.b.Begin()
+		i := tx.DiscardLeased(p.q, got.ID)
+		mustCommit(p.t, tx)
+		if !tx.LeaseOver(i) {
+			p.t.Error("it has a lease")
+		}
+		p.discard(got)
+		p.wantTaken("it is gone", 10, "A2 ")
+	})
+}
+
 // TestDropHeadTakesTheOldestOfAllGroups, whether it could be handed out or not.
 func TestDropHeadTakesTheOldestOfAllGroups(t *testing.T) {
 	orderedTest(t, QueueSettings{MaxLength: ptr[int64](2)}, func(p *pool) {

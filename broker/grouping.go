@@ -230,6 +230,12 @@ func (g *grouping) inFlight(off Offset) bool {
 	return ok
 }
 
+// isBack says whether a record came back to its group.
+func (g *grouping) isBack(off Offset) bool {
+	gr := g.homes[off]
+	return gr != nil && gr.back.find(off, 0) >= 0
+}
+
 // remove takes a record out that came back, and is settled.
 func (g *grouping) remove(off Offset) (ok bool) {
 	gr := g.homes[off]

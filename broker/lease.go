@@ -159,7 +159,7 @@ func (q *Queue) leaseOverLocked(l *lane, id DeliveryID) bool {
 	r := l.received[id.Offset]
 	switch {
 	case r == nil:
-		return l.back.find(id.Offset, 0) >= 0
+		return l.back.find(id.Offset, 0) >= 0 || l.groups != nil && l.groups.isBack(id.Offset)
 	case r.discarded:
 		return false
 	}
