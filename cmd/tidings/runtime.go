@@ -17,7 +17,7 @@ func tuneRuntime(env func(string) string) {
 		runtime.GOMAXPROCS(runtime.GOMAXPROCS(0) + 1)
 	}
 	if env("GOGC") == "" && env("GOMEMLIMIT") == "" {
-		keepSmall(&heap{sample: []metrics.Sample{{Name: "/gc/heap/live:bytes"}}})
+		keepSmall(newHeap())
 	}
 }
 
@@ -29,18 +29,40 @@ const smallHeap = 48 << 20
 // buffers that come and go with the load; with GOGC=100 alone the garbage among
 // them trebles the process (measured 174 MB for 64 MB at 1 kB records, for 10 % more throughput).
 // A fixed limit would make the collector spin once a large store needs more for
-// good, so the limit stays a third above what was alive.
+// good, so the limit stays a third above what was alive. It is one of all memory, so what is not heap comes
+// on top: a thousand requests that wait have many MB of stacks, and without those the collector
+// ran three times a second for nothing.
 type heap struct {
-	sample []metrics.Sample
-	set    int64 // the limit in force
+	sample []metrics.Sample // heapMetrics
+	set    int64            // the limit in force
+}
+
+var heapMetrics = []string{"/gc/heap/live:bytes", "/memory/classes/total:bytes",
+	"/memory/classes/heap/objects:bytes", "/memory/classes/heap/free:bytes",
+	"/memory/classes/heap/released:bytes"}
+
+func newHeap() *heap {
+	h := &heap{}
+	for _, name := range heapMetrics {
+		h.sample = append(h.sample, metrics.Sample{Name: name})
+	}
+	return h
 }
 
 func (h *heap) limit() int64 {
-	metrics.Read(h.sample)
-	return limitFor(int64(h.sample[0].Value.Uint64()))
+	rest := h.rest()
+	return limitFor(h.read(0), rest)
 }
 
-func limitFor(live int64) int64 { return max(smallHeap, live+live/3) }
+// rest is what is not there for objects: stacks, and what the runtime keeps for itself.
+func (h *heap) rest() int64 {
+	metrics.Read(h.sample)
+	return h.read(1) - h.read(2) - h.read(3) - h.read(4)
+}
+
+func (h *heap) read(i int) int64 { return int64(h.sample[i].Value.Uint64()) }
+
+func limitFor(live, rest int64) int64 { return max(smallHeap, live+live/3+rest) }
 
 // keepSmall adjusts the limit now and after each collection: the finalizer of
 // an object that nobody holds runs then, and arms the next. An idle broker does nothing.
