@@ -56,25 +56,33 @@ func serve(dir string, at addrs, blocking bool) error {
 	go func() { _ = web.Serve(l) }() // until Close, below
 	defer web.Close()
 
+	topics, err := aws.NewTopics(aws.TopicsConfig{})
+	if err != nil {
+		return err
+	}
 	b, err := broker.Open(dir, broker.Config{
 		Observer: &console.Metrics{},
 		Props: map[broker.PropsFormat]broker.PropsReader{
 			broker.PropsAMQP: amqp.Props{}, broker.PropsSQS: aws.Props{}},
+		Relays: map[string]func(*broker.Broker) broker.Relay{aws.TopicType: topics.Relay},
 	})
 	if err != nil {
 		return err
 	}
-	return errors.Join(listen(ctx, b, at), b.Close())
+	return errors.Join(listen(ctx, b, topics, at), b.Close())
 }
 
 // listen opens all faces until the context ends.
-func listen(ctx context.Context, b *broker.Broker, at addrs) error {
+func listen(ctx context.Context, b *broker.Broker, topics *aws.Topics, at addrs) error {
+	if err := topics.Deliver(); err != nil {
+		return err
+	}
 	a, err := amqp.Listen(b, amqp.Config{Addr: at.amqp})
 	if err != nil {
 		return err
 	}
 	closers := []func(context.Context) error{a.Close}
-	q, err := aws.Listen(b, aws.Config{Addr: at.aws})
+	q, err := aws.Listen(b, aws.Config{Addr: at.aws, Topics: topics})
 	if err == nil {
 		closers = append(closers, q.Close)
 		var k *kafka.Server
@@ -86,7 +94,7 @@ func listen(ctx context.Context, b *broker.Broker, at addrs) error {
 	}
 	last, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
-	for _, closes := range closers {
+	for _, closes := range append(closers, topics.Close) {
 		err = errors.Join(err, closes(last))
 	}
 	return err

@@ -20,20 +20,28 @@ import (
 
 // listen runs a broker with an SQS face in this process.
 func listen(t *testing.T) *measure.Server {
-	b, err := broker.Open(t.TempDir(), broker.Config{
-		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: aws.Props{}},
-	})
+	topics, err := aws.NewTopics(aws.TopicsConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	s, err := aws.Listen(b, aws.Config{Addr: "127.0.0.1:0"})
+	b, err := broker.Open(t.TempDir(), broker.Config{
+		Props:  map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: aws.Props{}},
+		Relays: map[string]func(*broker.Broker) broker.Relay{aws.TopicType: topics.Relay},
+	})
+	if err == nil {
+		err = topics.Deliver()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := aws.Listen(b, aws.Config{Addr: "127.0.0.1:0", Topics: topics})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := errors.Join(s.Close(ctx), b.Close()); err != nil {
+		if err := errors.Join(s.Close(ctx), topics.Close(ctx), b.Close()); err != nil {
 			t.Error(err)
 		}
 	})

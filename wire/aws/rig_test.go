@@ -19,7 +19,7 @@ import (
 
 // rig is a broker with a listener.
 type rig struct {
-	t *testing.T
+	t testing.TB
 	c Config
 	d vfs.FS
 	b *broker.Broker
@@ -254,7 +254,7 @@ func (n *node) at(path ...string) string {
 	return ""
 }
 
-func parseXML(t *testing.T, body string) (n node) {
+func parseXML(t testing.TB, body string) (n node) {
 	t.Helper()
 	if err := xml.Unmarshal([]byte(body), &n); err != nil {
 		t.Fatalf("%q: %v", body, err)

@@ -519,7 +519,7 @@ func endpoint(t *testing.T, status int) (string, chan post) {
 	return s.URL, got
 }
 
-func (p post) document(t *testing.T) (doc map[string]string) {
+func (p post) document(t testing.TB) (doc map[string]string) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(p.body), &doc); err != nil {
 		t.Fatalf("%q: %v", p.body, err)

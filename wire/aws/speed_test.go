@@ -2,16 +2,13 @@ package aws
 
 import (
 	"bytes"
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"strings"
 	"testing"
-	"time"
 
-	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -22,26 +19,10 @@ type speed struct {
 }
 
 func startSpeed(b *testing.B) *speed {
-	e, err := broker.Open("data", broker.Config{FS: vfs.NewMem(),
-		Props: map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: Props{}}})
-	if err != nil {
-		b.Fatal(err)
-	}
-	s, err := Listen(e, Config{Addr: "127.0.0.1:0"})
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.Cleanup(func() {
-		ctx, stop := context.WithTimeout(context.Background(), 10*time.Second)
-		defer stop()
-		if err := s.Close(ctx); err != nil {
-			b.Error(err)
-		}
-		if err := e.Close(); err != nil {
-			b.Error(err)
-		}
-	})
-	x := &speed{b, s.handler()}
+	r := rig{t: b, c: Config{Addr: "127.0.0.1:0"}, d: vfs.NewMem()}
+	r.open()
+	b.Cleanup(r.close)
+	x := &speed{b, r.s.handler()}
 	x.ask("CreateQueue", []byte(`{"QueueName":"q","Attributes":{"VisibilityTimeout":"60","ReceiveMessageWaitTimeSeconds":"0"}}`))
 	return x
 }
