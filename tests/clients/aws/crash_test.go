@@ -34,16 +34,24 @@ func TestNoFanOutIsHalfAfterSIGKILL(t *testing.T) {
 		t.Skip("SNS is not built")
 	}
 	f := newFanOut(t, s)
-	underKills(t, s, f.publish, f.loads...)
+	underKills(t, s, f.publish, f.loads[0], f.loads[1])
 	for _, l := range f.loads {
 		l.judge(t)
 	}
 	f.judge(t)
 }
 
+// receiver receives and deletes, and tells how far it is.
+type receiver interface {
+	receive(context.Context) error
+	await(t *testing.T, more int)
+	awaitAll(*testing.T)
+	killed()
+}
+
 // underKills sends, receives and deletes while it kills the program again and again, and then receives what
 // is left.
-func underKills(t *testing.T, s *server.Server, send func(context.Context) error, loads ...*load) {
+func underKills(t *testing.T, s *server.Server, send func(context.Context) error, queues ...receiver) {
 	t.Helper()
 	ctx, end := context.WithCancel(t.Context())
 	defer end()
@@ -52,24 +60,24 @@ func underKills(t *testing.T, s *server.Server, send func(context.Context) error
 	for range senders {
 		crew.Go(func() { again(sending, send) })
 	}
-	for _, l := range loads {
+	for _, q := range queues {
 		for range receivers {
-			crew.Go(func() { again(ctx, l.receive) })
+			crew.Go(func() { again(ctx, q.receive) })
 		}
 	}
 	for range *kills {
-		loads[0].await(t, 300)
+		queues[0].await(t, 300)
 		// The moment of the kill must not depend on anything that the program does.
 		time.Sleep(time.Duration(rand.IntN(300)) * time.Millisecond)
 		s.Kill()
-		for _, l := range loads {
-			l.tell(func() { l.kills = append(l.kills, time.Now()) })
+		for _, q := range queues {
+			q.killed()
 		}
 		s.Restart()
 	}
 	stop()
-	for _, l := range loads {
-		l.awaitAll(t)
+	for _, q := range queues {
+		q.awaitAll(t)
 	}
 	end()
 	crew.Wait()

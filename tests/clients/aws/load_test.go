@@ -97,6 +97,11 @@ func again(ctx context.Context, client func(context.Context) error) {
 	}
 }
 
+// killed notes that the program was killed just now.
+func (l *load) killed() {
+	l.tell(func() { l.kills = append(l.kills, time.Now()) })
+}
+
 // await waits until so many more messages have been deleted.
 func (l *load) await(t *testing.T, more int) {
 	t.Helper()
@@ -149,8 +154,7 @@ func (l *load) until(t *testing.T, done func() bool) {
 func (l *load) judge(t *testing.T) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	t.Logf("%d messages tried, %d sends answered, %d deletes answered, %d received again",
-		len(l.messages), l.sent, l.deleted, l.again)
+	t.Logf("%d sends answered, %d deletes answered, %d received again", l.sent, l.deleted, l.again)
 	if l.again == 0 {
 		t.Error("nothing was received again: some were not deleted")
 	}
