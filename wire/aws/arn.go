@@ -20,7 +20,7 @@ func (s *Server) arn(name string) string {
 // nameInARN is the queue that an ARN names; "" where it is of another account or service.
 func (s *Server) nameInARN(arn string) string {
 	name, ok := strings.CutPrefix(arn, s.arn(""))
-	if !ok || !queueName.MatchString(name) {
+	if !ok || !isName(name) {
 		return ""
 	}
 	return name

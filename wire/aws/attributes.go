@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/tidings-io/tidings/broker"
 )
@@ -19,7 +20,6 @@ const (
 	attrPolicy     = "Policy"
 	attrRedrive    = "RedrivePolicy"
 	attrAllow      = "RedriveAllowPolicy"
-	attrFIFO       = "FifoQueue"
 	attrARN        = "QueueArn"
 	attrCreated    = "CreatedTimestamp"
 	attrModified   = "LastModifiedTimestamp"
@@ -38,7 +38,8 @@ type attribute struct {
 	def      string // where it is not set; "": then it is left out
 	min, max int    // of a number; both 0: it is something else
 	check    func(s *Server, queue, value string) error
-	refused  string // why a standard queue does not have it
+	values   []string // that it can have; nil: it is something else
+	refused  string   // what is said of it for a standard queue, which does not have it
 	readOnly bool
 	clears   bool // "" takes it away
 }
@@ -55,20 +56,22 @@ func init() { // checks read the table
 		attrWait:       {def: "0", min: 0, max: 20},
 		attrKeyReuse:   {min: 60, max: 86400},
 		attrKey:        {clears: true},
-		attrManaged:    {def: "false", check: checkBool},
+		attrManaged:    {def: "false", values: booleans},
 		attrPolicy:     {check: checkPolicy, clears: true},
 		attrRedrive:    {check: checkRedrive, clears: true},
 		attrAllow:      {check: checkAllow, clears: true},
 
-		attrFIFO:                    {refused: "Unknown Attribute %s."},
-		"ContentBasedDeduplication": {refused: "Unknown Attribute %s."},
-		"DeduplicationScope":        {refused: onlyFIFO},
-		"FifoThroughputLimit":       {refused: onlyFIFO},
+		attrFIFO:    {check: checkFIFO, values: booleans, refused: "Unknown Attribute %s."},
+		attrContent: {def: "false", values: booleans, refused: "Unknown Attribute %s."},
+		attrScope:   {def: "queue", values: []string{"queue", inGroup}, refused: onlyFIFO},
+		attrLimit:   {def: "perQueue", values: []string{"perQueue", perGroup}, refused: onlyFIFO},
 
 		attrARN: {readOnly: true}, attrCreated: {readOnly: true}, attrModified: {readOnly: true},
 		attrReady: {readOnly: true}, attrLeased: {readOnly: true}, attrDelayed: {readOnly: true},
 	}
 }
+
+var booleans = []string{"true", "false"}
 
 const onlyFIFO = "You can specify the %s only when FifoQueue is set to true."
 
@@ -94,7 +97,7 @@ func (s *Server) checkAttributes(queue string, set map[string]string) (map[strin
 		switch {
 		case !known || a.readOnly:
 			return nil, unknownAttribute(name)
-		case a.refused != "":
+		case a.refused != "" && !isFIFO(queue):
 			return nil, errorf(invalidAttribute, a.refused, name)
 		case value == "" && a.clears:
 			continue
@@ -117,6 +120,9 @@ func (a *attribute) refuse(s *Server, queue, name, value string) error {
 			return wrongAttribute(name)
 		}
 	}
+	if a.values != nil && !slices.Contains(a.values, canonical(name, value)) {
+		return wrongAttribute(name)
+	}
 	if a.check != nil {
 		return a.check(s, queue, value)
 	}
@@ -129,6 +135,9 @@ func canonical(name, value string) string {
 	if n, err := strconv.Atoi(value); err == nil && a.max > 0 {
 		return strconv.Itoa(n)
 	}
+	if lower := strings.ToLower(value); slices.Contains(booleans, lower) && a.values != nil {
+		return lower
+	}
 	var doc any
 	isDocument := name == attrPolicy || name == attrRedrive || name == attrAllow
 	if isDocument && json.Unmarshal([]byte(value), &doc) == nil {
@@ -137,13 +146,6 @@ func canonical(name, value string) string {
 		}
 	}
 	return value
-}
-
-func checkBool(_ *Server, _, value string) error {
-	if value != "true" && value != "false" {
-		return wrongAttribute(attrManaged)
-	}
-	return nil
 }
 
 func checkPolicy(_ *Server, _, value string) error {
@@ -173,7 +175,7 @@ func (s *Server) setQueueAttributes(c *call, in *setQueueAttributesInput) (*noth
 		}
 		maps.Copy(d.attributes, set)
 		d.modified = s.config.Now().Unix()
-		return nil
+		return d.checkThroughput()
 	})
 }
 

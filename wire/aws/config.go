@@ -43,13 +43,14 @@ type Limits struct {
 	Values    int // names and values in one request; default 2048
 	InFlight  int // messages of a queue; default 120000; beyond it OverLimit
 	MoveTasks int // that move messages at a time; default 100, as AWS; beyond it RequestThrottled
+	Attempts  int // receives of FIFO queues that can be tried again; default 10000; the oldest are forgotten
 
 	BodyTime   time.Duration // to receive a body; default 30 s
 	AnswerTime time.Duration // for a client to read an answer; default 60 s
 }
 
 var defaultLimits = Limits{Connections: 4096, BodyBytes: 4 << 20, Bodies: 4, Values: 2048, InFlight: 120_000,
-	MoveTasks: 100, BodyTime: 30 * time.Second, AnswerTime: time.Minute}
+	MoveTasks: 100, Attempts: 10_000, BodyTime: 30 * time.Second, AnswerTime: time.Minute}
 
 var (
 	accountNumber = regexp.MustCompile(`^[0-9]{12}$`)
@@ -73,6 +74,7 @@ func (c Config) checked() (Config, error) {
 	l.Values = cmp.Or(l.Values, d.Values)
 	l.InFlight = cmp.Or(l.InFlight, d.InFlight)
 	l.MoveTasks = cmp.Or(l.MoveTasks, d.MoveTasks)
+	l.Attempts = cmp.Or(l.Attempts, d.Attempts)
 	l.BodyTime = cmp.Or(l.BodyTime, d.BodyTime)
 	l.AnswerTime = cmp.Or(l.AnswerTime, d.AnswerTime)
 	if c.Now == nil {
@@ -87,7 +89,7 @@ func (c Config) checked() (Config, error) {
 	case !regionName.MatchString(c.Region):
 		return c, fmt.Errorf("aws: region is %q, want a name such as us-east-1", c.Region)
 	case l.Connections < 0 || l.BodyBytes < 0 || l.Bodies < 0 || l.Values < 0 || l.InFlight < 0 ||
-		l.MoveTasks < 0 || l.BodyTime < 0 || l.AnswerTime < 0:
+		l.MoveTasks < 0 || l.Attempts < 0 || l.BodyTime < 0 || l.AnswerTime < 0:
 		return c, errors.New("aws: a limit is negative")
 	}
 	if err := listener.Check(c.Addr, c.AllowRemote); err != nil {

@@ -35,9 +35,9 @@ func declaredOf(q *broker.Queue) declared {
 	return d
 }
 
-// numberOf is the value of an attribute of a queue that is a number. Each message asks for some, so no declared is
-// made for it.
-func numberOf(q *broker.Queue, name string) int {
+// textOf is the value of an attribute of a queue that has it. Each message asks for some, so no declared is made
+// for it.
+func textOf(q *broker.Queue, name string) string {
 	args := q.Spec().Args
 	for _, part := range []string{argument, "attributes"} {
 		v, _ := args.Get(part)
@@ -47,7 +47,12 @@ func numberOf(q *broker.Queue, name string) int {
 	if !ok {
 		text = attributes[name].def
 	}
-	n, _ := strconv.Atoi(text)
+	return text
+}
+
+// numberOf is that of one that is a number.
+func numberOf(q *broker.Queue, name string) int {
+	n, _ := strconv.Atoi(textOf(q, name))
 	return n
 }
 
@@ -84,10 +89,15 @@ func argsOf(texts map[string]string) broker.Args {
 
 // attribute is the value of one that can be set; "": it is not set and has no default.
 func (d *declared) attribute(name string) string {
-	if v, ok := d.attributes[name]; ok {
+	v, set := d.attributes[name]
+	a := attributes[name]
+	switch {
+	case set:
 		return v
+	case a.refused != "" && !d.fifo():
+		return ""
 	}
-	return attributes[name].def
+	return a.def
 }
 
 // number is the value of an attribute that is a number.
@@ -108,6 +118,9 @@ func (s *Server) settings(set map[string]string) broker.QueueSettings {
 	if r, err := parseRedrive(set[attrRedrive]); err == nil {
 		to := s.nameInARN(r.target)
 		out.DeadLetters, out.DeadLetterKey, out.MaxReceives = true, &to, &r.receives
+	}
+	if d.fifo() {
+		out.Once, out.Groups = dedupTime, broker.OrderedGroups
 	}
 	return out
 }

@@ -84,6 +84,7 @@ var beyond = map[string]string{
 	"Values":      "names and values in one request: MalformedInput",
 	"InFlight":    "messages of a queue: OverLimit",
 	"MoveTasks":   "message move tasks at a time: RequestThrottled",
+	"Attempts":    "receives with a ReceiveRequestAttemptId that can be tried again: the oldest are forgotten",
 	"BodyTime":    "to receive a body: MalformedInput",
 	"AnswerTime":  "for a client to read an answer: closed",
 }

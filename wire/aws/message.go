@@ -30,8 +30,8 @@ func (m *message) size() int {
 	return n
 }
 
-// check refuses a message that is not one of SQS, but for its size.
-func (m *message) check() *Error {
+// check refuses a message that is not one of SQS, or not for a queue with these rules, but for its size.
+func (m *message) check(r rules) *Error {
 	if m.MessageBody == "" {
 		return missing("MessageBody")
 	}
@@ -42,18 +42,13 @@ func (m *message) check() *Error {
 	if d := m.DelaySeconds; d != nil && (*d < 0 || *d > 900) {
 		return wrong(*d, "DelaySeconds", "DelaySeconds must be >= 0 and <= 900.")
 	}
-	if id := m.MessageDeduplicationId; id != nil {
-		return wrong(short(*id), "MessageDeduplicationId",
-			"The request include parameter that is not valid for this queue type.")
-	}
-	if g := m.MessageGroupId; g != nil && !groupID.MatchString(*g) {
-		return wrong(short(*g), "MessageGroupId",
-			"MessageGroupId can only include alphanumeric and punctuation characters. 1 to 128 in length.")
+	if err := m.checkIDs(r); err != nil {
+		return err
 	}
 	return m.checkAttributes()
 }
 
-// groupID is alphanumeric characters and punctuation.
+// groupID is the form of ids that clients give, also for deduplication: alphanumeric characters and punctuation.
 var groupID = regexp.MustCompile("^[!-~]{1,128}$")
 
 // allowedText says whether all characters are such as XML 1.0 has.

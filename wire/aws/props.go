@@ -32,13 +32,14 @@ type properties struct {
 	id         [16]byte
 	sent       int64 // ms; kept when the message moves to another queue
 	sender     string
+	dedup      string // MessageDeduplicationId
 	trace      string // AWSTraceHeader
 	attributes map[string]messageAttribute
 }
 
 // The bytes of properties, see docs/format-broker.md:
 //
-//	format 1, message id 16, sent varint, sender, trace: strings, attributes uvarint,
+//	format 1, message id 16, sent varint, sender, dedup, trace: strings, attributes uvarint,
 //	and of each: name string, type string, value string
 //
 // A string is its length as uvarint and its bytes; the type says what a value is.
@@ -47,7 +48,7 @@ const propsVersion = 1
 func (p *properties) append(dst []byte) []byte {
 	dst = append(append(dst, propsVersion), p.id[:]...)
 	dst = binary.AppendVarint(dst, p.sent)
-	for _, s := range []string{p.sender, p.trace} {
+	for _, s := range []string{p.sender, p.dedup, p.trace} {
 		dst = appendText(dst, s)
 	}
 	dst = binary.AppendUvarint(dst, uint64(len(p.attributes)))
@@ -89,7 +90,7 @@ func parseProperties(b []byte) (p properties, err error) {
 	}
 	copy(p.id[:], r.take(16))
 	p.sent = r.varint()
-	p.sender, p.trace = r.text(), r.text()
+	p.sender, p.dedup, p.trace = r.text(), r.text(), r.text()
 	for range r.count() {
 		name, a := r.text(), messageAttribute{DataType: r.text()}
 		if value := r.text(); a.binary() {
@@ -190,7 +191,7 @@ func (Props) Property(props []byte, name string) string {
 	return value
 }
 
-// Properties returns what is present: message_id, timestamp, sender_id, trace_header, and the message
+// Properties returns what is present: message_id, timestamp, sender_id, deduplication_id, trace_header, and the message
 // attributes as headers.
 func (Props) Properties(props []byte) broker.Args {
 	p, err := parseProperties(props)
@@ -200,7 +201,8 @@ func (Props) Properties(props []byte) broker.Args {
 	out := broker.Args{{Name: "message_id", Value: formatUUID(p.id)},
 		{Name: "timestamp", Value: time.UnixMilli(p.sent)}}
 	for _, x := range []broker.Arg{
-		{Name: "sender_id", Value: p.sender}, {Name: "trace_header", Value: p.trace},
+		{Name: "sender_id", Value: p.sender}, {Name: "deduplication_id", Value: p.dedup},
+		{Name: "trace_header", Value: p.trace},
 	} {
 		if x.Value != "" {
 			out = append(out, x)

@@ -34,6 +34,9 @@ func (s *Server) createQueue(c *call, in *createQueueInput) (*queueURLOutput, er
 	}
 	now := s.config.Now().Unix()
 	said := declared{created: now, modified: now, attributes: set, tags: in.Tags}
+	if err := said.checkThroughput(); err != nil {
+		return nil, err
+	}
 	q, created, err := s.b.DeclareQueue(c.ctx, broker.QueueSpec{Name: in.QueueName, Durable: true,
 		Args: said.args(), Settings: s.settings(set)})
 	if err != nil {
@@ -47,15 +50,16 @@ func (s *Server) createQueue(c *call, in *createQueueInput) (*queueURLOutput, er
 	return &queueURLOutput{s.queueURL(c, in.QueueName)}, nil
 }
 
-// checkNewName checks the name of a queue to make. Queues of type FIFO are not built.
+// checkNewName checks the name of a queue to make, and that its type agrees with it.
 func checkNewName(name string, attributes map[string]string) error {
-	fifo := strings.HasSuffix(name, ".fifo")
+	fifo := canonical(attrFIFO, attributes[attrFIFO]) == "true"
 	switch {
 	case name == "":
 		return missing("QueueName")
-	case fifo || attributes[attrFIFO] == "true":
-		return errorf(unsupported, "FIFO queues are not built yet.")
-	case !queueName.MatchString(name):
+	case fifo && !(isFIFO(name) && isName(name)):
+		return errorf(invalidParameter, "The name of a FIFO queue can only include alphanumeric characters, "+
+			"hyphens, or underscores, must end with .fifo suffix and be 1 to 80 in length.")
+	case !fifo && !queueName.MatchString(name):
 		return errorf(invalidParameter, "Can only include alphanumeric characters, hyphens, or underscores. "+
 			"1 to 80 in length")
 	}
@@ -172,6 +176,9 @@ func (s *Server) deleteQueue(c *call, in *queueInput) (*nothing, error) {
 func (s *Server) purgeQueue(c *call, in *queueInput) (*nothing, error) {
 	q, err := s.queue(c, in.QueueUrl)
 	if err != nil {
+		return nil, err
+	}
+	if err := q.ForgetOnce(c.ctx); err != nil {
 		return nil, err
 	}
 	_, err = q.PurgeAll(c.ctx, nil)

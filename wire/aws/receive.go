@@ -20,11 +20,13 @@ const (
 	sysTrace        = "AWSTraceHeader"
 	sysGroup        = "MessageGroupId"
 	sysSource       = "DeadLetterQueueSourceArn"
+	sysDedup        = "MessageDeduplicationId"
+	sysSequence     = "SequenceNumber"
 )
 
-// systemAttributes are those that can be asked for. Messages of standard queues have no others.
+// systemAttributes are those that can be asked for; messages of FIFO queues alone have the last two.
 var systemAttributes = []string{sysSender, sysSent, sysReceiveCount, sysFirstReceive, sysTrace,
-	sysGroup, sysSource, "SequenceNumber", "MessageDeduplicationId"}
+	sysGroup, sysSource, sysDedup, sysSequence}
 
 type receiveMessageInput struct {
 	QueueUrl                    string
@@ -64,18 +66,32 @@ func (s *Server) receiveMessage(c *call, in *receiveMessageInput) (*receiveMessa
 	if n := q.Stats().Leased; n >= int64(s.config.Limits.InFlight) {
 		return nil, errorf(overLimit, "Too many messages in flight: %d.", n)
 	}
-	got, err := s.receive(c, q, o)
-	if err != nil {
-		return nil, err
+	x, wrong := attemptOf(q, in)
+	if wrong != nil {
+		return nil, wrong
 	}
-	now := s.config.Now()
-	out := &receiveMessageOutput{}
-	ids := idsOf(got)
+	if x == nil {
+		got, err := s.receive(c, q, o)
+		ids := idsOf(got)
+		c.unheard = func() { giveBack(q, ids) }
+		return s.messages(q, got, in, s.config.Now()), err
+	}
+	got, err := s.receiveOnce(c, q, x, o)
+	c.unheard = func() {
+		s.attempts.forget(x.key)
+		giveBack(q, x.ids)
+	}
+	return s.messages(q, got, in, x.at), err
+}
+
+// messages are what was received at a time.
+func (s *Server) messages(q *broker.Queue, got []broker.Delivery, in *receiveMessageInput, at time.Time) (
+	out *receiveMessageOutput) {
+	out = &receiveMessageOutput{}
 	for i := range got {
-		out.Messages = append(out.Messages, s.received(q, &got[i], in, now))
+		out.Messages = append(out.Messages, s.received(q, &got[i], in, at))
 	}
-	c.unheard = func() { giveBack(q, ids) }
-	return out, nil
+	return out
 }
 
 func idsOf(ds []broker.Delivery) (ids []broker.DeliveryID) {
@@ -153,7 +169,7 @@ func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessag
 		body = []byte(text)
 	}
 	m.Body, m.MD5OfBody = string(body), bodyChecksum(body)
-	m.Attributes = s.systemAttributesOf(d, &p, in)
+	m.Attributes = s.systemAttributesOf(q, d, &p, in)
 	m.MessageAttributes = wanted(p.attributes, in.MessageAttributeNames)
 	m.MD5OfMessageAttributes = attributesChecksum(m.MessageAttributes)
 	return m
@@ -170,7 +186,8 @@ func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery) (p properties, e
 	return s.foreign(q, d, encoded), encoded
 }
 
-func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *receiveMessageInput) map[string]string {
+func (s *Server) systemAttributesOf(q *broker.Queue, d *broker.Delivery, p *properties,
+	in *receiveMessageInput) map[string]string {
 	if len(in.AttributeNames)+len(in.MessageSystemAttributeNames) == 0 {
 		return nil
 	}
@@ -182,6 +199,9 @@ func (s *Server) systemAttributesOf(d *broker.Delivery, p *properties, in *recei
 		sysFirstReceive: strconv.FormatInt(first.UnixMilli(), 10),
 		sysTrace:        p.trace,
 		sysGroup:        d.Record.Group,
+	}
+	if isFIFO(q.Name().Name) {
+		every[sysDedup], every[sysSequence] = p.dedup, sequenceNumber(d.ID.Offset)
 	}
 	if deaths := d.Record.Deaths; len(deaths) > 0 {
 		every[sysSource] = s.arn(deaths[0].Queue)

@@ -63,6 +63,9 @@ func checkRedrive(s *Server, queue, value string) error {
 	if name == "" || missing != nil {
 		return wrong(short(value), attrRedrive, "Dead letter target does not exist.")
 	}
+	if isFIFO(name) != isFIFO(queue) {
+		return wrong(short(value), attrRedrive, "Dead-letter queue must be same type of queue as the source.")
+	}
 	d := declaredOf(to)
 	if allow, err := parseAllow(d.attribute(attrAllow)); err == nil && !allow.admits(s.arn(queue)) {
 		return wrong(short(value), attrRedrive, "Dead letter target does not allow this source queue.")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -22,6 +23,7 @@ type rig struct {
 	t testing.TB
 	c Config
 	d vfs.FS
+	n func() time.Time // the clock of the broker; nil: the real one
 	b *broker.Broker
 	s *Server
 
@@ -44,13 +46,25 @@ func startOn(t *testing.T, c Config, d vfs.FS) *rig {
 	return x
 }
 
+// startTimed starts a rig whose clocks go on when let is called, and only then.
+func startTimed(t *testing.T, c Config) (x *rig, let func(time.Duration)) {
+	t.Helper()
+	var ms atomic.Int64
+	ms.Store(time.Now().UnixMilli())
+	c.Addr, c.Now = "127.0.0.1:0", func() time.Time { return time.UnixMilli(ms.Load()) }
+	x = &rig{t: t, c: c, d: vfs.OS(t.TempDir()), n: c.Now}
+	x.open()
+	t.Cleanup(x.close)
+	return x, func(d time.Duration) { ms.Add(d.Milliseconds()) }
+}
+
 func (x *rig) open() {
 	x.t.Helper()
 	var err error
 	if x.topics, err = NewTopics(TopicsConfig{Account: x.c.Account, Region: x.c.Region, Now: x.c.Now}); err != nil {
 		x.t.Fatal(err)
 	}
-	x.b, err = broker.Open("data", broker.Config{FS: x.d,
+	x.b, err = broker.Open("data", broker.Config{FS: x.d, Now: x.n,
 		Props:  map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: Props{}},
 		Relays: map[string]func(*broker.Broker) broker.Relay{TopicType: x.topics.Relay}})
 	if err != nil {

@@ -18,6 +18,7 @@ type sentMessage struct {
 	MD5OfMessageBody             string
 	MD5OfMessageSystemAttributes string `json:"MD5OfMessageSystemAttributes,omitempty"`
 	MessageId                    string
+	SequenceNumber               string `json:"SequenceNumber,omitempty"` // of FIFO queues
 }
 
 // sendMessage answers when the message is on disk.
@@ -26,14 +27,15 @@ func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error
 	if err != nil {
 		return nil, err
 	}
-	if err := in.check(); err != nil {
+	r := rulesOf(q)
+	if err := in.check(r); err != nil {
 		return nil, err
 	}
 	if most := numberOf(q, attrSize); in.size() > most {
 		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be "+
 			"shorter than %d bytes.", most)
 	}
-	sent, err := s.send(c, q, []*message{&in.message})
+	sent, err := s.send(c, q, r, []*message{&in.message})
 	if err != nil {
 		return nil, err
 	}
@@ -41,7 +43,7 @@ func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error
 }
 
 // send publishes messages to a queue, all or none, and waits until they are on disk.
-func (s *Server) send(c *call, q *broker.Queue, all []*message) ([]sentMessage, error) {
+func (s *Server) send(c *call, q *broker.Queue, r rules, all []*message) ([]sentMessage, error) {
 	x, err := s.b.Exchange("", "")
 	if err != nil {
 		return nil, err
@@ -50,7 +52,7 @@ func (s *Server) send(c *call, q *broker.Queue, all []*message) ([]sentMessage, 
 	defer tx.Release()
 	out := make([]sentMessage, len(all))
 	for i, m := range all {
-		rec, id := s.record(c, q, m)
+		rec, id := s.record(c, q, r, m)
 		tx.Publish(x, rec)
 		out[i] = m.sent(id, rec.Body)
 	}
@@ -58,11 +60,24 @@ func (s *Server) send(c *call, q *broker.Queue, all []*message) ([]sentMessage, 
 	if err != nil {
 		return nil, err
 	}
-	if r := tx.Routed(0); r.Queues == 0 && !r.Delayed {
-		return nil, s.unrouted(r)
+	if first := tx.Routed(0); first.Queues == 0 && !first.Delayed {
+		return nil, s.unrouted(first)
+	}
+	if r.fifo {
+		for i := range out {
+			out[i].tell(tx.Routed(i))
+		}
 	}
 	// A client that goes away now hears nothing, and the messages are there: it is no reason to stop.
 	return out, confirm.Wait(context.WithoutCancel(c.ctx))
+}
+
+// tell says where a message is in its FIFO queue; a duplicate is told of the first.
+func (m *sentMessage) tell(r broker.Routed) {
+	m.SequenceNumber = sequenceNumber(r.Offset)
+	if r.Original != nil {
+		m.MessageId = formatUUID(r.Original.Note)
+	}
 }
 
 // unrouted says why a queue took nothing: it is gone, or is full by a policy and refuses more.
@@ -73,22 +88,26 @@ func (s *Server) unrouted(r broker.Routed) error {
 	return noQueue()
 }
 
-func (s *Server) record(c *call, q *broker.Queue, m *message) (broker.QueueRecord, string) {
+func (s *Server) record(c *call, q *broker.Queue, r rules, m *message) (broker.QueueRecord, string) {
 	now := s.config.Now()
 	p := properties{sent: now.UnixMilli(), sender: c.sender, attributes: m.MessageAttributes}
 	_, _ = rand.Read(p.id[:]) // never fails
 	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
 		p.trace = a.text()
 	}
-	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Props: p.append(make([]byte, 0, 64)),
-		Body: []byte(m.MessageBody)}
+	rec := broker.QueueRecord{Key: q.Name().Name, Format: broker.PropsSQS, Body: []byte(m.MessageBody)}
 	if m.MessageGroupId != nil {
 		rec.Group = *m.MessageGroupId
 	}
-	if m.DelaySeconds != nil {
-		d := time.Duration(*m.DelaySeconds) * time.Second
-		rec.Delay = &d
+	switch {
+	case r.fifo: // the delay is the queue's
+		p.dedup = m.dedupID()
+		rec.Once = r.once(rec.Group, &p)
+	case m.DelaySeconds != nil:
+		delay := time.Duration(*m.DelaySeconds) * time.Second
+		rec.Delay = &delay
 	}
+	rec.Props = p.append(make([]byte, 0, 64))
 	return rec, formatUUID(p.id)
 }
 
@@ -137,12 +156,18 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 		return nil, errorf(batchTooLong, "Batch requests cannot be longer than %d bytes. "+
 			"You have sent %d bytes.", maxMessage, size)
 	}
+	r := rulesOf(q)
+	for i := range in.Entries {
+		if lacks := in.Entries[i].needIDs(r); lacks != nil {
+			return nil, &Error{invalidParameter, lacks.Message} // SQS refuses them all
+		}
+	}
 	out := &sendMessageBatchOutput{}
 	var right []*message
 	most := numberOf(q, attrSize)
 	for i := range in.Entries {
 		e := &in.Entries[i]
-		err := e.check()
+		err := e.check(r)
 		if err == nil && e.size() > most {
 			err = errorf(invalidParameter, "One or more parameters cannot be validated. Reason: "+
 				"Message must be shorter than %d bytes.", most)
@@ -157,7 +182,7 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 	if len(right) == 0 {
 		return out, nil
 	}
-	sent, err := s.send(c, q, right)
+	sent, err := s.send(c, q, r, right)
 	if err != nil {
 		return nil, err
 	}

@@ -24,6 +24,8 @@ type Server struct {
 	close   context.CancelFunc
 	polls   atomic.Int64 // receives under way
 	mover   mover
+
+	attempts *attempts
 }
 
 // Listen binds c.Addr and serves the queues and topics of b until Close. It refuses an address that other machines
@@ -38,7 +40,7 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	}
 	l := c.Limits
 	s := &Server{b: b, config: c, topics: c.Topics,
-		bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime)}
+		bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime), attempts: newAttempts(l.Attempts)}
 	s.closing, s.close = context.WithCancel(context.Background())
 	if err = s.mover.load(s); err == nil {
 		s.http, err = listener.BindHTTP(listener.HTTPConfig{Name: "aws", Addr: c.Addr,

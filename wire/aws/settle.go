@@ -17,7 +17,8 @@ type deleteMessageInput struct {
 	ReceiptHandle string
 }
 
-// deleteMessage deletes by any receipt handle that the message ever had, and does so again.
+// deleteMessage deletes by any receipt handle that the message ever had, and does so again. In a FIFO queue
+// the receipt handle must be the one under which the message is invisible.
 func (s *Server) deleteMessage(c *call, in *deleteMessageInput) (*nothing, error) {
 	q, err := s.queue(c, in.QueueUrl)
 	if err != nil {
@@ -27,7 +28,15 @@ func (s *Server) deleteMessage(c *call, in *deleteMessageInput) (*nothing, error
 	if wrong != nil {
 		return nil, wrong
 	}
-	return &nothing{}, s.discard(c, q, x)
+	over, err := s.discard(c, q, x)
+	if err == nil && over[0] {
+		return nil, expiredReceipt(in.ReceiptHandle)
+	}
+	return &nothing{}, err
+}
+
+func expiredReceipt(handle string) *Error {
+	return wrong(handle, "ReceiptHandle", "The receipt handle has expired.")
 }
 
 func receiptOf(q *broker.Queue, handle string) (receipt, *Error) {
@@ -37,18 +46,27 @@ func receiptOf(q *broker.Queue, handle string) (receipt, *Error) {
 	return parseReceipt(q, handle)
 }
 
-// discard answers when it is on disk that the messages are gone.
-func (s *Server) discard(c *call, q *broker.Queue, all ...receipt) error {
+// discard answers when it is on disk that the messages are gone; over says of which the receipt handle has
+// expired, and they stay.
+func (s *Server) discard(c *call, q *broker.Queue, all ...receipt) (over []bool, err error) {
 	tx := s.b.Begin()
 	defer tx.Release()
+	fifo := isFIFO(q.Name().Name)
 	for _, x := range all {
-		tx.Discard(q, x.id)
+		if fifo {
+			tx.DiscardLeased(q, x.id)
+		} else {
+			tx.Discard(q, x.id)
+		}
 	}
 	confirm, err := tx.Commit(c.ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	return confirm.Wait(context.WithoutCancel(c.ctx))
+	for i := range all {
+		over = append(over, tx.LeaseOver(i))
+	}
+	return over, confirm.Wait(context.WithoutCancel(c.ctx))
 }
 
 type deleteMessageBatchInput struct {
@@ -78,19 +96,27 @@ func (s *Server) deleteMessageBatch(c *call, in *deleteMessageBatchInput) (*dele
 	}
 	out := &deleteMessageBatchOutput{}
 	var right []receipt
+	var entries []deleteMessageBatchEntry
 	for _, e := range in.Entries {
 		x, wrong := receiptOf(q, e.ReceiptHandle)
 		if wrong != nil {
 			out.Failed = append(out.Failed, failedEntry(e.Id, wrong))
 			continue
 		}
-		right = append(right, x)
-		out.Successful = append(out.Successful, doneEntry{e.Id})
+		right, entries = append(right, x), append(entries, e)
 	}
 	if len(right) == 0 {
 		return out, nil
 	}
-	return out, s.discard(c, q, right...)
+	over, err := s.discard(c, q, right...)
+	for i := range over {
+		if e := &entries[i]; over[i] {
+			out.Failed = append(out.Failed, failedEntry(e.Id, expiredReceipt(e.ReceiptHandle)))
+		} else {
+			out.Successful = append(out.Successful, doneEntry{e.Id})
+		}
+	}
+	return out, err
 }
 
 type changeVisibilityInput struct {
