@@ -74,7 +74,11 @@ func (m *sentMessage) appendFields(dst []byte) []byte {
 	if m.MD5OfMessageSystemAttributes != "" {
 		dst = append(appendField(dst, "MD5OfMessageSystemAttributes", m.MD5OfMessageSystemAttributes), ',')
 	}
-	return appendField(dst, "MessageId", m.MessageId)
+	dst = appendField(dst, "MessageId", m.MessageId)
+	if m.SequenceNumber != "" {
+		dst = appendField(append(dst, ','), "SequenceNumber", m.SequenceNumber)
+	}
+	return dst
 }
 
 func (o *sendMessageBatchOutput) appendJSON(dst []byte) []byte {
