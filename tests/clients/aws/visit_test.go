@@ -44,7 +44,7 @@ const (
 
 // toursOf are the visits by service, in their order.
 var toursOf = map[string][]visit{
-	"sqs": sqsTour,
+	"sqs": slices.Concat(sqsTour, fifoTour),
 	"sns": snsTour,
 	"sts": {{action: "GetCallerIdentity", want: want{"Account": "000000000000"}}},
 }
