@@ -287,6 +287,27 @@ func (p *pool) wantB() string {
 	return "B1 "
 }
 
+// TestSettleFarAheadSurvivesKill: what lies before it waits still, and is not taken for
+// something that was delivered.
+func TestSettleFarAheadSurvivesKill(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{Groups: OrderedGroups}})
+		tx := p.b.Begin()
+		for i := range 3000 {
+			p.addGrouped(tx, fmt.Sprint("A", i))
+		}
+		p.addGrouped(tx, "B1")
+		mustCommit(t, tx)
+		p.receiveFor(1, time.Hour)
+		p.discard(p.wantTaken("far ahead", 1, "B1 ")...)
+		p.publishGrouped("C1")
+		p.crash()
+		p.wantStats("after a kill", 3000, 1, 0)
+		p.wantTaken("and no B1", 10, "C1 ")
+		_ = p.b.Close()
+	})
+}
+
 // TestWindowBoundsWhatIsSorted: what lies behind is found when some have left.
 func TestWindowBoundsWhatIsSorted(t *testing.T) {
 	for _, restart := range []bool{false, true} {
