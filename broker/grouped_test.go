@@ -6,6 +6,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // publishGrouped publishes records of the groups that they begin with: "A1" is of A; "-" has none.
@@ -304,6 +306,34 @@ func TestSettleFarAheadSurvivesKill(t *testing.T) {
 		p.crash()
 		p.wantStats("after a kill", 3000, 1, 0)
 		p.wantTaken("and no B1", 10, "C1 ")
+		_ = p.b.Close()
+	})
+}
+
+// TestFarAheadWaitsForItsMark: before it is on disk that a record may have been handed out,
+// nobody has it.
+func TestFarAheadWaitsForItsMark(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := newGate(vfs.NewMem())
+		p := &pool{t: t, b: openOn(t, g)}
+		p.declare(QueueSpec{Durable: true, Settings: QueueSettings{Groups: OrderedGroups}})
+		tx := p.b.Begin()
+		for i := range 3000 {
+			p.addGrouped(tx, fmt.Sprint("A", i))
+		}
+		p.addGrouped(tx, "B1")
+		mustCommit(t, tx)
+		p.receiveFor(1, time.Hour)
+		synctest.Wait()
+		resume := g.stop()
+		got := make(chan []Delivery, 1)
+		go func() { got <- p.receive(1) }()
+		synctest.Wait()
+		if len(got) > 0 {
+			t.Error("it was handed out")
+		}
+		resume()
+		p.wantReceived("B", <-got, "B1 ")
 		_ = p.b.Close()
 	})
 }
