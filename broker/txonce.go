@@ -2,7 +2,6 @@ package broker
 
 import (
 	"errors"
-	"iter"
 	"slices"
 
 	"github.com/tidings-io/tidings/storage"
@@ -18,40 +17,36 @@ func (p *txPublish) once() *Once {
 }
 
 // onceSize is at most what ledgers take of it.
-func (p *txPublish) onceSize() (n int) {
-	for range p.ledgers() {
-		n += onceBytes
-	}
-	return n
-}
+func (p *txPublish) onceSize() int { return onceBytes * len(p.ledgers()) }
 
 // ledgers are those that the publish is for: of its exchange, of queues, and of queues that
 // have it later.
-func (p *txPublish) ledgers() iter.Seq[*ledger] {
+func (p *txPublish) ledgers() []*ledger {
 	if p.once() == nil {
-		return noLedgers
+		return nil // without a cost: this is asked of each record several times
 	}
-	return func(yield func(*ledger) bool) {
-		if g := p.exchangeLedger(); g != nil && p.before == nil && !yield(g) {
-			return
-		}
-		for _, q := range p.to {
-			if q.ledger != nil && !yield(q.ledger) {
-				return
-			}
-		}
-		if p.hold == nil {
-			return
-		}
-		for i := range p.hold.by {
-			if g := p.hold.by[i].ledger(); g != nil && !yield(g) {
-				return
-			}
-		}
-	}
+	return p.findLedgers()
 }
 
-func noLedgers(func(*ledger) bool) {}
+func (p *txPublish) findLedgers() (all []*ledger) {
+	if g := p.exchangeLedger(); g != nil && p.before == nil {
+		all = append(all, g)
+	}
+	for _, q := range p.to {
+		if q.ledger != nil {
+			all = append(all, q.ledger)
+		}
+	}
+	if p.hold == nil {
+		return all
+	}
+	for i := range p.hold.by {
+		if g := p.hold.by[i].ledger(); g != nil {
+			all = append(all, g)
+		}
+	}
+	return all
+}
 
 // exchangeLedger is that of the exchange; nil: it has none, or the publish is made of one that
 // it has noted.
@@ -73,7 +68,7 @@ func (h *txHeld) ledger() *ledger {
 // loadLedgers reads those that a restart left. Called without a lock.
 func (t *Tx) loadLedgers() error {
 	for i := range t.publishes {
-		for g := range t.publishes[i].ledgers() {
+		for _, g := range t.publishes[i].ledgers() {
 			if err := g.load(); err != nil {
 				return storeError("read ledger", t.publishes[i].x.name.String(), err)
 			}
@@ -85,7 +80,7 @@ func (t *Tx) loadLedgers() error {
 // ledgerLocks adds the locks of all ledgers that the Tx touches.
 func (c *commit) ledgerLocks() {
 	for i := range c.tx.publishes {
-		for g := range c.tx.publishes[i].ledgers() {
+		for _, g := range c.tx.publishes[i].ledgers() {
 			c.logs = append(c.logs, logLock{g.log.ID(), &g.mu})
 		}
 	}
@@ -97,7 +92,7 @@ func (c *commit) checkOnce() error {
 	var coming map[*ledger]int
 	for i := range c.tx.publishes {
 		p := &c.tx.publishes[i]
-		for g := range p.ledgers() {
+		for _, g := range p.ledgers() {
 			if coming == nil {
 				coming, c.now = map[*ledger]int{}, c.b.nowMillis()
 			}
@@ -143,7 +138,7 @@ func (c *commit) stageOnce(p *txPublish, g *ledger, off Offset) {
 
 // onceAddedLocked notes what confirms what was added.
 func (p *txPublish) onceAddedLocked(confirm Confirm) {
-	for g := range p.ledgers() {
+	for _, g := range p.ledgers() {
 		g.lastSeq = max(g.lastSeq, confirm.seq)
 	}
 }
