@@ -20,8 +20,9 @@ import (
 // goSDK is the SDK for Go as an engine: methods and fields have the names of actions and their values.
 type goSDK struct{}
 
-func (goSDK) name() string    { return "go" }
-func (goSDK) missing() string { return "" }
+func (goSDK) name() string      { return "go" }
+func (goSDK) missing() string   { return "" }
+func (goSDK) lacks(string) bool { return false }
 
 func (goSDK) open(_ *testing.T, s *server.Server, _ ...string) caller {
 	key := credentials.NewStaticCredentialsProvider("any", "key", "")

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -43,6 +44,8 @@ type installed interface {
 // engine is such a client that does what it is told.
 type engine interface {
 	installed
+	// lacks says whether it does not know an action.
+	lacks(action string) bool
 	// open starts it. What it returns calls actions: errors are *refusal if AWS's, else it has failed.
 	open(t *testing.T, s *server.Server, env ...string) caller
 }
@@ -57,8 +60,9 @@ var engines = []engine{
 	javascript,
 	script{"boto3", []string{"python/.venv-current/bin/python", "python/engine.py"}, "python/.venv-current/lib"},
 	script{"boto3-query", []string{"python/.venv-old/bin/python", "python/engine.py"}, "python/.venv-old/lib"},
-	commandLine{"awscli", "python/.venv-current/bin/python", 255},
-	commandLine{"awscli-query", "/usr/bin/python3", 254},
+	commandLine{"awscli", "python/.venv-current/bin/python", 255, nil},
+	commandLine{"awscli-query", "/usr/bin/python3", 254,
+		[]string{"StartMessageMoveTask", "ListMessageMoveTasks", "CancelMessageMoveTask"}},
 }
 
 var javascript = script{"javascript", []string{"node", "js/engine.js"}, "js/node_modules/@aws-sdk/client-sqs"}
@@ -84,6 +88,8 @@ type script struct {
 }
 
 func (e script) name() string { return e.called }
+
+func (e script) lacks(string) bool { return false }
 
 func (e script) missing() string {
 	if _, err := exec.LookPath(e.command[0]); err != nil {
@@ -173,11 +179,14 @@ func withoutAWS() (env []string) {
 // commandLine is the AWS CLI, as python/cli.py runs it. It has no types of errors.
 type commandLine struct {
 	called  string
-	python  string // which has the CLI
-	refused int    // the exit code for what the server refused: version 2 has one of its own
+	python  string   // which has the CLI
+	refused int      // the exit code for what the server refused: version 2 has one of its own
+	unknown []string // actions of SQS that it is too old for
 }
 
 func (e commandLine) name() string { return e.called }
+
+func (e commandLine) lacks(action string) bool { return slices.Contains(e.unknown, action) }
 
 func (e commandLine) missing() string {
 	if out, err := exec.Command(e.python, "-c", "import awscli").CombinedOutput(); err != nil {
