@@ -12,7 +12,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/aws/aws-sdk-go-v2/service/sqs/types"
-	"github.com/aws/smithy-go"
 
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
@@ -57,10 +56,6 @@ func newFIFO(t *testing.T, s *server.Server) *fifo {
 	f := &fifo{load: newLoad(t, s, "standard"), free: make(chan int, groups)}
 	out, err := f.c.CreateQueue(bounded(t), &sqs.CreateQueueInput{QueueName: aws.String("jobs.fifo"),
 		Attributes: map[string]string{"FifoQueue": "true", "VisibilityTimeout": inOrder}})
-	var unbuilt smithy.APIError
-	if errors.As(err, &unbuilt) && unbuilt.ErrorCode() == "AWS.SimpleQueueService.UnsupportedOperation" {
-		t.Skip("FIFO queues are not built")
-	}
 	if err != nil {
 		t.Fatal(err)
 	}
