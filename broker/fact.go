@@ -90,7 +90,7 @@ type txFact struct {
 // MaxFactKey or MaxFactValue, or with others beyond MaxFacts, with kind TooLarge, and a new
 // one beyond Limits.Facts with Full.
 func (t *Tx) PutFact(space, key string, value []byte) {
-	t.facts = append(t.facts, txFact{key: factKey(space, key), value: append([]byte{valueVersion}, value...)})
+	t.facts = append(t.facts, txFact{factKey(space, key), append([]byte{valueVersion}, value...)})
 }
 
 // DeleteFact removes a fact. One that is not there is no error.

@@ -196,8 +196,8 @@ func (t *Topics) queueNamed(name string) *broker.Queue {
 	return q
 }
 
-// dead leads to the queue for dead letters, or nowhere. It takes all of them: that of two subscriptions may be
-// the same.
+// dead leads to the queue for dead letters, or nowhere. It takes all of them: that of two subscriptions may
+// be the same.
 func (f *fanout) dead(s *subscription, c content) (made broker.Relayed, ok bool) {
 	if s.dead != "" {
 		if q := f.t.queueNamed(s.dead); q != nil {

@@ -8,8 +8,8 @@ import (
 	"unicode/utf8"
 )
 
-// checkNoticeAttributes refuses message attributes in SNS's words, which are not those of SQS. at is where they
-// are in the request.
+// checkNoticeAttributes refuses message attributes in SNS's words, which are not those of SQS. at is where
+// they are in the request.
 func checkNoticeAttributes(all map[string]messageAttribute, at string) *Error {
 	for _, name := range slices.Sorted(maps.Keys(all)) {
 		if err := checkNoticeAttributeName(name); err != nil {
@@ -61,7 +61,8 @@ func notInName(r rune) bool {
 func (a *messageAttribute) checkNotice(name string) *Error {
 	kind := a.kind()
 	switch {
-	case kind != "String" && kind != "Number" && kind != "Binary" || a.DataType == kind+"." || len(a.DataType) > 256:
+	case kind != "String" && kind != "Number" && kind != "Binary", a.DataType == kind+".",
+		len(a.DataType) > 256:
 		return badValue("The message attribute '%s' has an invalid message attribute type, the set of supported "+
 			"type prefixes is Binary, Number, and String.", name)
 	case a.binary() && a.StringValue != nil, !a.binary() && a.BinaryValue != nil:

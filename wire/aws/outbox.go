@@ -13,8 +13,8 @@ import (
 // A subscription over HTTP has a durable queue, its outbox, in which its notifications wait; a Deliverer
 // takes them from there.
 
-// Deliver begins to send notifications over HTTP, until Close. Call it once, when the broker is open and before a
-// Server listens.
+// Deliver begins to send notifications over HTTP, until Close. Call it once, when the broker is open and
+// before a Server listens.
 func (t *Topics) Deliver() error {
 	d, err := notify.NewDeliverer(t.b, notify.Config{DeadLetter: t.deadLetter, Ended: t.finish,
 		Transport: t.config.Transport, Logger: t.config.Logger})
@@ -52,8 +52,8 @@ func (t *Topics) dropOrphans(known map[string]bool) error {
 	return nil
 }
 
-// Close ends what Deliver began: it waits for posts that are under way. When ctx ends before that, they are cut,
-// and it returns ctx's error. Call it after Close of the Server, and before that of the broker.
+// Close ends what Deliver began: it waits for posts that are under way. When ctx ends before that, they are
+// cut, and it returns ctx's error. Call it after Close of the Server, and before that of the broker.
 func (t *Topics) Close(ctx context.Context) error {
 	t.end()
 	if t.deliverer == nil {
@@ -65,8 +65,8 @@ func (t *Topics) Close(ctx context.Context) error {
 // outbox is the name of the subscription's.
 func (s *subscription) outbox() string { return notify.QueueName(s.id) }
 
-// deliver has the outbox of a subscription, which it makes where there is none, delivered in the way that holds
-// now.
+// deliver has the outbox of a subscription, which it makes where there is none, delivered in the way that
+// holds now.
 func (t *Topics) deliver(ctx context.Context, s *subscription) error {
 	endpoint, err := notify.ParseEndpoint(s.Protocol, s.Endpoint)
 	if err != nil {
@@ -117,7 +117,8 @@ func (t *Topics) outboxOf(s *subscription) *broker.Queue {
 	return q
 }
 
-// dropOutbox ends the delivery for a subscription that is gone. What a failure leaves, the next Deliver deletes.
+// dropOutbox ends the delivery for a subscription that is gone. What a failure leaves, the next Deliver
+// deletes.
 func (t *Topics) dropOutbox(s *subscription) {
 	if !s.posts() {
 		return
@@ -178,8 +179,8 @@ func (t *Topics) question(s *subscription, kind notify.Type) broker.QueueRecord 
 	return p.Record()
 }
 
-// endPosting ends a subscription that somebody has confirmed: what waits is delivered, and at last how to take
-// the end back.
+// endPosting ends a subscription that somebody has confirmed: what waits is delivered, and at last how to
+// take the end back.
 func (t *Topics) endPosting(c *call, was *subscription) error {
 	is := *was
 	is.Ended = true

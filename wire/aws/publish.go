@@ -35,7 +35,8 @@ func (m *announcement) check(r topicRules, at string) *Error {
 	return checkNoticeAttributes(m.MessageAttributes, at)
 }
 
-// isSubject says whether a text can be a subject: up to 100 characters on one line, with no space before them.
+// isSubject says whether a text can be a subject: up to 100 characters on one line, with no space before
+// them.
 func isSubject(s string) bool {
 	if s == "" || utf8.RuneCountInString(s) > 100 || s[0] == ' ' {
 		return false
@@ -150,8 +151,8 @@ func (n *notice) published() *publishOutput {
 	return &publishOutput{MessageId: formatUUID(n.id), SequenceNumber: n.sequenceNumber()}
 }
 
-// announce publishes to a topic, all or nothing, and waits until that is on disk. What a FIFO topic has had before
-// becomes what it was then.
+// announce publishes to a topic, all or nothing, and waits until that is on disk. What a FIFO topic has had
+// before becomes what it was then.
 func (s *Server) announce(c *call, p *topic, r topicRules, all []*notice) error {
 	tx := s.b.Begin()
 	defer tx.Release()
@@ -207,8 +208,8 @@ type publishedEntry struct {
 	publishOutput
 }
 
-// publishBatch publishes all entries with one commit, or none: what is wrong with one refuses the batch, as SNS
-// does.
+// publishBatch publishes all entries with one commit, or none: what is wrong with one refuses the batch, as
+// SNS does.
 func (s *Server) publishBatch(c *call, in *publishBatchInput) (*publishBatchOutput, error) {
 	if err := in.check(); err != nil {
 		return nil, err
@@ -221,7 +222,8 @@ func (s *Server) publishBatch(c *call, in *publishBatchInput) (*publishBatchOutp
 	var all []*notice
 	for i := range in.Entries {
 		e := &in.Entries[i]
-		if err := e.check(r, fmt.Sprintf("publishBatchRequestEntries.%d.member.messageAttributes", i+1)); err != nil {
+		at := fmt.Sprintf("publishBatchRequestEntries.%d.member.messageAttributes", i+1)
+		if err := e.check(r, at); err != nil {
 			return nil, err
 		}
 		size += e.size()

@@ -1,12 +1,14 @@
 package aws
 
 import (
+	"context"
 	"fmt"
 	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/wire/aws/notify"
 )
 
 func TestEveryKindOfErrorHasACodeOfSNS(t *testing.T) {
@@ -204,4 +206,33 @@ func FuzzNotice(f *testing.F) {
 			t.Errorf("%+v and %+v, %v", n, again, err)
 		}
 	})
+}
+
+// TestWhatACrashLeavesOfATopicGoes: a topic is deleted before its subscriptions, and a queue for posts made before
+// its subscription.
+func TestWhatACrashLeavesOfATopicGoes(t *testing.T) {
+	x := start(t, Config{})
+	topic := x.topic("news")
+	x.subscribe(topic, x.queue("orders"))
+	url, _ := endpoint(t, 200)
+	x.subscribeTo(topic, "http", url)
+	news, err := x.b.Exchange("", "news")
+	if err == nil {
+		err = x.b.DeleteExchange(context.Background(), news, false)
+	}
+	if err == nil {
+		_, _, err = x.b.DeclareQueue(context.Background(), notify.QueueSpec(requestID()))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.restart()
+	for key := range x.b.Facts(factSpace).All(factSubscriptions) {
+		t.Errorf("fact %s is left over", key)
+	}
+	for _, q := range x.b.Queues("") {
+		if q.Name().Name != "orders" {
+			t.Errorf("queue %s is left over", q)
+		}
+	}
 }

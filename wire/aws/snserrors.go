@@ -68,7 +68,8 @@ func badParameter(format string, args ...any) *Error {
 	return errorf(snsInvalid, "Invalid parameter: "+format, args...)
 }
 
-// inAttributes is a reason against one of several attributes, as SNS tells it. alone is that of one attribute.
+// inAttributes is a reason against one of several attributes, as SNS tells it. alone is that of one
+// attribute.
 func inAttributes(alone error) error {
 	if alone == nil {
 		return nil

@@ -25,8 +25,8 @@ type subscriptionOutput struct {
 // pending is what stands for the ARN of a subscription that nobody has confirmed.
 const pending = "pending confirmation"
 
-// subscribe makes a subscription. One of the same endpoint is the answer if the attributes that are given have the
-// values that they have there.
+// subscribe makes a subscription. One of the same endpoint is the answer if the attributes that are given
+// have the values that they have there.
 func (s *Server) subscribe(c *call, in *subscribeInput) (*subscriptionOutput, error) {
 	t := s.topics
 	done, err := t.take(c.ctx)
@@ -104,8 +104,8 @@ func (in *subscribeInput) checkEndpoint(fifo bool) error {
 	return nil
 }
 
-// subscribed finds the subscription of an endpoint, and says what of it is not what was asked for; nil: there is
-// none.
+// subscribed finds the subscription of an endpoint, and says what of it is not what was asked for; nil:
+// there is none.
 func (t *Topics) subscribed(p *topic, in *subscribeInput) (*subscription, error) {
 	all := p.live()
 	i := slices.IndexFunc(all, func(s *subscription) bool { return s.is(in.Protocol, in.Endpoint) })
@@ -136,8 +136,8 @@ func (t *Topics) addSubscription(c *call, p *topic, in *subscribeInput) (*subscr
 	}
 	d := p.declared()
 	if d.size() > usualTopicSize && (sub.posts() || len(p.live()) >= 100) {
-		return nil, badParameter("Protocol Reason: a topic with messages above 262144 bytes has 100 subscriptions " +
-			"at most, none of them over HTTP")
+		return nil, badParameter("Protocol Reason: a topic with messages above 262144 bytes has 100 " +
+			"subscriptions at most, none of them over HTTP")
 	}
 	if sub.filter != nil {
 		if err := p.checkFilters(); err != nil {
@@ -181,8 +181,8 @@ type confirmInput struct {
 	AuthenticateOnUnsubscribe string
 }
 
-// confirmSubscription begins a subscription whose token is the one that was sent to its endpoint; again it does
-// nothing.
+// confirmSubscription begins a subscription whose token is the one that was sent to its endpoint; again it
+// does nothing.
 func (s *Server) confirmSubscription(c *call, in *confirmInput) (*subscriptionOutput, error) {
 	t := s.topics
 	if b, err := hex.DecodeString(in.Token); in.Token != "" && (err != nil || len(b) != tokenBytes) {
@@ -283,7 +283,8 @@ func (s *Server) listSubscriptions(_ *call, in *listSubscriptionsInput) (*listSu
 	return s.topics.list(all, in.NextToken)
 }
 
-func (s *Server) listSubscriptionsByTopic(_ *call, in *listSubscriptionsInput) (*listSubscriptionsOutput, error) {
+func (s *Server) listSubscriptionsByTopic(_ *call, in *listSubscriptionsInput) (
+	*listSubscriptionsOutput, error) {
 	p, err := s.topics.topic("TopicArn", in.TopicArn)
 	if err != nil {
 		return nil, err

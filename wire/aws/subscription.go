@@ -77,8 +77,10 @@ func newSubscription(p *topic, id string, f subscriptionFact) (*subscription, er
 			return nil, err
 		}
 	}
-	if _, err := notify.ParseSubscriptionPolicy(f.Attributes[attrDelivery]); err != nil && f.Attributes[attrDelivery] != "" {
-		return nil, err
+	if text := f.Attributes[attrDelivery]; text != "" {
+		if _, err := notify.ParseSubscriptionPolicy(text); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }

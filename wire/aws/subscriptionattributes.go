@@ -21,7 +21,8 @@ const (
 	attrReplay      = "ReplayPolicy"
 )
 
-// subscriptionAttributes is every attribute of a subscription that can be set, and what it is where it was not.
+// subscriptionAttributes is every attribute of a subscription that can be set, and what it is where it was
+// not.
 var subscriptionAttributes = map[string]string{
 	attrRaw:         "false",
 	attrFilter:      "",

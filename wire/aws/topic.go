@@ -22,8 +22,8 @@ type topicOutput struct {
 	TopicArn string
 }
 
-// createTopic makes a topic. One that is there is the answer if the attributes and tags that are given have the
-// values that they have there; those that are not given are not compared.
+// createTopic makes a topic. One that is there is the answer if the attributes and tags that are given have
+// the values that they have there; those that are not given are not compared.
 func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error) {
 	want, err := in.declared()
 	if err != nil {
@@ -61,7 +61,8 @@ func (in *createTopicInput) declared() (d declaredTopic, err error) {
 	if !isTopicName(in.Name) || isFIFO(in.Name) != (in.Attributes[attrFIFOTopic] == "true") {
 		return d, badParameter("Topic Name")
 	}
-	d = declaredTopic{id: strings.ReplaceAll(requestID(), "-", ""), attributes: map[string]string{}, tags: map[string]string{}}
+	d = declaredTopic{id: strings.ReplaceAll(requestID(), "-", ""), attributes: map[string]string{},
+		tags: map[string]string{}}
 	for _, name := range slices.Sorted(maps.Keys(in.Attributes)) {
 		value := in.Attributes[name]
 		if name == attrFIFOTopic {

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 
 	"github.com/tidings-io/tidings/wire/aws/notify"
@@ -48,7 +49,8 @@ var topicAttributes = map[string]topicAttribute{
 	attrArchive:      {fifo: true, clears: true, check: checkArchive},
 }
 
-// feedback is the names of attributes about logs of deliveries, which are kept and shown: there are no such logs.
+// feedback is the names of attributes about logs of deliveries, which are kept and shown: there are no such
+// logs.
 var feedback = regexp.MustCompile(`^(HTTP|Firehose|Lambda|Application|SQS)` +
 	`(SuccessFeedbackRoleArn|SuccessFeedbackSampleRate|FailureFeedbackRoleArn)$`)
 
@@ -62,7 +64,8 @@ func oneOf(name string, values ...string) func(string) error {
 		if slices.Contains(values, value) {
 			return nil
 		}
-		return reason(name + ": Invalid value [" + short(value) + "]. Must be " + values[0] + " or " + values[1] + ".")
+		return reason(name + ": Invalid value [" + short(value) + "]. Must be " +
+			strings.Join(values, " or ") + ".")
 	}
 }
 
@@ -98,8 +101,8 @@ func checkTopicSize(value string) error {
 	return nil
 }
 
-// checkTopicAttribute refuses a value of an attribute that can be set of a topic; known is false where there is none
-// of the name.
+// checkTopicAttribute refuses a value of an attribute that can be set of a topic; known is false where there
+// is none of the name.
 func checkTopicAttribute(topic, name, value string) (known bool, err error) {
 	a, known := topicAttributes[name]
 	switch {

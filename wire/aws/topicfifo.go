@@ -49,10 +49,11 @@ func (m *announcement) checkIDs(r topicRules) *Error {
 	group, id := m.MessageGroupId, m.MessageDeduplicationId
 	switch {
 	case id != nil && !r.fifo:
-		return badParameter("MessageDeduplicationId Reason: The request includes MessageDeduplicationId parameter " +
-			"that is not valid for this topic type")
+		return badParameter("MessageDeduplicationId Reason: The request includes MessageDeduplicationId " +
+			"parameter that is not valid for this topic type")
 	case id != nil && !groupID.MatchString(*id):
-		return badParameter("MessageDeduplicationId Reason: it has 1 to 128 alphanumeric and punctuation characters")
+		return badParameter("MessageDeduplicationId Reason: it has 1 to 128 alphanumeric and punctuation " +
+			"characters")
 	case group != nil && !groupID.MatchString(*group):
 		return badParameter("MessageGroupId Reason: it has 1 to 128 alphanumeric and punctuation characters")
 	case group == nil && r.fifo:
@@ -87,8 +88,8 @@ func (p *topic) inOrder(ctx context.Context) (done func(), err error) {
 	}
 }
 
-// The last sequence number of a topic is a time in units of which 2^20 are a millisecond, or the next one: so that
-// none comes twice, also after a restart.
+// The last sequence number of a topic is a time in units of which 2^20 are a millisecond, or the next one:
+// so that none comes twice, also after a restart.
 const sequencePerMilli = 20
 
 func (p *topic) nextSequence(now time.Time) uint64 {
@@ -112,8 +113,8 @@ func (n *notice) sequenceNumber() string {
 	return strconv.FormatUint(firstTopicSequence+n.sequence, 10)
 }
 
-// number makes a notice the next one of a FIFO topic. What is told who publishes it again is its sequence number and
-// something random, of which its id is made.
+// number makes a notice the next one of a FIFO topic. What is told who publishes it again is its sequence
+// number and something random, of which its id is made.
 func (n *notice) number(p *topic, now time.Time) (note [16]byte) {
 	n.sequence = p.nextSequence(now)
 	binary.BigEndian.PutUint64(note[:], n.sequence)

@@ -5,8 +5,8 @@ import (
 )
 
 // permitted is what a permission can allow, of which those for any topic are not.
-var permitted = []string{"GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission", "DeleteTopic",
-	"Subscribe", "ListSubscriptionsByTopic", "Publish", "Receive"}
+var permitted = []string{"GetTopicAttributes", "SetTopicAttributes", "AddPermission", "RemovePermission",
+	"DeleteTopic", "Subscribe", "ListSubscriptionsByTopic", "Publish", "Receive"}
 
 type addTopicPermissionInput struct {
 	TopicArn      string

@@ -23,8 +23,8 @@ const TopicType = "sns"
 // Topics is what there is of SNS: the topics of one broker and who has subscribed to them. It is there
 // whether or not a Server listens: what AMQP clients publish to a topic reaches its subscribers too.
 //
-// A topic is an exchange of type sns in the default namespace, as a queue of SQS is a queue. What SNS says of it
-// stands in its argument sns. A subscription is a fact, see broker.Facts, and not a binding, since it
+// A topic is an exchange of type sns in the default namespace, as a queue of SQS is a queue. What SNS says
+// of it stands in its argument sns. A subscription is a fact, see broker.Facts, and not a binding, since it
 // outlives its queue.
 type Topics struct {
 	config TopicsConfig
@@ -66,13 +66,18 @@ func NewTopics(c TopicsConfig) (*Topics, error) {
 		return nil, err
 	}
 	c.Account, c.Region, c.Now, c.Logger = checked.Account, checked.Region, checked.Now, checked.Logger
-	if u, err := url.Parse(c.URL); c.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+	if c.URL != "" && !isURL(c.URL) {
 		return nil, fmt.Errorf("aws: URL is %q, want http:// or https:// and a host", c.URL)
 	}
 	t := &Topics{config: c, turn: make(chan struct{}, 1), topics: map[*broker.Exchange]*topic{}}
 	t.life, t.end = context.WithCancel(context.Background())
 	t.listens("http://localhost:4566")
 	return t, nil
+}
+
+func isURL(s string) bool {
+	u, err := url.Parse(s)
+	return err == nil && u.Host != "" && (u.Scheme == "http" || u.Scheme == "https")
 }
 
 // listens says where a server listens, which counts where nothing was configured.
