@@ -10,8 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/console"
+	"github.com/tidings-io/tidings/storage"
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 func (a *app) backupCommand() *cobra.Command {
@@ -71,11 +72,12 @@ func (a *app) backupOffline(ctx context.Context, data, dir string) error {
 		return err
 	}
 	start := a.now()
-	b, err := broker.Open(data, broker.Config{})
+	// The store alone: a broker would go on with what waits in it, links and delays.
+	st, err := storage.Open(vfs.OS(data), storage.Config{Owner: "tidings backup"})
 	if err != nil {
 		return storeFailure(err, data)
 	}
-	err = errors.Join(backupInto(ctx, b, dir), b.Close())
+	err = errors.Join(backupInto(ctx, st, dir), st.Close())
 	if err != nil {
 		return err
 	}

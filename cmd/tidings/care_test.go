@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"errors"
 	"log/slog"
 	"os"
@@ -188,4 +189,39 @@ func TestDoctorFindsNothingWhereAllIsWell(t *testing.T) {
 	other := startTestNode(t, devDefaults())
 	says(t, exitFailed, "is in use", "doctor", "--data", n.s.Data, "--kafka",
 		other.kafka.Addr().String(), "--admin", other.admin.Addr().String())
+}
+
+// TestABackupOfDataThatNobodyUsesStartsNothing: what waits in it, links and topics of SNS, is for a server.
+func TestABackupOfDataThatNobodyUsesStartsNothing(t *testing.T) {
+	n := startTestNodeOn(t, devDefaults())
+	mustCommand(t, n, "create", "orders")
+	mustCommand(t, n, "create", "sqs", "jobs")
+	mustCommand(t, n, "bind", "topic/orders", "jobs")
+	var topic struct{ TopicArn string }
+	api := newAPIClient(n.admin.Addr().String())
+	defer api.Close()
+	if err := api.AWS(t.Context(), "sns", "CreateTopic", map[string]any{"Name": "alerts"}, &topic); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "copy")
+	var out bytes.Buffer
+	if exit, said := command(t, t.Context(), n, &out, "backup", to, "--data", n.s.Data); exit != 0 {
+		t.Fatalf("exit %d, %s", exit, said)
+	}
+	s := withFreePorts(devDefaults())
+	s.Data = to
+	copied, err := startNode(t.Context(), s, discardLog)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer copied.close()
+	if _, err := copied.b.Queue("", "jobs"); err != nil {
+		t.Error(err)
+	}
+	if got := copied.b.Links(); len(got) != 1 {
+		t.Errorf("links of the copy: %v", got)
+	}
 }

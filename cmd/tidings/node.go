@@ -256,7 +256,12 @@ func (n *node) backup(ctx context.Context, dir string) error {
 	return backupInto(ctx, n.b, dir)
 }
 
-func backupInto(ctx context.Context, b *broker.Broker, dir string) error {
+// source is what can be copied while it is in use.
+type source interface {
+	Backup(ctx context.Context, dst vfs.FS) error
+}
+
+func backupInto(ctx context.Context, s source, dir string) error {
 	entries, err := os.ReadDir(dir)
 	if err == nil && len(entries) > 0 {
 		return &broker.Error{Kind: broker.Exists, Op: "backup", Name: dir,
@@ -268,7 +273,7 @@ func backupInto(ctx context.Context, b *broker.Broker, dir string) error {
 	if err := os.MkdirAll(filepath.Clean(dir), 0o755); err != nil {
 		return err
 	}
-	return b.Backup(ctx, vfs.OS(dir))
+	return s.Backup(ctx, vfs.OS(dir))
 }
 
 // run waits until the context ends or the store fails, then closes. A store
