@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -244,9 +245,12 @@ func (b *Broker) loadLinks(orphans *removal) error {
 	return nil
 }
 
-// startLinks has all links of an earlier start go on.
+// startLinks has all links of an earlier start go on. Some of them may end meanwhile.
 func (b *Broker) startLinks() error {
-	for _, r := range b.links.all {
+	b.links.mu.Lock()
+	all := slices.Collect(maps.Values(b.links.all))
+	b.links.mu.Unlock()
+	for _, r := range all {
 		if err := b.startLink(r.Link, r.topic); err != nil {
 			return err
 		}

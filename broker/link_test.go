@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -264,5 +265,29 @@ func TestALinkPublishesEachRecordOnce(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// Open has links go on while some of them end at once, because what they lead to was not to
+// stay.
+func TestLinksEndWhileOthersGoOn(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	mustTopic(t, b, TopicSpec{Name: "orders"})
+	for i := range 100 {
+		q, _, err := b.DeclareQueue(ctx, QueueSpec{Name: fmt.Sprint("q", i)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Link(ctx, Link{Topic: "orders", To: q.Name()}, false); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.Close()
+	b = openOn(t, fs)
+	for end := time.Now().Add(20 * time.Second); len(b.Links()) > 0; runtime.Gosched() {
+		if time.Now().After(end) {
+			t.Fatalf("%d links lead nowhere", len(b.Links()))
+		}
 	}
 }
