@@ -32,6 +32,10 @@ type Relayed struct {
 // it. It passes none of them twice, which ends loops; this ends the rest.
 const maxRelays = 16
 
+// maxAsked is how often relays are asked for one record that is published: among relays that
+// all lead to each other there are as many ways as orders of them.
+const maxAsked = 1024
+
 // Relays says whether exchanges of a type are ones of Config.Relays: a face brings them, and
 // says what they are for and how they go.
 func (b *Broker) Relays(kind string) bool { return b.config.Relays[kind] != nil }
@@ -64,6 +68,7 @@ type relaying struct {
 	r      *routing
 	out    []txPublish // each followed by what was made of it
 	bytes  int
+	asked  int // relays, for the record whose turn it is
 	topics bool
 }
 
@@ -77,7 +82,7 @@ func (t *Tx) relay(now int64) (topics bool, err error) {
 	g := relaying{t: t, now: now, r: t.b.newRouting(), out: make([]txPublish, 0, 2*len(t.publishes))}
 	for i := range t.publishes {
 		p := t.publishes[i]
-		g.out = append(g.out, p)
+		g.out, g.asked = append(g.out, p), 0
 		if err := g.pass(&p, nil); err != nil {
 			return false, err
 		}
@@ -93,6 +98,9 @@ func (g *relaying) pass(p *txPublish, passed []*Exchange) error {
 		if slices.Contains(passed, x) || len(passed) == maxRelays {
 			g.t.b.config.Logger.Debug("a record goes round among relays", "exchange", x.name.String())
 			continue
+		}
+		if g.asked++; g.asked > maxAsked {
+			return fail(TooLarge, "relay", x.name.String(), "more than %d relays are on its way", maxAsked)
 		}
 		relay := g.t.b.relays[x.spec.Type]
 		for made := range relay.Relay(x, &p.rec) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"iter"
 	"math/rand/v2"
 	"slices"
@@ -300,5 +301,30 @@ func TestAPublishThroughARelayIsInAllQueuesOrNone(t *testing.T) {
 			t.Fatalf("seed %d", seed)
 		}
 		p.b.Close()
+	}
+}
+
+// TestRelaysThatLeadToEachOtherAreAskedSoOften: among n of them there are n! ways to pass each
+// once, which is for ever where n is 20.
+func TestRelaysThatLeadToEachOtherAreAskedSoOften(t *testing.T) {
+	p := relayPool(t)
+	var all []string
+	for i := range 8 {
+		all = append(all, fmt.Sprint("x", i))
+	}
+	var first *Exchange
+	for _, name := range all {
+		first = p.copier(name, strings.Join(all, " "))
+	}
+	tx := p.b.Begin()
+	tx.Publish(first, QueueRecord{Body: []byte("1")})
+	_, err := tx.Commit(ctx)
+	wantKind(t, "a record that goes round", err, TooLarge)
+	for i := range 40 {
+		p.copier(fmt.Sprint("y", i), "a")
+		all = append(all, fmt.Sprint("y", i))
+	}
+	if r := p.send(p.copier("wide", strings.Join(all[8:], " ")), "2"); r.Queues != 40 {
+		t.Errorf("routed %+v, want 40 ways to a queue", r)
 	}
 }
