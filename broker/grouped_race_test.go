@@ -3,8 +3,10 @@ package broker
 import (
 	"context"
 	"fmt"
+	"runtime"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -94,4 +96,51 @@ func (o *orders) took(p *pool, ds []Delivery) {
 	if _, err := tx.Commit(ctx); err != nil {
 		o.t.Errorf("discard: %v", err)
 	}
+}
+
+// TestALongPollWaitsWhileOthersSort what a restart left, and take all that there is.
+func TestALongPollWaitsWhileOthersSort(t *testing.T) {
+	const queues, receivers = 300, 8
+	p := newPool(t, QueueSpec{})
+	for i := range queues {
+		p.declare(QueueSpec{Name: fmt.Sprint("g", i), Durable: true, Settings: QueueSettings{Groups: OrderedGroups}})
+		tx := p.b.Begin()
+		p.addGrouped(tx, "A1")
+		mustCommit(t, tx)
+	}
+	if err := p.b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	p.b = openOn(t, p.fs)
+	for i := range queues {
+		q, err := p.b.Queue("", fmt.Sprint("g", i))
+		if err != nil {
+			t.Fatal(err)
+		}
+		oneGetsIt(t, q, receivers)
+	}
+}
+
+// oneGetsIt has as many receivers wait for one record.
+func oneGetsIt(t *testing.T, q *Queue, receivers int) {
+	life, end := context.WithCancel(ctx)
+	defer end()
+	var all sync.WaitGroup
+	var back atomic.Int64
+	for range receivers {
+		all.Go(func() {
+			defer back.Add(1)
+			ds, err := q.Receive(life, ReceiveOptions{Max: 1, Lease: time.Hour, Wait: time.Hour})
+			if len(ds) == 0 && err == nil {
+				t.Errorf("%s: a receive gave nothing before its time", q)
+			}
+		})
+	}
+	for waiting := 0; waiting+int(back.Load()) < receivers || back.Load() == 0; runtime.Gosched() {
+		q.mu.Lock()
+		waiting = len(q.line)
+		q.mu.Unlock()
+	}
+	end()
+	all.Wait()
 }

@@ -76,6 +76,8 @@ type receiver struct {
 	err   error
 	// awaited says that what was published before is on disk.
 	awaited bool
+	// unsorted says that nothing is ready before more is sorted into groups.
+	unsorted bool
 }
 
 // receivers is what a queue has of those that receive from it, from the first of them on.
@@ -102,20 +104,17 @@ func (q *Queue) await(ctx context.Context, r *receiver) error {
 			return err
 		}
 		waits, seq, coming, err := q.lineUp(r)
-		if err == nil && !waits && len(r.taken) == 0 {
-			switch again, err := q.gather(ctx); {
-			case err != nil:
-				return err
-			case again:
-				continue
-			}
-		}
 		switch {
 		case waits: // and what r has taken is not for it to look at
 			return q.waitInLine(ctx, r)
 		case err != nil || len(r.taken) > 0:
 			q.fill(ctx, r)
 			return err
+		case r.unsorted:
+			if _, err := q.gather(ctx); err != nil {
+				return err
+			}
+			continue // also where others have sorted it, and taken all: then its time is to be waited for
 		case !coming:
 			return nil
 		}
@@ -167,7 +166,7 @@ func (q *Queue) lineUp(r *receiver) (waits bool, seq storage.Seq, coming bool, e
 	now := q.b.config.Now()
 	q.endLeasesLocked(now.UnixMilli())
 	q.dispatchLocked() // who came before is first
-	r.taken, r.spent = r.taken[:0], r.spent[:0]
+	r.taken, r.spent, r.unsorted = r.taken[:0], r.spent[:0], false
 	if most := q.b.config.Limits.Leases; len(q.leases)+q.receiving >= most {
 		return false, 0, false, fail(Full, "receive", q.String(), "%d records are leased, the limit is %d",
 			len(q.leases), most)
@@ -175,7 +174,7 @@ func (q *Queue) lineUp(r *receiver) (waits bool, seq storage.Seq, coming bool, e
 	if q.takeForLocked(r) {
 		return false, 0, false, nil
 	}
-	if q.toGatherLocked() {
+	if r.unsorted = q.toGatherLocked(); r.unsorted {
 		return false, 0, false, nil
 	}
 	if now.Before(r.until) {
