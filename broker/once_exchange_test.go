@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidings-io/tidings/storage/vfs"
@@ -189,4 +190,52 @@ func TestARelayIsAskedOnce(t *testing.T) {
 	}
 	p.wantIn("a", "news(first) news(beside)")
 	p.wantIn("b", "news(first) news(beside)")
+}
+
+// TestWhatIsHeldBackIsRoutedAgainToo: an exchange holds it back, and a topic has it at once.
+func TestWhatIsHeldBackIsRoutedAgainToo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &planner{t: t, fs: vfs.NewMem(), durable: true}
+		p.open()
+		x, _, err := p.b.DeclareExchange(ctx, ExchangeSpec{Name: "news", Type: "fanout", Durable: true, Once: time.Minute})
+		if err != nil {
+			t.Fatal(err)
+		}
+		topic := mustTopic(t, p.b, TopicSpec{Name: "t"})
+		p.bind(x, p.x)
+		p.bind(x, topic)
+		once := func(k string) QueueRecord {
+			rec := delayed(k, 1000)
+			rec.Once = &Once{Key: key(k)}
+			return rec
+		}
+		tx := p.b.Begin()
+		tx.Publish(x, once("a"))
+		tx.Publish(x, once("b"))
+		tx.PublishAt(x, delayed("c", 0), time.Now().Add(time.Second))
+		if err := tx.prepare(); err != nil {
+			t.Fatal(err)
+		}
+		publishTo(t, p.b, x, once("a"))
+		confirm, err := tx.run()
+		if err == nil {
+			err = confirm.Wait(ctx)
+		}
+		if r := tx.Routed(1); err != nil || r.Queues != 1 || !r.Delayed {
+			t.Errorf("routed %+v, %v, want the topic now and the queue later", r, err)
+		}
+		if got := values(t, topic.Partition(0), 0); fmt.Sprint(got) != "[a b]" {
+			t.Errorf("the topic has %v", got)
+		}
+		p.pass(time.Second)
+		if got := browsed(t, p.q); got != "a b c" {
+			t.Errorf("the queue has %q", got)
+		}
+		if got := values(t, topic.Partition(0), 0); fmt.Sprint(got) != "[a b c]" {
+			t.Errorf("the topic has %v", got)
+		}
+		if err := p.b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -43,6 +43,7 @@ type txPublish struct {
 	result int          // -1: nobody asks
 	from   *Queue       // it is a dead letter of this one
 	reason DeathReason
+	at     int64      // ms, when PublishAt is to publish it; 0: it is no PublishAt
 	hold   *txHold    // nil: it goes into queues and topics now, and nowhere else
 	before *duplicate // of what its exchange has had; nil: it is none
 	// refused: a topic has no place for it. due: it comes from the schedule of x; purged: it
@@ -167,11 +168,11 @@ func (t *Tx) route(now int64) (topics bool) {
 			p.to, p.hold = p.room[:0], nil
 			continue
 		}
-		if p.hold != nil && p.hold.at > now {
+		if p.at > now {
 			p.hold.now = now
 			continue
 		}
-		r.due = p.due || p.hold != nil
+		r.due = p.due || p.at > 0
 		t.routeLocked(r, p, now)
 		topics = topics || len(p.topics) > 0
 	}

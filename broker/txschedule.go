@@ -45,7 +45,8 @@ func (t *Tx) PublishAt(x *Exchange, rec QueueRecord, at time.Time) int {
 	rec.Once = nil
 	i := t.Publish(x, rec)
 	p := &t.publishes[len(t.publishes)-1]
-	p.hold = &txHold{at: millisOf(at), props: rec.Props, by: []txHeld{{x: x}}}
+	p.at = max(millisOf(at), 1)
+	p.hold = &txHold{at: p.at, props: rec.Props, by: []txHeld{{x: x}}}
 	return i
 }
 
