@@ -224,7 +224,8 @@ func (t *Topics) expired(s *subscription) bool {
 	return t.now() > s.TokenTime+tokenLife.Milliseconds()
 }
 
-// finish deletes the outbox of a subscription that is over, once it is empty. The Deliverer calls it.
+// finish deletes the outbox of a subscription that is over, once it is empty. The Deliverer calls it. While it waited
+// for its turn somebody may have taken the end back and ended it again: then that has still to be told.
 func (t *Topics) finish(id string) {
 	done, err := t.take(t.life)
 	if err != nil {
@@ -232,10 +233,16 @@ func (t *Topics) finish(id string) {
 	}
 	defer done()
 	for _, p := range t.all() {
-		if s := p.find(id); s != nil && s.Ended {
+		if s := p.find(id); s != nil && s.Ended && t.delivered(s) {
 			t.dropOutbox(s)
 		}
 	}
+}
+
+// delivered says that nothing is left in the outbox of a subscription.
+func (t *Topics) delivered(s *subscription) bool {
+	q := t.outboxOf(s)
+	return q == nil || notify.Empty(q)
 }
 
 // deadLetter is where a notification goes that its endpoint did not take, and as what.

@@ -610,6 +610,31 @@ func testHTTPUnsubscribe(t *testing.T) {
 	}
 }
 
+// That an end has been told all of is heard only when it was taken back, and a new one is under way.
+func TestTheSecondEndOfASubscriptionIsToldToo(t *testing.T) {
+	x := start(t, Config{})
+	topic := x.topic("news")
+	posted, answer := make(chan string), make(chan int)
+	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		posted <- string(body)
+		w.WriteHeader(<-answer)
+	}))
+	t.Cleanup(s.Close)
+	sub := x.subscribeTo(topic, "http", s.URL)
+	doc := post{body: <-posted}.document(t)
+	answer <- 200
+	x.visit(doc["SubscribeURL"])
+	x.snsOK("Unsubscribe", "SubscriptionArn", sub)
+	doc = post{body: <-posted}.document(t)
+	x.topics.finish(sub[strings.LastIndexByte(sub, ':')+1:]) // of the end before
+	q, err := x.b.Queue("", notify.QueueName(sub[strings.LastIndexByte(sub, ':')+1:]))
+	if err != nil || q.Stats().Leased != 1 {
+		t.Errorf("%s is lost: %v", doc["Type"], err)
+	}
+	answer <- 200
+}
+
 func testFailingEndpoint(t *testing.T) {
 	x := start(t, Config{})
 	topic, q, dead := x.topic("news"), x.queue("orders"), x.queue("dead")

@@ -199,15 +199,17 @@ func (d *Deliverer) Close(ctx context.Context) error {
 	return err
 }
 
-// retire ends a subscription that is over, unless it has been set otherwise meanwhile.
+// retire ends a subscription that is over, unless it has been set otherwise meanwhile, or has something to deliver
+// again.
 func (d *Deliverer) retire(s *subscriber) bool {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	now, _ := s.current()
-	if now.Ends {
+	over := now.Ends && Empty(s.q)
+	if over {
 		s.leave()
 	}
-	return now.Ends
+	return over
 }
 
 // help lets another goroutine work for a subscription, if there is one to spare.

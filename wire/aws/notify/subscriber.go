@@ -69,7 +69,7 @@ func (s *subscriber) serve() {
 	defer s.leave()
 	for s.life.Err() == nil {
 		now, round := s.current()
-		if now.Ends && s.empty() {
+		if now.Ends && Empty(s.q) {
 			s.over(now.ID)
 			if s.d.retire(s) {
 				return
@@ -218,9 +218,9 @@ func (s *subscriber) done(m *broker.Delivery) bool {
 	return err == nil
 }
 
-// empty says that nothing is left to deliver.
-func (s *subscriber) empty() bool {
-	n := s.q.Stats()
+// Empty says that nothing is left to deliver in the queue of a subscription.
+func Empty(q *broker.Queue) bool {
+	n := q.Stats()
 	return n.Ready+n.Leased+n.Delayed == 0
 }
 

@@ -3,6 +3,7 @@ package notify
 import (
 	"fmt"
 	"net/http"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -123,6 +124,20 @@ func TestASubscriptionCanBeTakenBackAtItsEnd(t *testing.T) {
 		x.publish("a", "one")
 		pass(0)
 		x.want("a", "one 1s")
+	})
+}
+
+// Somebody takes the end back while it is told, and ends it again: that is told too.
+func TestASubscriptionThatEndsTwiceTellsBothEnds(t *testing.T) {
+	var x *rig
+	var once sync.Once
+	c := Config{Ended: func(string) { once.Do(func() { x.publish("a", "two") }) }}
+	bubble(t, c, func(t *testing.T, r *rig) {
+		x = r
+		x.publish("a", "one")
+		x.subscribe("a", func(s *Subscription) { s.Ends = true })
+		pass(0)
+		x.want("a", "one 0s", "two 0s")
 	})
 }
 
