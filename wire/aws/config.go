@@ -16,8 +16,8 @@ type Config struct {
 	Addr string // host:port; default localhost:4566, which is both loopback addresses
 	// AllowRemote lets Addr be one that other machines can reach.
 	AllowRemote bool
-	// Hosts are names, beside loopback, addresses and names without a dot, under which a GET is
-	// answered. A browser sends a GET to a foreign name that was rebound to this machine without
+	// Hosts are names, beside loopback, addresses, names without a dot and that of TopicsConfig.URL,
+	// under which a GET is answered. A browser sends a GET to a foreign name that was rebound to this machine without
 	// saying whose page wants it.
 	Hosts []string
 	// Account and Region stand in ARNs, the account in queue URLs too; default 000000000000 and

@@ -28,6 +28,7 @@ type rig struct {
 	s *Server
 
 	topics *Topics
+	at     string // TopicsConfig.URL
 }
 
 func start(t *testing.T, c Config) *rig {
@@ -61,7 +62,8 @@ func startTimed(t *testing.T, c Config) (x *rig, let func(time.Duration)) {
 func (x *rig) open() {
 	x.t.Helper()
 	var err error
-	if x.topics, err = NewTopics(TopicsConfig{Account: x.c.Account, Region: x.c.Region, Now: x.c.Now}); err != nil {
+	x.topics, err = NewTopics(TopicsConfig{Account: x.c.Account, Region: x.c.Region, URL: x.at, Now: x.c.Now})
+	if err != nil {
 		x.t.Fatal(err)
 	}
 	x.b, err = broker.Open("data", broker.Config{FS: x.d, Now: x.n,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -38,6 +39,7 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	if c.Topics == nil {
 		return nil, errors.New("aws: a server needs the topics of its broker")
 	}
+	c.Hosts = append(slices.Clone(c.Hosts), c.Topics.hosts()...)
 	l := c.Limits
 	s := &Server{b: b, config: c, topics: c.Topics,
 		bodies: listener.NewBodies(l.Bodies, l.BodyBytes, l.BodyTime), attempts: newAttempts(l.Attempts)}

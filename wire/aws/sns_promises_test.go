@@ -589,6 +589,27 @@ func testHTTPConfirmation(t *testing.T) {
 	}
 }
 
+// What stands in documents is asked for under the name that was configured.
+func TestSubscribersReachTheServerByItsURL(t *testing.T) {
+	x := &rig{t: t, c: Config{Addr: "127.0.0.1:0"}, d: vfs.OS(t.TempDir()), at: "http://tidings.example:8080"}
+	x.open()
+	t.Cleanup(x.close)
+	url, got := endpoint(t, 200)
+	x.subscribeTo(x.topic("news"), "http", url)
+	doc := (<-got).document(t)
+	for _, name := range []string{"SubscribeURL", "SigningCertURL"} {
+		path, ok := strings.CutPrefix(doc[name], x.at)
+		r, err := http.NewRequest("GET", x.url()+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.Host = "tidings.example:8080"
+		if status, _, body := x.do(r); !ok || status != 200 {
+			t.Errorf("%s: %d %s", doc[name], status, body)
+		}
+	}
+}
+
 func testHTTPUnsubscribe(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.topic("news")

@@ -86,6 +86,14 @@ func (t *Topics) listens(at string) {
 	t.url.Store(&at)
 }
 
+// hosts is the name that was configured for subscribers, if one was: they send a GET to it.
+func (t *Topics) hosts() []string {
+	if u, err := url.Parse(t.config.URL); err == nil && u.Hostname() != "" {
+		return []string{u.Hostname()}
+	}
+	return nil
+}
+
 // Lost is how many notifications had nowhere to go: their queue was not there, or could not have them, and
 // their subscription had no queue for dead letters, or that was not there.
 func (t *Topics) Lost() int64 { return t.lost.Load() }
