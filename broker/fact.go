@@ -20,7 +20,7 @@ type Facts struct {
 // there are.
 const (
 	MaxFactKey   = 512 // of its space and its key together
-	MaxFactValue = 256 << 10
+	MaxFactValue = 768 << 10
 	MaxFacts     = 1 << 20
 )
 

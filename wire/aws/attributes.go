@@ -33,6 +33,9 @@ const (
 	all = "All"
 )
 
+// maxAttribute is how many bytes a value can have; only filter policies have more.
+const maxAttribute = 30 << 10
+
 // attribute is one of a queue.
 type attribute struct {
 	def      string // where it is not set; "": then it is left out
@@ -73,6 +76,8 @@ func init() { // checks read the table
 
 var booleans = []string{"true", "false"}
 
+const tooLongAttribute = "Must be at most 30720 bytes."
+
 const onlyFIFO = "You can specify the %s only when FifoQueue is set to true."
 
 func unknownAttribute(name string) *Error {
@@ -101,6 +106,8 @@ func (s *Server) checkAttributes(queue string, set map[string]string) (map[strin
 			return nil, errorf(invalidAttribute, a.refused, name)
 		case value == "" && a.clears:
 			continue
+		case len(value) > maxAttribute:
+			return nil, wrongBecause(name, tooLongAttribute)
 		}
 		if err := a.refuse(s, queue, name, value); err != nil {
 			return nil, err

@@ -210,6 +210,39 @@ func FuzzNotice(f *testing.F) {
 
 // TestWhatACrashLeavesOfATopicGoes: a topic is deleted before its subscriptions, and a queue for posts made before
 // its subscription.
+// A policy about as large as one can be, of what takes most room where it is kept.
+func TestALargeFilterPolicyIsKept(t *testing.T) {
+	x := start(t, Config{})
+	topic, q := x.topic("news"), x.queue("orders")
+	for _, c := range []string{`\\\"`, "<>", "\u2028\u2028"} {
+		value := strings.Repeat(c, (250<<10)/len(c))
+		sub := x.subscribe(topic, q, "FilterPolicy", `{"a":["`+value+`"]}`)
+		x.snsOK("Unsubscribe", "SubscriptionArn", sub)
+	}
+}
+
+func TestAttributesHaveALimit(t *testing.T) {
+	x := start(t, Config{})
+	topic, q := x.topic("news"), x.queue("orders")
+	sub := x.subscribe(topic, q)
+	long := strings.Repeat("k", 30721)
+	const words = ": Must be at most 30720 bytes."
+	for _, name := range []string{"KmsMasterKeyId", "Policy", "SQSFailureFeedbackRoleArn", "DeliveryPolicy"} {
+		x.wantSNS(400, "InvalidParameter", "Invalid parameter: "+name+words, "SetTopicAttributes",
+			"TopicArn", topic, "AttributeName", name, "AttributeValue", long)
+	}
+	for _, name := range []string{"SubscriptionRoleArn", "RedrivePolicy", "DeliveryPolicy"} {
+		x.wantSNS(400, "InvalidParameter", "Invalid parameter: "+name+words, "SetSubscriptionAttributes",
+			"SubscriptionArn", sub, "AttributeName", name, "AttributeValue", long)
+	}
+	for _, name := range []string{"KmsMasterKeyId", "Policy"} {
+		code, message := x.fails("SetQueueAttributes", object{"QueueUrl": q, "Attributes": object{name: long}})
+		if code != "InvalidAttributeValue" || !strings.HasSuffix(message, name+". Reason"+words) {
+			t.Errorf("%s: %s %s", name, code, message)
+		}
+	}
+}
+
 func TestWhatACrashLeavesOfATopicGoes(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.topic("news")

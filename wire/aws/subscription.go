@@ -108,7 +108,7 @@ func (f *subscriptionFact) active() bool { return f.Confirmed && !f.Ended }
 
 // save puts the subscription into a commit.
 func (s *subscription) save(tx *broker.Tx) error {
-	value, err := json.Marshal(&s.subscriptionFact)
+	value, err := encodeSlowly(&s.subscriptionFact) // without escapes for HTML: a policy may have 256 KiB
 	if err == nil {
 		tx.PutFact(factSpace, s.factKey(), value)
 	}

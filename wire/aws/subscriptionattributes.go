@@ -36,6 +36,9 @@ var subscriptionAttributes = map[string]string{
 // setAttribute sets one, or says what is wrong with its value. That a filter policy fits its scope is for
 // newSubscription to say.
 func (f *subscriptionFact) setAttribute(name, value string) error {
+	if name != attrFilter && len(value) > maxAttribute {
+		return reason(name + ": " + tooLongAttribute)
+	}
 	switch name {
 	case attrRaw:
 		lower := strings.ToLower(value)

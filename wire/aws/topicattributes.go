@@ -106,6 +106,8 @@ func checkTopicSize(value string) error {
 func checkTopicAttribute(topic, name, value string) (known bool, err error) {
 	a, known := topicAttributes[name]
 	switch {
+	case len(value) > maxAttribute && (known || feedback.MatchString(name)):
+		return true, reason(name + ": " + tooLongAttribute)
 	case feedback.MatchString(name):
 		return true, nil
 	case !known:
