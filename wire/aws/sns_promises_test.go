@@ -610,6 +610,25 @@ func TestSubscribersReachTheServerByItsURL(t *testing.T) {
 	}
 }
 
+func TestASubscriptionThatCannotBeMadeLeavesNoQueue(t *testing.T) {
+	x := start(t, Config{})
+	topic := x.topic("news")
+	if err := x.topics.deliverer.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	var err error
+	x.topics.deliverer, err = notify.NewDeliverer(x.b, notify.Config{Limits: notify.Limits{Endpoints: 1}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	url, _ := endpoint(t, 200)
+	x.subscribeTo(topic, "http", url)
+	_, code, _ := x.snsFails("Subscribe", "TopicArn", topic, "Protocol", "http", "Endpoint", url+"/other")
+	if all := x.b.Queues(""); code != "Throttled" || len(all) != 1 {
+		t.Errorf("%s, and %d queues", code, len(all))
+	}
+}
+
 func testHTTPUnsubscribe(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.topic("news")

@@ -144,10 +144,13 @@ func (t *Topics) addSubscription(c *call, p *topic, in *subscribeInput) (*subscr
 			return nil, err
 		}
 	}
-	if sub.posts() {
-		return sub, t.ask(c, sub)
+	if !sub.posts() {
+		return sub, t.keep(c, sub, nil)
 	}
-	return sub, t.keep(c, sub, nil)
+	if err = t.ask(c, sub); err != nil {
+		t.dropOutbox(sub) // nobody else knows of it before the next Deliver
+	}
+	return sub, err
 }
 
 // keep saves a subscription, with what else is to be done at once, durably on return.
