@@ -98,9 +98,12 @@ func (h *HTTP) Listeners() []net.Listener { return h.listeners }
 func (h *HTTP) Connections() int { return int(h.open.Load()) }
 
 // Close stops accepting, waits for the requests that run, and returns when nothing runs any more.
-// When ctx ends before that, they are cut, and it returns ctx's error.
+// When ctx ends before that, they are cut, and it returns ctx's error. There need not have been a Serve.
 func (h *HTTP) Close(ctx context.Context) error {
 	err := h.server.Shutdown(ctx)
+	for _, l := range h.listeners {
+		_ = l.Close() // Shutdown knows only those that are served, and has closed them
+	}
 	h.cut()
 	if err != nil {
 		err = fmt.Errorf("%s: close: %w", h.name, errors.Join(err, h.server.Close()))

@@ -182,7 +182,8 @@ func (n *node) listenAWS(context.Context) (err error) {
 	}
 	n.aws, err = aws.Listen(n.b, aws.Config{
 		Addr: n.s.AWS.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.AWS.Hosts,
-		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Topics: n.topics, Logger: n.log,
+		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Reset: n.s.AWS.Reset,
+		Topics: n.topics, Logger: n.log,
 	})
 	return n.s.listenFailure(err, "aws")
 }

@@ -67,6 +67,7 @@ type awsSettings struct {
 	Region  string            `yaml:"region"`
 	URL     string            `yaml:"url"`
 	Keys    map[string]string `yaml:"keys"`
+	Reset   bool              `yaml:"reset"`
 }
 
 // off stands for an address where nothing is to listen.
@@ -292,6 +293,9 @@ var settingTable = []setting{
 		text(func(s *settings) *string { return &s.AWS.URL })},
 	{"aws-keys", "TIDINGS_AWS_KEYS", "KEY:SECRET of who must have signed requests for SQS, comma-separated",
 		parsed(func(s *settings) *map[string]string { return &s.AWS.Keys }, parseKeys)},
+	{"aws-reset", "TIDINGS_AWS_RESET",
+		"for test suites: POST /_tidings/reset on the AWS address deletes all queues of SQS and topics of SNS",
+		parsed(func(s *settings) *bool { return &s.AWS.Reset }, strconv.ParseBool)},
 	{"admin", "TIDINGS_ADMIN_LISTEN", "address of the admin API and metrics, host:port or :port",
 		text(func(s *settings) *string { return &s.Admin.Listen })},
 	{"admin-hosts", "TIDINGS_ADMIN_HOSTS", "host names the admin API answers to, beside loopback",
@@ -333,7 +337,7 @@ func addSettings(cmd *cobra.Command, defaults settings) {
 		}
 		cmd.Flags().String(s.flag, "", help)
 	}
-	for _, name := range []string{"auto-create", "allow-remote"} {
+	for _, name := range []string{"auto-create", "allow-remote", "aws-reset"} {
 		cmd.Flags().Lookup(name).NoOptDefVal = "true"
 	}
 	cmd.Flags().StringArray("topic", nil, "topic to be there, NAME or NAME:PARTITIONS; repeatable")

@@ -24,6 +24,7 @@ type call struct {
 	path   string // of the URL, which names the queue where the request does not
 	sender string // whose key signed the request, or seems to have
 	signed bool   // there was a signature; it is checked only where there are keys
+	inside bool   // whoever administers the broker asks, and not a client
 	trace  string // the X-Ray header
 	// unheard takes back what the answer gives away, where the client cannot have read it; nil: nothing.
 	unheard func()

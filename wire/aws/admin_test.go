@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -31,5 +32,62 @@ func TestAdministrationNeedsNoSignature(t *testing.T) {
 		if status, got := post(test.path, test.body); status != test.status || !strings.Contains(got, test.want) {
 			t.Errorf("%s: got %d %s, want %d %s", test.path, status, got, test.status, test.want)
 		}
+	}
+}
+
+// Who administers the broker sees which subscriptions nobody has confirmed, and can end them.
+func TestAdministrationEndsWhatNobodyHasConfirmed(t *testing.T) {
+	x := start(t, Config{})
+	topic := x.topic("alerts")
+	x.subscribeTo(topic, "http", "http://127.0.0.1:1/")
+	var list struct{ Subscriptions []listedSubscription }
+	do := func(action string, in, out any) {
+		t.Helper()
+		if err := x.s.Do(t.Context(), "sns", action, in, out); err != nil {
+			t.Fatal(err)
+		}
+	}
+	do("ListSubscriptionsByTopic", object{"TopicArn": topic}, &list)
+	if len(list.Subscriptions) != 1 || !isARN(list.Subscriptions[0].SubscriptionArn) {
+		t.Fatalf("got %v, want one with its ARN", list)
+	}
+	listed := x.snsOK("ListSubscriptionsByTopic", "TopicArn", topic)
+	if got := listed.members("Subscriptions", "SubscriptionArn"); len(got) != 1 || got[0] != "PendingConfirmation" {
+		t.Errorf("a client sees %v, want PendingConfirmation", got)
+	}
+	do("Unsubscribe", object{"SubscriptionArn": list.Subscriptions[0].SubscriptionArn}, &object{})
+	listed = x.snsOK("ListSubscriptionsByTopic", "TopicArn", topic)
+	if got := listed.members("Subscriptions", "SubscriptionArn"); len(got) != 0 {
+		t.Errorf("after its end there is %v", got)
+	}
+}
+
+func TestDoFailsAsActionsDo(t *testing.T) {
+	x := start(t, Config{})
+	for _, test := range []struct{ service, action, code string }{
+		{"sqs", "GetQueueUrl", missingParameter}, {"sns", "Fly", invalidAction}, {"ec2", "RunInstances", invalidAction},
+		{"sns", "CheckIfPhoneNumberIsOptedOut", invalidAction},
+	} {
+		err := x.s.Do(t.Context(), test.service, test.action, object{}, &object{})
+		var got *Error
+		if !errors.As(err, &got) || got.Code != test.code {
+			t.Errorf("%s %s: got %v, want %s", test.service, test.action, err, test.code)
+		}
+	}
+}
+
+// What Prepare makes is there for the first request, and its error leaves nothing behind that listens.
+func TestPrepareIsBeforeTheFirstRequest(t *testing.T) {
+	x := start(t, Config{Prepare: func(s *Server) error {
+		return s.Do(t.Context(), "sqs", "CreateQueue", object{"QueueName": "jobs"}, &object{})
+	}})
+	if got := x.names(); got != "jobs" {
+		t.Errorf("got %q, want jobs", got)
+	}
+	wrong := errors.New("wrong")
+	c := x.c
+	c.Prepare = func(*Server) error { return wrong }
+	if _, err := Listen(x.b, c); !errors.Is(err, wrong) {
+		t.Errorf("got %v, want %v", err, wrong)
 	}
 }

@@ -27,6 +27,11 @@ type Config struct {
 	Topics *Topics
 	// Keys are secret keys by access key id. Nil: requests need no signature, and one is not looked at.
 	Keys map[string]string
+	// Reset lets whoever may ask empty the server by POST /_tidings/reset. For test suites.
+	Reset bool
+	// Prepare is called when the address is bound, and before the first request is served; what it makes by
+	// Do is there for all of them. Its error is Listen's. Nil: nothing is made.
+	Prepare func(*Server) error
 
 	Now    func() time.Time // default time.Now; for the age of signatures and the times of queues
 	Logger *slog.Logger     // default: nothing is logged

@@ -70,6 +70,8 @@ var promises = map[string]func(*testing.T){
 	"A dead letter queue has the type of its source.":                          testDeadLetterType,
 	"A receive that is tried again gets the same messages.":                    testAttempts,
 	"The delay of a FIFO queue is that of all its messages.":                   testQueueDelay,
+	"A reset deletes every queue of SQS and every topic of SNS.":               testReset,
+	"Without its flag there is no reset, and never for web pages.":             testNoReset,
 	"PurgeQueue takes what is in flight and what is delayed too.":              testPurge,
 }
 

@@ -18,13 +18,18 @@ func (s *Server) handler() http.Handler {
 
 // serve answers one request: its body, what it asks for, who sends it, the action, the answer.
 func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
-	s.respond(w, r, door{codecOf(r), s.checkSignature})
+	if r.URL.Path == resetPath {
+		s.serveReset(w, r)
+		return
+	}
+	s.respond(w, r, door{codec: codecOf(r), check: s.checkSignature})
 }
 
 // door is how a request comes in: how it is written down, and who says whether its sender may.
 type door struct {
 	codec
-	check func(r *http.Request, body []byte) error
+	check  func(r *http.Request, body []byte) error
+	inside bool // it is for who administers the broker
 }
 
 func (s *Server) respond(w http.ResponseWriter, r *http.Request, d door) {
@@ -94,7 +99,7 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, d door, c *call) (a
 		return a, nil, err
 	}
 	*c = call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account),
-		trace: r.Header.Get("X-Amzn-Trace-Id")}
+		trace: r.Header.Get("X-Amzn-Trace-Id"), inside: d.inside}
 	_, c.signed = signatureOf(r)
 	out, err := act.do(s, c, in)
 	return a, out, err

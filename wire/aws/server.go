@@ -54,6 +54,11 @@ func Listen(b *broker.Broker, c Config) (*Server, error) {
 	}
 	c.Topics.listens("http://" + localName(s.http.Addr()))
 	s.mover.resume()
+	if c.Prepare != nil {
+		if err := c.Prepare(s); err != nil {
+			return nil, errors.Join(err, s.Close(context.Background()))
+		}
+	}
 	s.http.Serve(s.handler())
 	return s, nil
 }

@@ -242,7 +242,7 @@ func (s *Server) unsubscribe(c *call, in *unsubscribeInput) (*nothing, error) {
 		return &nothing{}, nil
 	case err != nil:
 		return nil, err
-	case sub.Guarded && !c.signed:
+	case sub.Guarded && !c.signed && !c.inside:
 		return nil, &Error{snsDenied, "The subscription was confirmed with AuthenticateOnUnsubscribe: " +
 			"the request must be signed"}
 	}
@@ -277,26 +277,26 @@ type listedSubscription struct {
 	TopicArn        string
 }
 
-func (s *Server) listSubscriptions(_ *call, in *listSubscriptionsInput) (*listSubscriptionsOutput, error) {
+func (s *Server) listSubscriptions(c *call, in *listSubscriptionsInput) (*listSubscriptionsOutput, error) {
 	var all []*subscription
 	for _, p := range s.topics.all() {
 		all = append(all, p.live()...)
 	}
 	slices.SortFunc(all, func(a, b *subscription) int { return compareID(a, b.id) })
-	return s.topics.list(all, in.NextToken)
+	return s.topics.list(c, all, in.NextToken)
 }
 
-func (s *Server) listSubscriptionsByTopic(_ *call, in *listSubscriptionsInput) (
+func (s *Server) listSubscriptionsByTopic(c *call, in *listSubscriptionsInput) (
 	*listSubscriptionsOutput, error) {
 	p, err := s.topics.topic("TopicArn", in.TopicArn)
 	if err != nil {
 		return nil, err
 	}
-	return s.topics.list(p.live(), in.NextToken)
+	return s.topics.list(c, p.live(), in.NextToken)
 }
 
 // list is a page of subscriptions, which are in the order of their ids.
-func (t *Topics) list(all []*subscription, token string) (*listSubscriptionsOutput, error) {
+func (t *Topics) list(c *call, all []*subscription, token string) (*listSubscriptionsOutput, error) {
 	page, next, err := pageOf(all, token, func(s *subscription) string { return s.id })
 	if err != nil {
 		return nil, err
@@ -305,7 +305,7 @@ func (t *Topics) list(all []*subscription, token string) (*listSubscriptionsOutp
 	for _, s := range page {
 		l := listedSubscription{"PendingConfirmation", t.config.Account, s.Protocol, s.shown(),
 			t.topicARN(s.topic.name())}
-		if s.Confirmed {
+		if s.Confirmed || c.inside {
 			l.SubscriptionArn = t.subscriptionARN(s)
 		}
 		out.Subscriptions = append(out.Subscriptions, l)

@@ -1,0 +1,67 @@
+package aws
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/tidings-io/tidings/broker"
+)
+
+// resetPath is where test suites ask for an empty server, if Config.Reset lets them.
+const resetPath = "/_tidings/reset"
+
+// serveReset answers for resetPath. Requests of web pages do not come so far.
+func (s *Server) serveReset(w http.ResponseWriter, r *http.Request) {
+	id := requestID()
+	w.Header().Set("X-Amzn-Requestid", id)
+	switch {
+	case !s.config.Reset:
+		http.Error(w, "this server was not started with a reset", http.StatusNotFound)
+		return
+	case r.Method != http.MethodPost:
+		w.Header().Set("Allow", http.MethodPost)
+		http.Error(w, "a reset is a POST", http.StatusMethodNotAllowed)
+		return
+	}
+	w.Header().Set("Content-Type", jsonType)
+	status, answer := http.StatusOK, []byte("{}\n")
+	if err := s.resetFor(w, r); err != nil {
+		e := asError(err)
+		a := ask{service: services[0]}
+		status, answer = e.identity().status, jsonCodec{}.refuse(w.Header(), &a, id, e)
+	}
+	_ = s.write(w, status, answer) // a client that has gone hears nothing
+}
+
+func (s *Server) resetFor(w http.ResponseWriter, r *http.Request) error {
+	body, free, err := s.bodies.Take(w, r)
+	defer free()
+	if err != nil {
+		return bodyError(err)
+	}
+	if err := s.checkSignature(r, body); err != nil {
+		return err
+	}
+	return s.deleteAll(r.Context())
+}
+
+// deleteAll deletes the topics of SNS, with their subscriptions, and then the queues of SQS: in this order
+// nothing is published to a queue that is gone.
+func (s *Server) deleteAll(ctx context.Context) error {
+	c := &call{ctx: ctx, inside: true}
+	for _, p := range s.topics.all() {
+		if _, err := s.deleteTopic(c, &topicInput{TopicArn: s.topics.topicARN(p.name())}); err != nil {
+			return err
+		}
+	}
+	for _, q := range s.b.Queues("") {
+		if !isOurs(q) {
+			continue
+		}
+		_, err := s.b.DeleteQueue(ctx, q, broker.DeleteOptions{})
+		if err != nil && broker.KindOf(err) != broker.NotFound {
+			return err
+		}
+	}
+	return nil
+}
