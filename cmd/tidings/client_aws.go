@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"strings"
+
+	"github.com/tidings-io/tidings/console"
 )
 
 // awsError is an error as AWS's JSON protocol tells it.
@@ -39,6 +41,10 @@ func (c *apiClient) AWS(ctx context.Context, service, action string, in, out any
 		return nil
 	}
 	var told awsError
+	var problem console.ErrorDocument
+	if json.Unmarshal(body, &problem) == nil && problem.Error.Code != "" {
+		return problemFailure(problem.Error) // of who stands before AWS
+	}
 	if json.Unmarshal(body, &told) != nil || told.Type == "" {
 		return c.foreign(fmt.Errorf("status %s", resp.Status))
 	}

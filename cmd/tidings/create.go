@@ -33,9 +33,9 @@ func (a *app) createCommand() *cobra.Command {
 		Use:   "create NAME[:PARTITIONS]...",
 		Short: "Create topics, a queue or an exchange",
 		Long: `Create topics. With --grow, topics that exist get more partitions instead; keys then
-map to other partitions than before. Queues and exchanges have commands of their own:
-tidings create queue NAME, tidings create exchange NAME, tidings create sqs NAME. A topic
-with such a name is queue:1, exchange:1 or sqs:1.`,
+map to other partitions than before. Queues, exchanges and topics of SNS have commands of their
+own: tidings create queue NAME, tidings create exchange NAME, tidings create sqs NAME, tidings
+create sns NAME. A topic with such a name is queue:1, exchange:1, sqs:1 or sns:1.`,
 		Example: "  tidings create orders:3 audit --retention 30d\n" +
 			"  tidings create orders:6 --grow\n" +
 			"  tidings create orders:3 --if-missing\n" +
@@ -48,7 +48,8 @@ with such a name is queue:1, exchange:1 or sqs:1.`,
 	}
 	f.add(cmd)
 	a.addTarget(cmd)
-	cmd.AddCommand(a.createQueueCommand(), a.createExchangeCommand(), a.createSQSCommand())
+	cmd.AddCommand(a.createQueueCommand(), a.createExchangeCommand(), a.createSQSCommand(),
+		a.createSNSCommand())
 	return cmd
 }
 

@@ -66,7 +66,7 @@ func (a *app) createSQS(ctx context.Context, c client, name string, f sqsFlags) 
 	if err != nil {
 		return err
 	}
-	attributes, err := f.all(ctx, api, name)
+	attributes, err := f.all(ctx, api.AWS, name)
 	if err != nil {
 		return err
 	}
@@ -84,7 +84,7 @@ func (a *app) createSQS(ctx context.Context, c client, name string, f sqsFlags) 
 }
 
 // all are the attributes that the flags stand for. --attribute goes before a flag.
-func (f *sqsFlags) all(ctx context.Context, api *apiClient, name string) (map[string]string, error) {
+func (f *sqsFlags) all(ctx context.Context, do actions, name string) (map[string]string, error) {
 	out := map[string]string{}
 	if strings.HasSuffix(name, ".fifo") {
 		out["FifoQueue"] = "true"
@@ -112,7 +112,7 @@ func (f *sqsFlags) all(ctx context.Context, api *apiClient, name string) (map[st
 		out["DeduplicationScope"], out["FifoThroughputLimit"] = "messageGroup", "perMessageGroupId"
 	}
 	if f.deadQueue != "" {
-		policy, err := redrivePolicy(ctx, api, nameOf("queue", f.deadQueue), f.maxReceives)
+		policy, err := do.redrivePolicy(ctx, nameOf("queue", f.deadQueue), f.maxReceives)
 		if err != nil {
 			return nil, err
 		}
@@ -126,8 +126,8 @@ func (f *sqsFlags) all(ctx context.Context, api *apiClient, name string) (map[st
 }
 
 // redrivePolicy names a dead letter queue, which must be there, by its ARN.
-func redrivePolicy(ctx context.Context, api *apiClient, name string, receives int) (string, error) {
-	arn, err := api.queueARN(ctx, name)
+func (do actions) redrivePolicy(ctx context.Context, name string, receives int) (string, error) {
+	arn, err := do.queueARN(ctx, name)
 	if err != nil {
 		return "", err
 	}
@@ -136,23 +136,23 @@ func redrivePolicy(ctx context.Context, api *apiClient, name string, receives in
 }
 
 // queueURL finds a queue of SQS by its name.
-func (c *apiClient) queueURL(ctx context.Context, name string) (string, error) {
+func (do actions) queueURL(ctx context.Context, name string) (string, error) {
 	var out struct{ QueueUrl string }
-	err := c.AWS(ctx, "sqs", "GetQueueUrl", map[string]any{"QueueName": name}, &out)
+	err := do(ctx, "sqs", "GetQueueUrl", map[string]any{"QueueName": name}, &out)
 	if isNotFound(err) {
 		err = withHint(err, "make it", "tidings create sqs "+name)
 	}
 	return out.QueueUrl, err
 }
 
-func (c *apiClient) queueARN(ctx context.Context, name string) (string, error) {
-	url, err := c.queueURL(ctx, name)
+func (do actions) queueARN(ctx context.Context, name string) (string, error) {
+	url, err := do.queueURL(ctx, name)
 	if err != nil {
 		return "", err
 	}
 	var out struct{ Attributes map[string]string }
 	in := map[string]any{"QueueUrl": url, "AttributeNames": []string{"QueueArn"}}
-	err = c.AWS(ctx, "sqs", "GetQueueAttributes", in, &out)
+	err = do(ctx, "sqs", "GetQueueAttributes", in, &out)
 	return out.Attributes["QueueArn"], err
 }
 

@@ -11,15 +11,16 @@ import (
 
 func (a *app) lsCommand() *cobra.Command {
 	lists := map[string]func(context.Context, client) error{
-		"topics": a.lsTopics, "queues": a.lsQueues, "exchanges": a.lsExchanges, "groups": a.lsGroups,
+		"topics": a.lsTopics, "queues": a.lsQueues, "exchanges": a.lsExchanges, "sns": a.lsSNS,
+		"groups": a.lsGroups,
 	}
-	words := []string{"topics", "queues", "exchanges", "groups"}
+	words := []string{"topics", "queues", "exchanges", "sns", "groups"}
 	cmd := &cobra.Command{
-		Use:   "ls [topics|queues|exchanges|groups]",
-		Short: "List topics, queues, exchanges and consumer groups",
+		Use:   "ls [topics|queues|exchanges|sns|groups]",
+		Short: "List topics, queues, exchanges, topics of SNS and consumer groups",
 		Long: `List everything there is, or one kind with its own columns. READERS are groups that read
-a topic, consumers of a queue, bindings that lead from an exchange, members of a group.
-WAITING are records: those that the group furthest behind has not read of a topic, those
+a topic, consumers of a queue, bindings that lead from an exchange, subscriptions of a topic
+of SNS (sns), members of a group. WAITING are records: those that the group furthest behind has not read of a topic, those
 that are ready in a queue, the lag of a group. Exchanges that are always there are left
 out until something is bound to them: tidings ls exchanges.`,
 		Example: "  tidings ls\n" +

@@ -23,6 +23,7 @@ type everything struct {
 	Topics    []console.Topic    `json:"topics"`
 	Queues    []console.Queue    `json:"queues"`
 	Exchanges []console.Exchange `json:"exchanges"`
+	SNS       []snsTopic         `json:"sns"`
 	Groups    []console.Group    `json:"groups"`
 }
 
@@ -30,6 +31,9 @@ func (a *app) lsAll(ctx context.Context, c client) error {
 	all, err := listAll(ctx, c)
 	if err != nil {
 		return err
+	}
+	if api, none := queuesOf(c); none == nil {
+		api.countSubscriptions(ctx, all.SNS)
 	}
 	rows := all.things()
 	if len(rows) == 0 {
@@ -40,6 +44,7 @@ func (a *app) lsAll(ctx context.Context, c client) error {
 	})
 }
 
+// listAll lists what there is; how many subscriptions topics of SNS have is not known.
 func listAll(ctx context.Context, c client) (all everything, err error) {
 	topics, err := c.Topics(ctx)
 	if err != nil {
@@ -50,7 +55,7 @@ func listAll(ctx context.Context, c client) (all everything, err error) {
 		return all, err
 	}
 	all = everything{Topics: notNil(topics), Queues: []console.Queue{}, Exchanges: []console.Exchange{},
-		Groups: notNil(groups)}
+		SNS: []snsTopic{}, Groups: notNil(groups)}
 	api, err := queuesOf(c)
 	if err != nil {
 		return all, nil // Kafka has none
@@ -61,7 +66,8 @@ func listAll(ctx context.Context, c client) (all everything, err error) {
 	}
 	exchanges, err := api.Exchanges(ctx)
 	all.Queues = notNil(queues)
-	all.Exchanges = slices.DeleteFunc(notNil(exchanges), func(x console.Exchange) bool {
+	exchanges, all.SNS = snsTopicsAmong(exchanges)
+	all.Exchanges = slices.DeleteFunc(exchanges, func(x console.Exchange) bool {
 		return x.BuiltIn && x.BoundTo == 0
 	})
 	return all, err
@@ -76,6 +82,13 @@ func (e *everything) things() (rows []thing) {
 	}
 	for _, x := range e.Exchanges {
 		rows = append(rows, thing{"exchange", x.Name, -1, -1, int64(x.BoundTo), -1})
+	}
+	for _, t := range e.SNS {
+		readers := t.Confirmed
+		if t.Pending > 0 {
+			readers += t.Pending
+		}
+		rows = append(rows, thing{"sns", t.Name, -1, -1, readers, -1})
 	}
 	for _, g := range e.Groups {
 		rows = append(rows, thing{"group", g.Name, -1, -1, int64(g.Members), g.Lag})
@@ -124,12 +137,18 @@ func (a *app) lsQueues(ctx context.Context, c client) error {
 		a.note("no queues yet. Make one:  tidings create queue mail")
 	}
 	return render(a, listing[console.Queue]{
-		columns: queueColumns, rows: rows, doc: console.Queues{Queues: notNil(rows)},
+		columns: queueColumns(api.outboxes(ctx, rows)), rows: rows, doc: console.Queues{Queues: notNil(rows)},
 		name: func(q console.Queue) string { return q.Name },
 	})
 }
 
-var queueColumns = []column[console.Queue]{
+// queueColumns are those of a queue; the last says what queues wait for that are not for everyone.
+func queueColumns(outboxes map[string]string) []column[console.Queue] {
+	return append(slices.Clone(plainQueueColumns), column[console.Queue]{title: "FOR",
+		show: func(q console.Queue) string { return orDash(outboxes[q.Name]) }})
+}
+
+var plainQueueColumns = []column[console.Queue]{
 	{title: "NAME", show: func(q console.Queue) string { return q.Name }},
 	{title: "DURABLE", show: func(q console.Queue) string { return yesNo(q.Durable) }},
 	{title: "READY", right: true, show: func(q console.Queue) string { return count(q.Ready) },
@@ -157,6 +176,7 @@ func (a *app) lsExchanges(ctx context.Context, c client) error {
 	if err != nil {
 		return err
 	}
+	rows, _ = snsTopicsAmong(rows)
 	return render(a, listing[console.Exchange]{
 		columns: exchangeColumns, rows: rows, doc: console.Exchanges{Exchanges: notNil(rows)},
 		name: func(x console.Exchange) string { return x.Name },

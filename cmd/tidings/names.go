@@ -14,11 +14,28 @@ type named struct {
 	topic    *console.TopicDetail
 	queue    *console.QueueDetail
 	exchange *console.ExchangeDetail
+	sns      *snsDetail // without its subscriptions
 	group    *console.GroupDetail
 }
 
 // kinds are the words before the slash of a name, in the order of looking.
-var kinds = []string{"topic", "queue", "exchange", "group"}
+var kinds = []string{"topic", "queue", "exchange", "sns", "group"}
+
+// kindTitle is what a kind is called in a sentence.
+func kindTitle(kind string) string {
+	if kind == "sns" {
+		return "topic of SNS"
+	}
+	return kind
+}
+
+func kindTitles(kinds []string) []string {
+	all := make([]string, len(kinds))
+	for i := range kinds {
+		all[i] = kindTitle(kinds[i])
+	}
+	return all
+}
 
 // splitKind takes the kind from KIND/NAME; "" where there is none.
 func splitKind(name string) (kind, rest string) {
@@ -38,7 +55,7 @@ func resolveAmong(ctx context.Context, c client, name string, among []string) (f
 	kind, rest := splitKind(name)
 	if kind != "" {
 		if !slices.Contains(among, kind) {
-			return found, usage("a " + kind + " is none of " + strings.Join(among, ", "))
+			return found, usage("a " + kindTitle(kind) + " is none of " + strings.Join(kindTitles(among), ", "))
 		}
 		return lookUp(ctx, c, kind, rest)
 	}
@@ -67,9 +84,10 @@ func resolveAmong(ctx context.Context, c client, name string, among []string) (f
 	return found, ambiguous(rest, has)
 }
 
-func isOfQueues(kind string) bool { return kind == "queue" || kind == "exchange" }
+func isOfQueues(kind string) bool { return kind == "queue" || kind == "exchange" || kind == "sns" }
 
-// lookUp asks for one kind. The default exchange has no name of its own to find.
+// lookUp asks for one kind. The default exchange has no name of its own to find, and the exchange that is a topic
+// of SNS is that topic.
 func lookUp(ctx context.Context, c client, kind, name string) (n named, err error) {
 	if name == "" {
 		return n, usage(kind + "/: a name is missing")
@@ -86,11 +104,18 @@ func lookUp(ctx context.Context, c client, kind, name string) (n named, err erro
 	if err != nil {
 		return n, err
 	}
-	if kind == "queue" {
+	switch kind {
+	case "queue":
 		q, err := api.Queue(ctx, name)
 		return named{queue: &q}, err
+	case "sns":
+		d, err := api.SNSTopic(ctx, name)
+		return named{sns: &d}, err
 	}
 	x, err := api.Exchange(ctx, name)
+	if err == nil && x.Type == snsType {
+		err = notFound("exchange", name).hint("a topic of SNS", "sns/"+name)
+	}
 	return named{exchange: &x}, err
 }
 
@@ -113,6 +138,7 @@ func meantHints(err error) (all []hint) {
 }
 
 func nothingNamed(name string, among []string, near []hint) *failure {
+	among = kindTitles(among)
 	f := notFound(strings.Join(among[:len(among)-1], ", ")+" or "+among[len(among)-1], name)
 	for i, h := range near {
 		if !slices.Contains(near[:i], h) {
@@ -123,9 +149,9 @@ func nothingNamed(name string, among []string, near []hint) *failure {
 }
 
 func ambiguous(name string, has []string) *failure {
-	f := conflict("%s are named %q", withArticles(has), name)
+	f := conflict("%s are named %q", withArticles(kindTitles(has)), name)
 	for _, kind := range has {
-		f = f.hint("the "+kind, kind+"/"+name)
+		f = f.hint("the "+kindTitle(kind), kind+"/"+name)
 	}
 	return f
 }
@@ -152,6 +178,8 @@ func (n named) String() string {
 		return "queue/" + n.queue.Name
 	case n.exchange != nil:
 		return "exchange/" + n.exchange.Name
+	case n.sns != nil:
+		return "sns/" + n.sns.Name
 	}
 	return "group/" + n.group.Name
 }

@@ -176,7 +176,7 @@ func (a *app) pubSQS(ctx context.Context, c client, queue string, values []strin
 
 // sqsSender sends to a queue of SQS.
 func (c *apiClient) sqsSender(ctx context.Context, queue string) (sender, error) {
-	url, err := c.queueURL(ctx, queue)
+	url, err := actions(c.AWS).queueURL(ctx, queue)
 	return sender{to: destination{kind: "queue", name: queue}, body: "MessageBody", most: 1 << 20,
 		send: func(ctx context.Context, entries []map[string]any) (out batchAnswer, err error) {
 			err = c.AWS(ctx, "sqs", "SendMessageBatch", map[string]any{"QueueUrl": url, "Entries": entries}, &out)

@@ -14,10 +14,11 @@ func (a *app) rmCommand() *cobra.Command {
 	var yes bool
 	cmd := &cobra.Command{
 		Use:   "rm NAME...",
-		Short: "Delete topics, queues, exchanges or consumer groups",
-		Long: `Delete topics and queues with all their records, exchanges with their bindings, or
-groups with their cursors. What is not empty or in use needs --yes. A name that several
-have is written topic/NAME, queue/NAME, exchange/NAME or group/NAME.`,
+		Short: "Delete topics, queues, exchanges, topics of SNS or consumer groups",
+		Long: `Delete topics and queues with all their records, exchanges with their bindings,
+topics of SNS with their subscriptions, or groups with their cursors. What is not empty or in
+use needs --yes. A name that several have is written topic/NAME, queue/NAME, exchange/NAME,
+sns/NAME or group/NAME.`,
 		Example:           "  tidings rm orders --yes\n  tidings rm queue/mail\n  tidings rm group/billing",
 		Args:              between(1, -1),
 		ValidArgsFunction: a.completeNames,
@@ -69,6 +70,9 @@ func (n named) content() string {
 		return fmt.Sprintf("queue %s has %s", n.queue.Name, plural(int64(n.queue.Subscriptions), "consumer"))
 	case n.exchange != nil && n.exchange.BoundTo > 0:
 		return fmt.Sprintf("exchange %s has %s", n.exchange.Name, plural(int64(n.exchange.BoundTo), "binding"))
+	case n.sns != nil && n.sns.Confirmed+n.sns.Pending > 0:
+		return fmt.Sprintf("%s %s has %s", kindTitle("sns"), n.sns.Name,
+			plural(n.sns.Confirmed+n.sns.Pending, "subscription"))
 	case n.group != nil && cursors(n.group.Cursors) > 0:
 		return fmt.Sprintf("group %s has %s", n.group.Name,
 			plural(cursors(n.group.Cursors), "cursor"))
@@ -91,7 +95,7 @@ func (a *app) rmOne(ctx context.Context, c client, n named, sure bool) error {
 		return err
 	}
 	kind, name := splitKind(n.String())
-	a.note("deleted %s %s", kind, name)
+	a.note("deleted %s %s", kindTitle(kind), name)
 	return nil
 }
 
@@ -108,8 +112,11 @@ func (n named) remove(ctx context.Context, c client, sure bool) error {
 	if err != nil {
 		return err
 	}
-	if n.queue != nil {
+	switch {
+	case n.queue != nil:
 		return api.DeleteQueue(ctx, n.queue.Name, sure)
+	case n.sns != nil:
+		return actions(api.AWS).sns(ctx, "DeleteTopic", map[string]any{"TopicArn": n.sns.ARN}, &struct{}{})
 	}
 	return api.DeleteExchange(ctx, n.exchange.Name, sure)
 }

@@ -13,12 +13,14 @@ import (
 func (a *app) showCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "show NAME",
-		Short: "Show one topic, queue, exchange or consumer group in detail",
+		Short: "Show one topic, queue, exchange, topic of SNS or consumer group in detail",
 		Long: `Show a topic: settings, partitions, the groups that read it. A queue: what it does, its
-counts and bindings. An exchange: its bindings. Or a group: members and cursors. A name
-that several have is written topic/NAME, queue/NAME, exchange/NAME or group/NAME. Piped,
-only the rows are written: partitions of a topic, bindings, cursors of a group.`,
-		Example:           "  tidings show orders\n  tidings show queue/mail\n  tidings show group/billing -o json",
+counts and bindings. An exchange: its bindings. A topic of SNS: its subscriptions, and what
+waits for them. Or a group: members and cursors. A name that several have is written
+topic/NAME, queue/NAME, exchange/NAME, sns/NAME or group/NAME. Piped, only the rows are
+written: partitions of a topic, bindings, subscriptions, cursors of a group.`,
+		Example: "  tidings show orders\n  tidings show queue/mail\n  tidings show sns/alerts\n" +
+			"  tidings show group/billing -o json",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeNames,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
@@ -40,9 +42,11 @@ func (a *app) show(ctx context.Context, c client, name string) error {
 	case found.topic != nil:
 		return a.showTopic(*found.topic)
 	case found.queue != nil:
-		return a.showQueue(*found.queue)
+		return a.showQueue(ctx, c, *found.queue)
 	case found.exchange != nil:
 		return a.showExchange(*found.exchange)
+	case found.sns != nil:
+		return a.showSNS(ctx, c, *found.sns)
 	}
 	return a.showGroup(*found.group)
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -10,9 +11,13 @@ import (
 	"github.com/tidings-io/tidings/console"
 )
 
-func (a *app) showQueue(q console.QueueDetail) error {
+func (a *app) showQueue(ctx context.Context, c client, q console.QueueDetail) error {
 	if a.form() == "table" && !a.quiet {
 		a.queueHead(q)
+		a.outboxLine(ctx, c, q)
+		if len(q.Bindings) > 0 {
+			fmt.Fprintln(a.out)
+		}
 	}
 	return render(a, listing[console.Binding]{
 		columns: bindingColumns, rows: q.Bindings, doc: q,
@@ -44,9 +49,6 @@ func (a *app) queueHead(q console.QueueDetail) {
 		"%d expired%s%d dropped\n", n.Published, sep, n.Delivered, sep, n.Redelivered, sep, n.Accepted, sep,
 		n.Rejected, sep, n.Expired, sep, n.Dropped)
 	fmt.Fprintf(a.out, "  id        %s\n", q.ID)
-	if len(q.Bindings) > 0 {
-		fmt.Fprintln(a.out)
-	}
 }
 
 func queueTraits(q console.Queue) []string {
