@@ -56,11 +56,11 @@ func awsFailure(e awsError) *failure {
 	_, code, _ := strings.Cut(e.Type, "#")
 	f := &failure{exit: exitUsage, code: code, msg: e.Message}
 	switch code {
-	case "QueueDoesNotExist", "NotFound", "ResourceNotFound", "ResourceNotFoundException":
+	case "QueueDoesNotExist", "NotFoundException", "ResourceNotFound", "ResourceNotFoundException":
 		f.exit = exitNotFound
 	case "QueueNameExists":
 		f.exit = exitConflict
-	case "InternalError", "ServiceUnavailable", "RequestThrottled", "Throttled", "OverLimit":
+	case "InternalError", "ServiceUnavailable", "RequestThrottled", "ThrottledException", "OverLimit":
 		f.exit = exitFailed
 	}
 	return f

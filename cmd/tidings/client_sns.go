@@ -182,7 +182,7 @@ func (l listed) queue() string {
 	return ""
 }
 
-// Subscriptions are those of a topic of SNS, with what waits for each.
+// Subscriptions are those of a topic of SNS, by what they lead to, with what waits for each.
 func (c *apiClient) Subscriptions(ctx context.Context, topic string) ([]subscription, error) {
 	list, err := actions(c.AWS).subscriptions(ctx, topic)
 	all := []subscription{}
@@ -199,6 +199,7 @@ func (c *apiClient) Subscriptions(ctx context.Context, topic string) ([]subscrip
 		}
 		all = append(all, s)
 	}
+	slices.SortFunc(all, func(x, y subscription) int { return strings.Compare(x.To, y.To) })
 	return all, err
 }
 
