@@ -6,8 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-
-	"github.com/tidings-io/tidings/console"
 )
 
 // actions makes an action of a service, "sns" or "sqs", and fills out with its answer: over the admin API, or of
@@ -205,8 +203,8 @@ func (c *apiClient) Subscriptions(ctx context.Context, topic string) ([]subscrip
 
 // outboxes says what queues that are not for everyone wait for, by their names. Where the server does not listen
 // for AWS it cannot say it.
-func (c *apiClient) outboxes(ctx context.Context, queues []console.Queue) map[string]string {
-	if !slices.ContainsFunc(queues, func(q console.Queue) bool { return strings.HasPrefix(q.Name, outboxPrefix) }) {
+func (c *apiClient) outboxes(ctx context.Context, queues []string) map[string]string {
+	if !slices.ContainsFunc(queues, func(q string) bool { return strings.HasPrefix(q, outboxPrefix) }) {
 		return nil
 	}
 	list, _ := actions(c.AWS).subscriptions(ctx, "")

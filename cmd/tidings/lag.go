@@ -21,14 +21,16 @@ type lagFlags struct {
 func (a *app) lagCommand() *cobra.Command {
 	f := lagFlags{every: 2 * time.Second}
 	cmd := &cobra.Command{
-		Use:   "lag [GROUP|QUEUE]",
+		Use:   "lag [GROUP|QUEUE|sns/NAME]",
 		Short: "How far consumer groups are behind, and what waits in queues",
 		Long: `How far groups are behind, by topic: LAG in records, BEHIND the age of the oldest
 record not yet read. And how much waits in queues, which have no GROUP: MEMBERS are their
-consumers, LAG the records that are ready. With --watch it is measured again and again,
-and TREND says which way it goes. For single partitions see: tidings show GROUP`,
+consumers, LAG the records that are ready. Of a topic of SNS (sns/NAME): what waits for its
+subscriptions. With --watch it is measured again and again, and TREND says which way it goes.
+For single partitions see: tidings show GROUP`,
 		Example: "  tidings lag\n" +
 			"  tidings lag queue/mail\n" +
+			"  tidings lag sns/alerts\n" +
 			"  tidings lag billing --watch\n" +
 			"  tidings lag --topic orders -o json",
 		Args:              between(0, 1),
@@ -62,17 +64,37 @@ and TREND says which way it goes. For single partitions see: tidings show GROUP`
 	return cmd
 }
 
-// lagOf measures all, or what has the name: a group if there is one, else a queue.
-func lagOf(ctx context.Context, c client, name, topic string) (console.Lags, error) {
+// lagOf measures all, or what has the name: a group if there is one, else a queue, else a topic of SNS.
+func lagOf(ctx context.Context, c client, name, topic string) (all lags, err error) {
+	all.Lags, err = measureLag(ctx, c, name, topic)
+	if api, none := queuesOf(c); none == nil {
+		var queues []string
+		for _, q := range all.Queues {
+			queues = append(queues, q.Queue)
+		}
+		all.outboxes = api.outboxes(ctx, queues)
+	}
+	return all, err
+}
+
+// lags is the document of the API, and what queues of SNS's own wait for, by their names.
+type lags struct {
+	console.Lags
+	outboxes map[string]string
+}
+
+func measureLag(ctx context.Context, c client, name, topic string) (console.Lags, error) {
 	kind, rest := splitKind(name)
 	api, none := queuesOf(c)
 	switch {
-	case kind == "queue" && none != nil:
+	case isOfQueues(kind) && none != nil:
 		return console.Lags{}, none
-	case kind == "queue" && topic != "":
-		return console.Lags{}, usage("--topic: a queue reads no topic")
+	case isOfQueues(kind) && topic != "":
+		return console.Lags{}, usage("--topic: a " + kindTitle(kind) + " reads no topic")
 	case kind == "queue":
 		return api.QueueLag(ctx, rest)
+	case kind == "sns":
+		return api.SNSLag(ctx, rest)
 	case kind == "group":
 		return c.Lag(ctx, rest, topic)
 	}
@@ -82,6 +104,32 @@ func lagOf(ctx context.Context, c client, name, topic string) (console.Lags, err
 	}
 	if doc, ofQueue := api.QueueLag(ctx, name); ofQueue == nil {
 		return doc, nil
+	}
+	if api.isSNS(ctx, name) {
+		return api.SNSLag(ctx, name)
+	}
+	return doc, err
+}
+
+// SNSLag measures the queues of the subscriptions of a topic of SNS. Those that wait for an endpoint go by its
+// name.
+func (c *apiClient) SNSLag(ctx context.Context, topic string) (doc console.Lags, err error) {
+	if _, err := c.SNSTopic(ctx, topic); err != nil {
+		return doc, err
+	}
+	all, err := c.Subscriptions(ctx, topic)
+	for _, s := range all {
+		if s.Queue == "" || s.Ready < 0 {
+			continue
+		}
+		one, err := c.QueueLag(ctx, s.Queue)
+		if isNotFound(err) {
+			continue // deleted meanwhile
+		}
+		if err != nil {
+			return doc, err
+		}
+		doc.Queues = append(doc.Queues, one.Queues...)
 	}
 	return doc, err
 }
@@ -100,12 +148,16 @@ func (r lagRow) MarshalJSON() ([]byte, error) {
 	return json.Marshal(r.Lag)
 }
 
-func lagRows(doc console.Lags) (rows []lagRow) {
+func lagRows(doc lags) (rows []lagRow) {
 	for _, l := range doc.Lag {
 		rows = append(rows, lagRow{Lag: l})
 	}
 	for _, q := range doc.Queues {
-		rows = append(rows, lagRow{queue: &q, Lag: console.Lag{Topic: "queue/" + q.Queue,
+		reads := "queue/" + q.Queue
+		if waits := doc.outboxes[q.Queue]; waits != "" {
+			reads = waits
+		}
+		rows = append(rows, lagRow{queue: &q, Lag: console.Lag{Topic: reads,
 			Members: q.Subscriptions, Lag: q.Ready, LagSeconds: q.OldestSeconds}})
 	}
 	return rows
@@ -113,12 +165,12 @@ func lagRows(doc console.Lags) (rows []lagRow) {
 
 func (r lagRow) name() string {
 	if r.queue != nil {
-		return r.Topic
+		return "queue/" + r.queue.Queue
 	}
 	return r.Group
 }
 
-func (a *app) writeLag(doc console.Lags, before map[lagKey]int64) error {
+func (a *app) writeLag(doc lags, before map[lagKey]int64) error {
 	return render(a, listing[lagRow]{
 		columns: a.lagColumnsWithTrend(before), rows: lagRows(doc),
 		doc: console.Lags{Lag: notNil(doc.Lag), Queues: notNil(doc.Queues)}, name: lagRow.name,
@@ -194,7 +246,7 @@ func (a *app) watchLag(ctx context.Context, c client, group string, f lagFlags) 
 	}
 }
 
-func (a *app) writeLagSample(doc console.Lags, before map[lagKey]int64, f lagFlags) error {
+func (a *app) writeLagSample(doc lags, before map[lagKey]int64, f lagFlags) error {
 	now, rows := a.now(), lagRows(doc)
 	switch form := a.form(); {
 	case form == "table" && a.term.out.tty && !a.term.dumb:

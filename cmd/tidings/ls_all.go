@@ -136,8 +136,12 @@ func (a *app) lsQueues(ctx context.Context, c client) error {
 	if len(rows) == 0 {
 		a.note("no queues yet. Make one:  tidings create queue mail")
 	}
+	names := make([]string, len(rows))
+	for i := range rows {
+		names[i] = rows[i].Name
+	}
 	return render(a, listing[console.Queue]{
-		columns: queueColumns(api.outboxes(ctx, rows)), rows: rows, doc: console.Queues{Queues: notNil(rows)},
+		columns: queueColumns(api.outboxes(ctx, names)), rows: rows, doc: console.Queues{Queues: notNil(rows)},
 		name: func(q console.Queue) string { return q.Name },
 	})
 }

@@ -40,14 +40,15 @@ func (a *app) pubCommand() *cobra.Command {
 		Use:   "pub NAME [VALUE...]",
 		Short: "Publish records: arguments, files or standard input",
 		Long: `Publish each VALUE as one record to a topic, a queue (queue/NAME where a topic has the
-same name) or, by --exchange, an exchange; without any, what comes on standard input, a
-record per line. Each --file is one record. It returns when all is on the server's
+same name), a topic of SNS (sns/NAME) or, by --exchange, an exchange; without any, what comes on
+standard input, a record per line. Each --file is one record. It returns when all is on the server's
 disk. For arguments and files the place of each record is written, for input only a
 summary (on standard error), unless -o asks for the places.`,
 		Example: "  tidings pub orders 'hello'\n" +
 			"  tidings pub orders '{\"id\":\"o-1\"}' --key o-1 --header source=shop\n" +
 			"  tidings pub queue/mail 'hello' --ttl 1h\n" +
 			"  tidings pub --exchange shop --key order.created 'hello'\n" +
+			"  tidings pub sns/alerts 'hello' --subject Hello --header level=high\n" +
 			"  tidings pub orders < lines.txt\n" +
 			"  tidings pub orders --key-separator : < keyed-lines.txt\n" +
 			"  tidings pub avatars --file me.png --key me\n" +
@@ -111,6 +112,8 @@ func (a *app) pub(ctx context.Context, c client, args []string, f pubFlags) erro
 	switch {
 	case to.aws:
 		return a.pubSQS(ctx, c, to.name, values, f)
+	case to.kind == "sns":
+		return a.pubSNS(ctx, c, to.name, values, f)
 	case f.aws != awsFlags{}:
 		return usage("--group, --dedup-id and --subject are for queues of SQS and topics of SNS")
 	case to.kind != "topic":

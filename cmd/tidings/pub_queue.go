@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
 
 	"github.com/tidings-io/tidings/console"
@@ -25,15 +24,14 @@ func (f pubFlags) target(ctx context.Context, c client, args []string) (destinat
 		_, err := queuesOf(c)
 		return destination{kind: "exchange", name: nameOf("exchange", f.exchange)}, args, err
 	}
-	d, err := resolveTarget(ctx, c, args[0], "topic", "queue", "exchange")
+	d, err := resolveTarget(ctx, c, args[0], "topic", "queue", "exchange", "sns")
 	return d, args[1:], err
 }
 
 // resolveTarget finds which of a few kinds a name means. One that nothing has is a
 // topic: pub may create it.
 func resolveTarget(ctx context.Context, c client, name string, among ...string) (destination, error) {
-	if _, err := queuesOf(c); err != nil && !strings.HasPrefix(name, "queue/") &&
-		!strings.HasPrefix(name, "exchange/") {
+	if kind, _ := splitKind(name); !isOfQueues(kind) && !hasQueues(c) {
 		return destination{kind: "topic", name: nameOf("topic", name)}, nil
 	}
 	n, err := resolveAmong(ctx, c, name, among)
@@ -48,6 +46,11 @@ func resolveTarget(ctx context.Context, c client, name string, among ...string) 
 	}
 	kind, rest := splitKind(n.String())
 	return destination{kind: kind, name: rest, aws: n.queue != nil && n.queue.Args["sqs"] != nil}, nil
+}
+
+func hasQueues(c client) bool {
+	_, err := queuesOf(c)
+	return err == nil
 }
 
 // routed is one published record, for the rows that pub writes.

@@ -197,3 +197,33 @@ var sentColumns = []column[sentMessage]{
 	{title: "MESSAGE", show: func(m sentMessage) string { return m.MessageID }},
 	{title: "SEQUENCE", show: func(m sentMessage) string { return m.SequenceNumber }},
 }
+
+func (a *app) pubSNS(ctx context.Context, c client, topic string, values []string, f pubFlags) error {
+	api, err := queuesOf(c)
+	if err != nil {
+		return err
+	}
+	s, err := api.snsSender(ctx, topic)
+	if err != nil {
+		return err
+	}
+	return a.pubAWS(ctx, s, values, f)
+}
+
+// usualSNSBytes is how much a batch has at most where a topic of SNS does not say.
+const usualSNSBytes = 256 << 10
+
+// snsSender publishes to a topic of SNS.
+func (c *apiClient) snsSender(ctx context.Context, topic string) (sender, error) {
+	d, err := c.SNSTopic(ctx, topic)
+	s := sender{to: destination{kind: "sns", name: topic}, body: "Message", most: usualSNSBytes,
+		send: func(ctx context.Context, entries []map[string]any) (out batchAnswer, err error) {
+			in := map[string]any{"TopicArn": d.ARN, "PublishBatchRequestEntries": entries}
+			err = actions(c.AWS).sns(ctx, "PublishBatch", in, &out)
+			return out, err
+		}}
+	if most, wrong := strconv.Atoi(d.Attributes["MaximumMessageSize"]); wrong == nil {
+		s.most = most
+	}
+	return s, err
+}

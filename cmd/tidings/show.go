@@ -63,7 +63,7 @@ func (a *app) showTopic(t console.TopicDetail) error {
 		return err
 	}
 	fmt.Fprintln(a.out)
-	return render(a, listing[lagRow]{columns: lagColumns, rows: lagRows(console.Lags{Lag: t.GroupList})})
+	return render(a, listing[lagRow]{columns: lagColumns, rows: lagRows(lags{Lags: console.Lags{Lag: t.GroupList}})})
 }
 
 func (a *app) topicHead(t console.TopicDetail) {

@@ -86,7 +86,7 @@ func (a *app) outboxLine(ctx context.Context, c client, q console.QueueDetail) {
 	if err != nil {
 		return // Kafka has no queues
 	}
-	if waits := api.outboxes(ctx, []console.Queue{q.Queue})[q.Name]; waits != "" {
+	if waits := api.outboxes(ctx, []string{q.Name})[q.Name]; waits != "" {
 		fmt.Fprintf(a.out, "  waits for %s\n", printable(waits))
 	}
 }

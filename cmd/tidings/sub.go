@@ -24,6 +24,8 @@ type subFlags struct {
 	timeout    time.Duration
 	exitAtEnd  bool
 	take       bool
+	sns        subscribeFlags
+	snsGiven   bool
 }
 
 func (a *app) subCommand() *cobra.Command {
@@ -37,6 +39,10 @@ reading moves no group's cursor, unless --group makes this a member of one.
 Or look at what waits in a queue (queue/NAME where a topic has the same name): the first
 100 records, or -n, and no more; they stay. With --take they are consumed, as they come,
 until Ctrl-C: each is accepted once it has been written, and what was not goes back.
+
+Or read what is published to a topic of SNS (sns/NAME) from now on: by a queue of SQS of its own,
+which is subscribed for that time and deleted at the end. --raw=false shows the documents that
+subscribers get.
 
 --from takes: end (default), start, an offset (17), -10 (that many before the end,
 in each partition), an age (-5m, -2h, -3d) or a time (2026-01-31T09:00:00Z,
@@ -53,16 +59,21 @@ documents.`,
 			"  tidings sub orders --group billing\n" +
 			"  tidings sub orders --from start --expect 10 --timeout 5s   # or exit 6\n" +
 			"  tidings sub queue/mail\n" +
-			"  tidings sub queue/mail --take -n 1",
+			"  tidings sub queue/mail --take -n 1\n" +
+			"  tidings sub sns/alerts --filter '{\"level\":[\"high\"]}'",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeTargets,
 		PreRunE:           func(cmd *cobra.Command, _ []string) error { return f.checkGiven(cmd) },
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
-			to, err := resolveTarget(ctx, c, args[0], "topic", "queue")
-			if err != nil {
+			to, err := resolveTarget(ctx, c, args[0], "topic", "queue", "sns")
+			switch {
+			case err != nil:
 				return err
-			}
-			if to.kind == "queue" {
+			case to.kind == "sns":
+				return a.subSNS(ctx, c, to.name, f)
+			case f.snsGiven:
+				return usage("--raw, --filter and --filter-scope are for topics of SNS")
+			case to.kind == "queue":
 				return a.subQueue(ctx, c, to.name, f)
 			}
 			return a.sub(ctx, c, to.name, f)
@@ -92,12 +103,15 @@ func (f *subFlags) add(cmd *cobra.Command) {
 	fs.BoolVarP(&f.exitAtEnd, "exit-at-end", "e", false,
 		"end when all records there are now have been read")
 	fs.BoolVar(&f.take, "take", false, "consume the records of a queue")
+	f.sns.raw = true
+	f.sns.add(fs)
 }
 
 // checkGiven refuses flags whose value says nothing: an empty variable in a
 // script must not read everything.
 func (f *subFlags) checkGiven(cmd *cobra.Command) error {
 	given := cmd.Flags().Changed
+	f.snsGiven = given("raw") || given("filter") || given("filter-scope")
 	switch {
 	case given("expect") && f.expect < 1:
 		return usage("--expect: at least 1")

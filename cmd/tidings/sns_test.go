@@ -1,0 +1,129 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+)
+
+// said is an output that tells when a text has come.
+type said struct {
+	bytes.Buffer
+	text string
+	came chan struct{} // closed when the text is there
+}
+
+func (s *said) Write(p []byte) (int, error) {
+	had := strings.Contains(s.String(), s.text)
+	n, err := s.Buffer.Write(p)
+	if !had && strings.Contains(s.String(), s.text) {
+		close(s.came)
+	}
+	return n, err
+}
+
+// subscriber is a sub of a topic of SNS that runs.
+type subscriber struct {
+	out  bytes.Buffer
+	said *said
+	stop context.CancelFunc
+	exit chan int
+}
+
+// subscribed runs sub until it has subscribed.
+func subscribed(t *testing.T, n *node, args ...string) *subscriber {
+	t.Helper()
+	s := &subscriber{said: &said{text: "subscribed to", came: make(chan struct{})}, exit: make(chan int, 1)}
+	var ctx context.Context
+	ctx, s.stop = context.WithTimeout(t.Context(), 30*time.Second)
+	t.Cleanup(s.stop)
+	env := func(name string) string {
+		if name == "TIDINGS_SERVER" {
+			return n.admin.Addr().String()
+		}
+		return ""
+	}
+	a := &app{in: strings.NewReader(""), out: &s.out, errOut: s.said, env: env, now: time.Now,
+		started: time.Now(), term: terminalOf(env, false, false, false)}
+	go func() { s.exit <- a.run(ctx, append([]string{"sub"}, args...)) }()
+	select {
+	case <-s.said.came:
+	case code := <-s.exit:
+		t.Fatalf("sub ended with %d: %s", code, s.said)
+	}
+	return s
+}
+
+func (s *subscriber) wants(t *testing.T, exit int, out string) {
+	t.Helper()
+	if code := <-s.exit; code != exit || s.out.String() != out {
+		t.Errorf("got exit %d and %q, want %d and %q; %s", code, s.out.String(), exit, out, s.said)
+	}
+}
+
+func TestSubOfSNSReadsWhatIsPublishedAndLeavesNothing(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "alerts")
+	both := subscribed(t, n, "sns/alerts", "-n", "2", "-f", `%t %v [%h]\n`)
+	some := subscribed(t, n, "alerts", "-q", "--expect", "1", "--filter", `{"level":["high"]}`)
+	document := subscribed(t, n, "alerts", "-q", "--raw=false", "-n", "1", "--filter", `{"level":["high"]}`)
+	mustCommand(t, n, "pub", "sns/alerts", "one", "--subject", "S")
+	mustCommand(t, n, "pub", "alerts", "two", "--header", "level=high")
+	both.wants(t, exitOK, "sns/alerts one []\nsns/alerts two [level=high]\n")
+	some.wants(t, exitOK, "two\n")
+	if code := <-document.exit; code != exitOK || !strings.Contains(document.out.String(), `"Message" : "two"`) {
+		t.Errorf("got exit %d and %q, want a document around two", code, document.out.String())
+	}
+	nothingLeft(t, n)
+}
+
+func TestSubOfSNSLeavesNothingWhenItIsInterrupted(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "alerts")
+	s := subscribed(t, n, "sns/alerts")
+	if got := mustCommand(t, n, "ls", "queues", "-q"); !strings.HasPrefix(got, "tidings-sub-") {
+		t.Fatalf("while it reads there is %q, want its queue", got)
+	}
+	s.stop()
+	s.wants(t, exitInterrupted, "")
+	nothingLeft(t, n)
+}
+
+func nothingLeft(t *testing.T, n *node) {
+	t.Helper()
+	if got := mustCommand(t, n, "ls", "-q"); got != "alerts\n" {
+		t.Errorf("left over is %q, want only alerts", got)
+	}
+	if got := mustCommand(t, n, "show", "sns/alerts"); got != "" {
+		t.Errorf("left over are subscriptions: %s", got)
+	}
+}
+
+// A queue in which notifications wait for an HTTP endpoint says so.
+func TestQueueOfAnEndpointSaysWhoseItIs(t *testing.T) {
+	asked := make(chan struct{}, 100)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		asked <- struct{}{}
+		w.WriteHeader(http.StatusOK)
+	}))
+	defer endpoint.Close()
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "alerts")
+	mustCommand(t, n, "bind", "sns/alerts", endpoint.URL+"/hook")
+	<-asked // for its confirmation
+	queue := strings.TrimSpace(mustCommand(t, n, "ls", "queues", "-q"))
+	want := endpoint.URL + "/hook of sns/alerts"
+	if got := mustCommand(t, n, "ls", "queues"); !strings.HasPrefix(queue, outboxPrefix) || !strings.HasSuffix(got, "\t"+want+"\n") {
+		t.Errorf("got %q, want %s", got, want)
+	}
+	if got := mustCommand(t, n, "show", "queue/"+queue, "-o", "table"); !strings.Contains(got, "  waits for "+want+"\n") {
+		t.Errorf("got %q, want %s", got, want)
+	}
+	if got := mustCommand(t, n, "lag", "sns/alerts"); !strings.HasPrefix(got, "-\t"+want+"\t") {
+		t.Errorf("got %q, want the lag of the endpoint", got)
+	}
+}
