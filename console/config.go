@@ -38,6 +38,8 @@ type Config struct {
 	Queues QueueFace
 	// AWS answers POST /SERVICE/ACTION with JSON, as wire/aws says. Nil: refused as unsupported.
 	AWS http.Handler
+	// DeadLetters says which queues get dead letters of what is no queue, and its names. Nil: none do.
+	DeadLetters func() map[string][]string
 	// Backup copies the store into a directory. Nil: refused as unsupported.
 	Backup func(ctx context.Context, dir string) error
 }

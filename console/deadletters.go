@@ -20,6 +20,11 @@ func (s *Server) deadLetters(*http.Request) (any, error) {
 			from[to] = append(from[to], q.Name().Name)
 		}
 	}
+	for name, others := range s.otherDeadLetters() {
+		if q, err := s.b.Queue("", name); err == nil {
+			from[q] = append(from[q], others...)
+		}
+	}
 	doc := DeadLetters{DeadLetters: []DeadLetterQueue{}}
 	for _, q := range slices.SortedFunc(maps.Keys(from), func(a, b *broker.Queue) int {
 		return cmp.Compare(a.Name().Name, b.Name().Name)
@@ -35,6 +40,14 @@ func (s *Server) deadLetters(*http.Request) (any, error) {
 		doc.DeadLetters = append(doc.DeadLetters, row)
 	}
 	return doc, nil
+}
+
+// otherDeadLetters are the queues that get those of what is no queue.
+func (s *Server) otherDeadLetters() map[string][]string {
+	if s.c.DeadLetters == nil {
+		return nil
+	}
+	return s.c.DeadLetters()
 }
 
 func (s *Server) deadLetterRow(q *broker.Queue) (DeadLetterQueue, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -111,7 +112,8 @@ func (m *move) gather(ctx context.Context) (more bool, err error) {
 		}
 		d, ok, err := m.from.Get(ctx, nil)
 		if err != nil || !ok {
-			return false, err
+			// Of an ordered queue those of a group come one after the other: the next once this one has moved.
+			return len(m.batch) > 0, err
 		}
 		to, why := m.target(&d.Record)
 		if to == nil {
@@ -192,7 +194,8 @@ func (m *move) commit(ctx context.Context) error {
 }
 
 // revived is a record as it was before it died first, but for the time: it begins to
-// live again. How it died stays with it.
+// live again. How it died stays with it, unless it was received too often: that is counted
+// from the start.
 func revived(r broker.QueueRecord) broker.QueueRecord {
 	if len(r.Deaths) > 0 {
 		first := firstDeath(r.Deaths)
@@ -201,6 +204,7 @@ func revived(r broker.QueueRecord) broker.QueueRecord {
 			r.Key, r.CC = first.Keys[0], first.Keys[1:]
 		}
 	}
+	r.Deaths = slices.DeleteFunc(slices.Clone(r.Deaths), func(d broker.Death) bool { return d.Receives > 0 })
 	r.Time, r.Expires = time.Time{}, time.Time{}
 	return r
 }

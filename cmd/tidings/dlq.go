@@ -18,7 +18,8 @@ func (a *app) dlqCommand() *cobra.Command {
 		Short: "Queues of dead letters: list, show, redrive",
 		Long: `Dead letters are records that left a queue without being accepted: rejected, expired,
 beyond its length, or delivered too often. A queue that names an exchange for them
-(tidings create queue NAME --dead-letter-queue DEAD) loses none.`,
+(tidings create queue NAME --dead-letter-queue DEAD) loses none. So do a queue of SQS and a
+subscription of SNS with a dead letter queue.`,
 		Example: "  tidings dlq ls\n" +
 			"  tidings dlq show dead\n" +
 			"  tidings dlq redrive dead",
@@ -186,7 +187,7 @@ func (a *app) dlqRedriveCommand() *cobra.Command {
 		Use:   "redrive QUEUE",
 		Short: "Move records back to the queues in which they died",
 		Long: `Move the records that wait in a queue back: each to the queue in which it died first, or
-all to the one that --to names. They go straight there, with the key they were published
+all to the one that --to names, as those of subscriptions of SNS need it. They go straight there, with the key they were published
 with and without their old time to live. Each batch is one atomic move: no record is lost
 or doubled, however this ends. What comes in meanwhile stays.`,
 		Example: "  tidings dlq redrive dead\n" +

@@ -199,7 +199,8 @@ func (n *node) listenAdmin(context.Context) (err error) {
 		AutoCreate: n.s.Kafka.AutoCreate, Partitions: n.s.Kafka.Partitions,
 		Metrics: n.metrics, Logger: n.log, Listeners: n.listeners,
 		Groups: kafkaGroups{n.kafka}, Queues: amqp.Vocabulary{Broker: n.b}, AWS: actions,
-		Backup: n.backup,
+		DeadLetters: n.snsDeadLetters,
+		Backup:      n.backup,
 	})
 	return n.s.listenFailure(err, "admin")
 }
@@ -219,6 +220,17 @@ func (n *node) listeners() []console.Listener {
 		all = append(all, console.Listener{
 			Name: "aws", Addr: n.aws.Addr().String(), Connections: n.aws.Connections(),
 		})
+	}
+	return all
+}
+
+// snsDeadLetters are the queues that get dead letters of topics of SNS.
+func (n *node) snsDeadLetters() map[string][]string {
+	all := n.topics.DeadLetters()
+	for _, topics := range all {
+		for i := range topics {
+			topics[i] = "sns/" + topics[i]
+		}
 	}
 	return all
 }

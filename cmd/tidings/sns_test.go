@@ -127,3 +127,30 @@ func TestQueueOfAnEndpointSaysWhoseItIs(t *testing.T) {
 		t.Errorf("got %q, want the lag of the endpoint", got)
 	}
 }
+
+// What a redrive takes back to a queue of SQS is received as if it had never died.
+func TestRedriveCountsReceivesFromTheStart(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sqs", "dead")
+	mustCommand(t, n, "create", "sqs", "jobs", "--dead-letter-queue", "dead", "--max-receives", "1")
+	mustCommand(t, n, "pub", "jobs", "one")
+	(&transcript{t: t, node: n}).receive("jobs")
+	mustCommand(t, n, "dlq", "redrive", "dead")
+	var got struct {
+		Messages []struct {
+			Body       string
+			Attributes map[string]string
+		}
+	}
+	in := map[string]any{"QueueUrl": "/000000000000/jobs", "AttributeNames": []string{"All"}}
+	if err := n.aws.Do(t.Context(), "sqs", "ReceiveMessage", in, &got); err != nil {
+		t.Fatal(err)
+	}
+	if len(got.Messages) != 1 || got.Messages[0].Body != "one" {
+		t.Fatalf("got %+v, want one", got)
+	}
+	has := got.Messages[0].Attributes
+	if has["ApproximateReceiveCount"] != "1" || has["DeadLetterQueueSourceArn"] != "" {
+		t.Errorf("got %v, want a first receive and no source", has)
+	}
+}

@@ -29,6 +29,7 @@ var update = flag.Bool("update", false, "write what commands say now into testda
 //     @client        an AMQP connection: see dialAMQP
 //     @env A=b       environment of the commands below
 //     @reject q      a consumer takes all records of a queue and rejects them
+//     @receive q     messages of a queue of SQS are received until none comes, with a visibility timeout of 0
 //     $ ls -q        a command, words and 'quoted words'
 //     < text         its standard input
 //     | text         its stdout
@@ -116,6 +117,8 @@ func (p *transcript) play(text string) string {
 			p.tty = false
 		case "@reject":
 			p.reject(rest)
+		case "@receive":
+			p.receive(rest)
 		case "@env":
 			name, value, _ := strings.Cut(rest, "=")
 			p.env[name] = value
@@ -165,13 +168,33 @@ func (p *transcript) reject(queue string) {
 		}
 		tx := p.node.b.Begin()
 		tx.Settle(q, nil, d.ID, broker.Reject)
-		c, err := tx.Commit(p.t.Context())
-		if err == nil {
-			err = c.Wait(p.t.Context())
-		}
-		if err != nil {
+		p.commit(tx)
+	}
+}
+
+func (p *transcript) receive(queue string) {
+	for {
+		var got struct{ Messages []struct{ Body string } }
+		in := map[string]any{"QueueUrl": "/000000000000/" + queue, "MaxNumberOfMessages": 10, "VisibilityTimeout": 0}
+		if err := p.node.aws.Do(p.t.Context(), "sqs", "ReceiveMessage", in, &got); err != nil {
 			p.t.Fatal(err)
 		}
+		if len(got.Messages) == 0 {
+			break
+		}
+	}
+	tx := p.node.b.Begin() // when this is on disk, so are the dead letters: they went before it
+	tx.PutFact("transcript", "received", nil)
+	p.commit(tx)
+}
+
+func (p *transcript) commit(tx *broker.Tx) {
+	c, err := tx.Commit(p.t.Context())
+	if err == nil {
+		err = c.Wait(p.t.Context())
+	}
+	if err != nil {
+		p.t.Fatal(err)
 	}
 }
 

@@ -98,6 +98,19 @@ func (t *Topics) hosts() []string {
 // their subscription had no queue for dead letters, or that was not there.
 func (t *Topics) Lost() int64 { return t.lost.Load() }
 
+// DeadLetters are the queues that get what subscriptions cannot deliver, with the topics of these.
+func (t *Topics) DeadLetters() map[string][]string {
+	all := map[string][]string{}
+	for _, p := range t.all() {
+		for _, s := range p.live() {
+			if s.dead != "" && !slices.Contains(all[s.dead], p.name()) {
+				all[s.dead] = append(all[s.dead], p.name())
+			}
+		}
+	}
+	return all
+}
+
 // take waits for the turn to change something.
 func (t *Topics) take(ctx context.Context) (done func(), err error) {
 	select {
