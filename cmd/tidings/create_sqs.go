@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -21,13 +22,14 @@ type sqsFlags struct {
 	maxReceives    int
 	contentDedup   bool
 	highThroughput bool
-	attributes     []string
-	tags           []string
+	attributes     map[string]string
+	tags           map[string]string
 	given          func(flag string) bool
 }
 
 func (a *app) createSQSCommand() *cobra.Command {
 	var f sqsFlags
+	var attributes, tags []string
 	cmd := &cobra.Command{
 		Use:   "sqs NAME",
 		Short: "Create a queue of SQS",
@@ -40,6 +42,13 @@ them. A queue that is there with the same is no error.`,
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			f.given = cmd.Flags().Changed
+			var err error
+			if f.attributes, err = pairs("attribute", attributes); err != nil {
+				return err
+			}
+			if f.tags, err = pairs("tag", tags); err != nil {
+				return err
+			}
 			return a.with(func(ctx context.Context, c client, args []string) error {
 				return a.createSQS(ctx, c, nameOf("queue", args[0]), f)
 			})(cmd, args)
@@ -52,11 +61,11 @@ them. A queue that is there with the same is no error.`,
 	fs.StringVar(&f.retention, "retention", "", "how long a message is kept: 1m to 14d (4d)")
 	fs.Int64Var(&f.maxSize, "max-size", 0, "largest message, in bytes (1 MiB)")
 	fs.StringVar(&f.deadQueue, "dead-letter-queue", "", "what was received too often goes there")
-	fs.IntVar(&f.maxReceives, "max-receives", 10, "how often, before it goes there")
+	fs.IntVar(&f.maxReceives, "max-receives", usualReceives, "how often, before it goes there")
 	fs.BoolVar(&f.contentDedup, "content-dedup", false, "of a FIFO queue: equal bodies are sent once in five minutes")
 	fs.BoolVar(&f.highThroughput, "high-throughput", false, "of a FIFO queue: deduplication and limits for each group")
-	fs.StringArrayVar(&f.attributes, "attribute", nil, "any attribute, NAME=VALUE; repeatable")
-	fs.StringArrayVar(&f.tags, "tag", nil, "tag, NAME=VALUE; repeatable")
+	fs.StringArrayVar(&attributes, "attribute", nil, "any attribute, NAME=VALUE; repeatable")
+	fs.StringArrayVar(&tags, "tag", nil, "tag, NAME=VALUE; repeatable")
 	a.addTarget(cmd)
 	return cmd
 }
@@ -66,25 +75,39 @@ func (a *app) createSQS(ctx context.Context, c client, name string, f sqsFlags) 
 	if err != nil {
 		return err
 	}
-	attributes, err := f.all(ctx, api.AWS, name)
+	url, err := f.create(ctx, api.AWS, name)
 	if err != nil {
 		return err
 	}
-	tags, err := pairs("tag", f.tags)
-	if err != nil {
-		return err
-	}
-	in := map[string]any{"QueueName": name, "Attributes": attributes, "tags": tags}
-	var out struct{ QueueUrl string }
-	if err := api.AWS(ctx, "sqs", "CreateQueue", in, &out); err != nil {
-		return err
-	}
-	a.note("queue %s is there: %s", name, out.QueueUrl)
+	a.note("queue %s is there: %s", name, url)
 	return nil
 }
 
-// all are the attributes that the flags stand for. --attribute goes before a flag.
-func (f *sqsFlags) all(ctx context.Context, do actions, name string) (map[string]string, error) {
+// usualReceives is how often a message is received before it is a dead letter, where nothing is said.
+const usualReceives = 10
+
+// create makes the queue, and returns its URL.
+func (f *sqsFlags) create(ctx context.Context, do actions, name string) (url string, err error) {
+	attributes, err := f.plain(name)
+	if err != nil {
+		return "", err
+	}
+	if _, given := f.attributes[redriveAttribute]; f.deadQueue != "" && !given {
+		attributes[redriveAttribute], err = do.redrivePolicy(ctx, nameOf("queue", f.deadQueue), f.maxReceives)
+		if err != nil {
+			return "", err
+		}
+	}
+	in := map[string]any{"QueueName": name, "Attributes": attributes, "tags": f.tags}
+	var out struct{ QueueUrl string }
+	err = do(ctx, "sqs", "CreateQueue", in, &out)
+	return out.QueueUrl, err
+}
+
+const redriveAttribute = "RedrivePolicy"
+
+// plain are the attributes that the flags stand for, but for a dead letter queue. --attribute goes before a flag.
+func (f *sqsFlags) plain(name string) (map[string]string, error) {
 	out := map[string]string{}
 	if strings.HasSuffix(name, ".fifo") {
 		out["FifoQueue"] = "true"
@@ -111,18 +134,8 @@ func (f *sqsFlags) all(ctx context.Context, do actions, name string) (map[string
 	if f.highThroughput {
 		out["DeduplicationScope"], out["FifoThroughputLimit"] = "messageGroup", "perMessageGroupId"
 	}
-	if f.deadQueue != "" {
-		policy, err := do.redrivePolicy(ctx, nameOf("queue", f.deadQueue), f.maxReceives)
-		if err != nil {
-			return nil, err
-		}
-		out["RedrivePolicy"] = policy
-	}
-	given, err := pairs("attribute", f.attributes)
-	for name, value := range given {
-		out[name] = value
-	}
-	return out, err
+	maps.Copy(out, f.attributes)
+	return out, nil
 }
 
 // redrivePolicy names a dead letter queue, which must be there, by its ARN.

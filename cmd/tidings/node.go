@@ -42,8 +42,8 @@ type node struct {
 func startNode(ctx context.Context, s settings, log *slog.Logger) (*node, error) {
 	n := &node{s: s, log: log, metrics: &console.Metrics{}}
 	for _, step := range []func(context.Context) error{
-		n.prepareData, n.openBroker, n.createTopics, n.listenKafka, n.listenAMQP, n.listenManagement,
-		n.listenAWS, n.listenAdmin,
+		n.prepareData, n.openBroker, n.createTopics, n.listenAWS, n.listenKafka, n.listenAMQP,
+		n.listenManagement, n.listenAdmin,
 	} {
 		if err := step(ctx); err != nil {
 			return nil, errors.Join(err, n.close())
@@ -176,14 +176,15 @@ func (n *node) listenManagement(context.Context) (err error) {
 	return n.s.listenFailure(err, "management")
 }
 
-func (n *node) listenAWS(context.Context) (err error) {
+// listenAWS is the first to listen: what it makes before that is there for all publishers.
+func (n *node) listenAWS(ctx context.Context) (err error) {
 	if n.s.AWS.Listen == off {
-		return nil
+		return n.declare(ctx, nil)
 	}
 	n.aws, err = aws.Listen(n.b, aws.Config{
 		Addr: n.s.AWS.Listen, AllowRemote: n.s.AllowRemote, Hosts: n.s.AWS.Hosts,
 		Account: n.s.AWS.Account, Region: n.s.AWS.Region, Keys: n.s.AWS.Keys, Reset: n.s.AWS.Reset,
-		Topics: n.topics, Logger: n.log,
+		Topics: n.topics, Logger: n.log, Prepare: func(s *aws.Server) error { return n.declare(ctx, s) },
 	})
 	return n.s.listenFailure(err, "aws")
 }

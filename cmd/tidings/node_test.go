@@ -257,3 +257,88 @@ func TestSlowInputIsPublishedAsItComes(t *testing.T) {
 	}
 	reader.end(t)
 }
+
+// configured is a node that runs with a configuration file on its own file system.
+func configured(t *testing.T, fs vfs.FS, file string) (*node, error) {
+	t.Helper()
+	s, err := settingsOf(t, file, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.fs, s.Data = fs, t.TempDir()
+	return startNode(t.Context(), withFreePorts(s), discardLog)
+}
+
+const configuredThings = `
+topics: [orders]
+aws:
+  queues: [dead, {name: jobs, visibility: 1m, dead-letter-queue: dead, max-receives: 3, attributes: {DelaySeconds: "0"}}]
+  topics: [alerts, {name: invoices, display-name: Invoices, tags: {team: a}}]
+bind:
+- {from: alerts, to: jobs, raw: true, filter: {level: [high]}, dead-letter-queue: dead}
+- {from: sns/alerts, to: topic/orders, filter: '{"x":[1]}', filter-scope: body}
+- {from: sns/invoices, to: exchange/amq.topic, key: log}
+- {from: amq.topic, to: sns/alerts, key: 'a.#'}
+- {from: topic/orders, to: sns/alerts, from-start: true}
+- {from: amq.headers, to: jobs, args: {x-match: any, n: 1}}
+`
+
+func TestConfiguredThingsAreThereAndStayAsTheyAre(t *testing.T) {
+	fs := vfs.NewMem()
+	n, err := configured(t, fs, configuredThings)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := map[string]string{
+		"show sns/alerts": "queue/jobs\tsqs\tconfirmed\tyes\t0\t0.000\tdead\t{\"level\":[\"high\"]}\n" +
+			"topic/orders\tkafka\tconfirmed\tno\t-\t-\t-\tbody {\"x\":[1]}\n",
+		"show sns/invoices":         "exchange/amq.topic#log\tamqp\tconfirmed\tno\t-\t-\t-\t-\n",
+		"show exchange/amq.topic":   "amq.topic\texchange/alerts\ta.#\t\n",
+		"show exchange/amq.headers": "amq.headers\tqueue/jobs\t\tn=1 x-match=any\n",
+	}
+	check := func() {
+		t.Helper()
+		for command, text := range want {
+			if got := mustCommand(t, n, strings.Fields(command)...); got != text {
+				t.Errorf("%s: got %q\nwant %q", command, got, text)
+			}
+		}
+	}
+	check()
+	mustCommand(t, n, "unbind", "sns/alerts", "jobs")
+	mustCommand(t, n, "bind", "sns/alerts", "jobs")
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	if n, err = configured(t, fs, strings.Replace(configuredThings, "visibility: 1m", "visibility: 2m", 1)); err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	want["show sns/alerts"] = "queue/jobs\tsqs\tconfirmed\tno\t0\t0.000\t-\t-\n" +
+		"topic/orders\tkafka\tconfirmed\tno\t-\t-\t-\tbody {\"x\":[1]}\n"
+	check()
+	if got := mustCommand(t, n, "show", "queue/jobs", "-o", "json"); !strings.Contains(got, `"VisibilityTimeout": "60"`) {
+		t.Errorf("got %s, want a visibility of 60 as it was", got)
+	}
+}
+
+func TestConfiguredThingThatCannotBeMadeIsNamed(t *testing.T) {
+	for file, want := range map[string]string{
+		"aws: {queues: [{name: jobs, dead-letter-queue: dead}]}": "queue jobs: The specified queue does not exist.",
+		"aws: {queues: [no name]}":                               "queue no name: ",
+		"aws: {topics: [no name]}":                               "topic of SNS no name: Invalid parameter: Topic Name",
+		"bind: [{from: shop, to: jobs}]":                         `bind shop jobs: no exchange named "shop"`,
+		"bind: [{from: amq.topic, to: jobs}]":                    `bind amq.topic jobs: no queue named "jobs"`,
+		"bind: [{from: topic/orders, to: exchange/amq.topic}]":   `bind topic/orders exchange/amq.topic: no topic named "orders"`,
+		"bind: [{from: amq.topic, to: sns/alerts}]":              `bind amq.topic sns/alerts: no topic of SNS named "alerts"`,
+		"bind: [{from: sns/alerts, to: jobs}]":                   `bind sns/alerts jobs: no topic of SNS named "alerts"`,
+		"aws: {topics: [alerts]}\nbind: [{from: alerts, to: 'http://x/', filter: {a: 1}}]": "bind alerts http://x/: " +
+			"Invalid parameter: Attributes Reason: FilterPolicy",
+	} {
+		n, err := configured(t, vfs.NewMem(), file)
+		var f *failure
+		if n != nil || !errors.As(err, &f) || !strings.HasPrefix(f.msg, want) {
+			t.Errorf("%s: got %v, want %s", file, err, want)
+		}
+	}
+}

@@ -20,15 +20,16 @@ type holder struct {
 type face struct{ name, addr string }
 
 func (s *settings) faces() []face {
-	faces := []face{{"kafka", s.Kafka.Listen}}
+	var faces []face
+	if s.AWS.Listen != off {
+		faces = append(faces, face{"aws", s.AWS.Listen})
+	}
+	faces = append(faces, face{"kafka", s.Kafka.Listen})
 	if s.AMQP.Listen != off {
 		faces = append(faces, face{"amqp", s.AMQP.Listen})
 	}
 	if s.manages() {
 		faces = append(faces, face{"management", s.AMQP.Management})
-	}
-	if s.AWS.Listen != off {
-		faces = append(faces, face{"aws", s.AWS.Listen})
 	}
 	return append(faces, face{"admin", s.Admin.Listen})
 }

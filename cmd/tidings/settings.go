@@ -40,6 +40,7 @@ type settings struct {
 	Admin        adminSettings `yaml:"admin"`
 	AllowRemote  bool          `yaml:"allow-remote"`
 	Topics       []topicEntry  `yaml:"topics"`
+	Bind         []bindEntry   `yaml:"bind"`
 	Log          string        `yaml:"log"`
 	Drain        time.Duration `yaml:"drain"`
 }
@@ -57,17 +58,6 @@ type amqpSettings struct {
 	Listen     string   `yaml:"listen"`
 	Management string   `yaml:"management"`
 	Hosts      []string `yaml:"hosts"`
-}
-
-// awsSettings: keys are secret keys by access key id.
-type awsSettings struct {
-	Listen  string            `yaml:"listen"`
-	Hosts   []string          `yaml:"hosts"`
-	Account string            `yaml:"account"`
-	Region  string            `yaml:"region"`
-	URL     string            `yaml:"url"`
-	Keys    map[string]string `yaml:"keys"`
-	Reset   bool              `yaml:"reset"`
 }
 
 // off stands for an address where nothing is to listen.

@@ -8,7 +8,6 @@ import (
 
 	"github.com/tidings-io/tidings/listener"
 	"github.com/tidings-io/tidings/storage"
-	"github.com/tidings-io/tidings/wire/aws"
 )
 
 // check finds what can be wrong before anything is opened.
@@ -58,7 +57,10 @@ func (s *settings) wrongValue() (key string, err error) {
 			return c.key, err
 		}
 	}
-	return s.wrongTopic()
+	if key, err := s.wrongTopic(); err != nil {
+		return key, err
+	}
+	return s.wrongEntry()
 }
 
 func (s *settings) wrongTopic() (key string, err error) {
@@ -74,17 +76,6 @@ func (s *settings) wrongTopic() (key string, err error) {
 		seen[t.Name] = true
 	}
 	return "", nil
-}
-
-// check asks the room itself, which does not listen for that.
-func (a *awsSettings) check() error {
-	if err := (aws.Config{Account: a.Account, Region: a.Region}).Check(); err != nil {
-		return usage(err.Error())
-	}
-	if _, err := aws.NewTopics(aws.TopicsConfig{URL: a.URL}); err != nil {
-		return usage(err.Error())
-	}
-	return nil
 }
 
 func (s *settings) checkData() error {

@@ -41,18 +41,28 @@ func TestExampleConfigurationIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	key := "alert.#"
 	want := settings{
 		command: "serve", Data: "/var/lib/tidings", Sync: "always",
 		SyncInterval: 100 * time.Millisecond,
 		Kafka: kafkaSettings{Listen: "0.0.0.0:9092", Advertise: "events.example.org:9092",
 			Partitions: 3, RebalanceDelay: 3 * time.Second},
-		AMQP:        amqpSettings{Listen: "off", Management: "localhost:15672"},
-		AWS:         awsSettings{Listen: "localhost:4566", Account: "000000000000", Region: "us-east-1"},
+		AMQP: amqpSettings{Listen: "off", Management: "localhost:15672"},
+		AWS: awsSettings{Listen: "localhost:4566", Account: "000000000000", Region: "us-east-1",
+			Queues: []sqsEntry{{Name: "dead"}, {Name: "jobs", Visibility: "1m", DeadLetterQueue: "dead", MaxReceives: 5,
+				Tags: map[string]string{"team": "a"}}},
+			Topics: []snsEntry{{Name: "alerts"}, {Name: "invoices", DisplayName: "Invoices"}}},
 		Admin:       adminSettings{Listen: "127.0.0.1:7070", Hosts: []string{"tidings.internal"}},
 		portGiven:   map[string]bool{"kafka": false, "amqp": false, "management": false, "aws": false, "admin": false},
 		AllowRemote: true, Log: "info", Drain: 10 * time.Second,
 		Topics: []topicEntry{{Name: "orders", Partitions: 6}, {Name: "audit", Partitions: 1,
 			Retention: "forever", RetentionSize: "10GB", MaxBatch: "4MiB", AppendTime: true}},
+		Bind: []bindEntry{
+			{From: "sns/alerts", To: "jobs", Raw: true, Filter: map[string]any{"level": []any{"high"}},
+				FilterScope: "attributes", DeadLetterQueue: "dead"},
+			{From: "amq.topic", To: "sns/alerts", Key: &key},
+			{From: "topic/orders", To: "exchange/amq.topic", FromStart: true},
+			{From: "amq.headers", To: "topic/audit", Args: map[string]any{"x-match": "any", "source": "shop"}}},
 	}
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("got  %+v\nwant %+v", got, want)
@@ -107,6 +117,19 @@ func TestWrongConfigurationNamesItsLine(t *testing.T) {
 		"data: [\n":                         "[1:7]",
 		"topics:\n  - name: a\n    kept: 1": `unknown field "kept"`,
 		"topics: ['orders:x']\n":            `"x" is no number of partitions`,
+
+		"aws:\n  queues: [a, a]\n":                      "tidings.yaml:2: queue a: it is named twice",
+		"aws:\n  queues:\n  - {name: a, delay: soon}\n": `tidings.yaml:3: queue a: delay: "soon" is no time`,
+		"aws:\n  queues:\n  - {name: a, kept: 1}\n":     `[3:15] unknown field "kept"`,
+		"aws:\n  queues: [{delay: 1s}]\n":               "tidings.yaml:2: queue: a name is missing",
+		"aws:\n  topics: [a, a]\n":                      "tidings.yaml:2: topic of SNS a: it is named twice",
+		"aws:\n  listen: off\n  topics: [a]\n":          "tidings.yaml:3: topic of SNS a: aws.listen is off",
+		"bind:\n- {from: a}\n":                          "tidings.yaml:2: bind a : from and to are needed",
+		"bind:\n- {from: topic/a, to: topic/b}\n":       "tidings.yaml:2: bind topic/a topic/b: a topic leads to a queue",
+		"bind:\n- {from: a, to: b, raw: true}\n":        "tidings.yaml:2: bind a b: raw, filter, filter-scope and",
+		"bind:\n- {from: a, to: b}\n- {from: sns/a, to: b, filter: '{}', filter-scope: half}\n": "tidings.yaml:3: bind sns/a b: " +
+			"filter-scope must be one of attributes, body",
+		"aws: {listen: off}\nbind:\n- {from: a, to: sns/b}\n": "tidings.yaml:3: bind a sns/b: aws.listen is off",
 	} {
 		_, err := settingsOf(t, file, nil)
 		var f *failure
