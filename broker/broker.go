@@ -28,8 +28,9 @@ type Config struct {
 	// route by them; without, such a record has none.
 	Props map[PropsFormat]PropsReader
 	// FromTopic is what a record of a topic is to the queues and exchanges that it is linked
-	// to, but for its keys; nil: its value, without headers. The record keeps its memory.
-	FromTopic func(*Record) QueueRecord
+	// to; nil: its value, without headers. key is the routing key in place of the record's,
+	// which is then told otherwise; nil: there is none. The record keeps its memory.
+	FromTopic func(rec *Record, key *string) QueueRecord
 	// Relays make the types of exchange that protocol faces bring; Open calls each once,
 	// when all that was on disk is there. See Relay.
 	Relays map[string]func(*Broker) Relay

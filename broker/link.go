@@ -388,16 +388,19 @@ func (r *runningLink) publish(life context.Context, x *Exchange, n int) (int, er
 
 // message is what a record of the topic is to queues.
 func (r *runningLink) message(rec *Record) QueueRecord {
+	key := r.Link.Key
+	if r.To.Kind == KindQueue {
+		key = &r.To.Name
+	}
 	out := QueueRecord{Key: string(rec.Key), Body: rec.Value}
 	if convert := r.b.config.FromTopic; convert != nil {
-		out = convert(rec)
+		out = convert(rec, key)
 	}
-	out.Time, out.Exchange = time.Time{}, r.To.Name
-	switch {
-	case r.To.Kind == KindQueue:
-		out.Exchange, out.Key = "", r.To.Name
-	case r.Link.Key != nil:
-		out.Key = *r.Link.Key
+	if out.Time, out.Exchange = (time.Time{}), ""; r.To.Kind == KindExchange {
+		out.Exchange = r.To.Name
+	}
+	if key != nil {
+		out.Key = *key
 	}
 	return out
 }

@@ -71,6 +71,10 @@ type PropsReader interface {
 	// TopicHeaders returns the headers of the record that rec becomes in a topic. Its key,
 	// value and time are the engine's.
 	TopicHeaders(rec *QueueRecord) []Header
+	// Crossing returns what readers of other protocols get of a record beside its body:
+	// properties and headers alike, under the names that they have as headers of a topic.
+	// Values are text, bytes, numbers, booleans, times or nil.
+	Crossing(rec *QueueRecord) Args
 }
 
 // Properties returns all properties of a record of a queue by their names, its group as
@@ -87,8 +91,20 @@ func (b *Broker) Properties(r *QueueRecord) Args {
 	return all
 }
 
-// Properties is Broker.Properties, for who has a queue in hand.
+// Crossing is what PropsReader.Crossing says of a record; none where Config.Props has no
+// reader for its format. Its group is not among it.
+func (b *Broker) Crossing(r *QueueRecord) Args {
+	if reader := b.config.Props[r.Format]; reader != nil {
+		return reader.Crossing(r)
+	}
+	return nil
+}
+
+// Properties is Broker.Properties, for who has a queue in hand; so is Crossing.
 func (q *Queue) Properties(r *QueueRecord) Args { return q.b.Properties(r) }
+
+// Crossing is Broker.Crossing.
+func (q *Queue) Crossing(r *QueueRecord) Args { return q.b.Crossing(r) }
 
 // Death is why, how often and where a record left a queue without being accepted.
 type Death struct {

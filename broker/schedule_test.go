@@ -22,6 +22,7 @@ const delayFormat PropsFormat = 77
 func (delayProps) Headers([]byte) Args                { return nil }
 func (delayProps) Properties([]byte) Args             { return nil }
 func (delayProps) TopicHeaders(*QueueRecord) []Header { return nil }
+func (delayProps) Crossing(*QueueRecord) Args         { return nil }
 func (delayProps) Property([]byte, string) string     { return "" }
 func (delayProps) Delayed(props []byte) []byte        { return append([]byte("-"), props...) }
 func (delayProps) Delay(props []byte) time.Duration {

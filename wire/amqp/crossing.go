@@ -23,6 +23,10 @@ const (
 	headerExchange = "amqp-exchange"
 	// headerExact has the properties of a message byte by byte.
 	headerExact = "amqp-properties"
+	// headerRoutingKey says with which key a message was published, where that is no key of a record.
+	headerRoutingKey = "amqp-routing-key"
+	// headerGroup is the group of a record, as AMQP 1.0 calls it.
+	headerGroup = "group-id"
 	// Of records that Kafka's clients sent: a key that is no routing key, a value that is null, the
 	// time in milliseconds as RabbitMQ's timestamp plugin calls it, and how many headers have no
 	// place in a message.
@@ -60,6 +64,38 @@ func (Props) TopicHeaders(rec *broker.QueueRecord) []broker.Header {
 	return append(with, headers[1:]...)
 }
 
+// Crossing returns properties and headers by the names that TopicHeaders gives them, and where a
+// message was published, if that was to an exchange with a name.
+func (Props) Crossing(rec *broker.QueueRecord) (out broker.Args) {
+	if rec.Exchange != "" {
+		out = broker.Args{{Name: headerExchange, Value: rec.Exchange}, {Name: headerRoutingKey, Value: rec.Key}}
+	}
+	p, err := parseProperties(withFlags(rec.Props))
+	if err != nil {
+		return out
+	}
+	for _, n := range p.named() {
+		if p.has(n.flag) && n.crosses() {
+			out = append(out, broker.Arg{Name: n.topicHeader(), Value: crossingValue(n.value())})
+		}
+	}
+	for _, f := range p.Headers {
+		out = append(out, broker.Arg{Name: nameInKafka(f.Name), Value: crossingValue(f.Value)})
+	}
+	return out
+}
+
+// crossingValue is a value as other protocols have some: of what only tables have, its text.
+func crossingValue(v any) any {
+	switch v := v.(type) {
+	case Timestamp:
+		return time.Unix(int64(v), 0).UTC()
+	case Table, []any, Decimal:
+		return string(fieldText(v))
+	}
+	return v
+}
+
 // noLimit is more than properties can have.
 const noLimit = 1 << 30
 
@@ -72,24 +108,27 @@ func (n *namedProperty) crosses() bool { return n.flag != hasHeaders && n.flag !
 
 func (p *Properties) appendTopicHeaders(to []broker.Header) []broker.Header {
 	for _, n := range p.named() {
-		if !p.has(n.flag) || !n.crosses() {
-			continue
+		if p.has(n.flag) && n.crosses() {
+			to = append(to, broker.Header{Key: n.topicHeader(), Value: fieldText(n.value())})
 		}
-		var v any
-		switch into := n.into.(type) {
-		case *string:
-			v = *into
-		case *uint8:
-			v = *into
-		case *Timestamp:
-			v = *into
-		}
-		to = append(to, broker.Header{Key: n.topicHeader(), Value: fieldText(v)})
 	}
 	for _, f := range p.Headers {
 		to = append(to, broker.Header{Key: nameInKafka(f.Name), Value: fieldText(f.Value)})
 	}
 	return to
+}
+
+// value is what the property has, if it crosses.
+func (n *namedProperty) value() any {
+	switch into := n.into.(type) {
+	case *string:
+		return *into
+	case *uint8:
+		return *into
+	case *Timestamp:
+		return *into
+	}
+	return nil
 }
 
 func nameInKafka(name string) string {
@@ -135,7 +174,11 @@ func (t Timestamp) appendText(dst []byte) []byte {
 // fromTopic is the message that a record of a topic is, with more headers. The record's own take at
 // most limit bytes, about: those that do not fit are left out and counted.
 func fromTopic(rec *broker.Record, limit int, more Table) broker.QueueRecord {
-	c := crossing{rec: rec, room: limit, more: more}
+	return (&crossing{rec: rec, room: limit, more: more}).message()
+}
+
+func (c *crossing) message() broker.QueueRecord {
+	rec := c.rec
 	c.out = broker.QueueRecord{Format: broker.PropsAMQP, Time: rec.Time, Body: rec.Value}
 	if x := c.find(headerExchange); x != nil && len(x.Value) <= maxShortString {
 		c.out.Exchange = string(x.Value)
@@ -153,6 +196,7 @@ func fromTopic(rec *broker.Record, limit int, more Table) broker.QueueRecord {
 type crossing struct {
 	rec *broker.Record
 	out broker.QueueRecord
+	key *string // the routing key in place of the record's
 	// Headers of a record that was published by AMQP; nil: it was not, or there is none.
 	exchange, exact *broker.Header
 	more            Table // headers that only the crossing gives
@@ -172,10 +216,13 @@ func (c *crossing) find(name string) *broker.Header {
 	return nil
 }
 
-// address makes the key the routing key. One of Kafka's may be anything.
+// address makes the key the routing key, if that is not given. One of Kafka's may be anything.
 func (c *crossing) address() {
 	key := c.rec.Key
-	if len(key) <= maxShortString && (c.published() || utf8.Valid(key)) {
+	if c.key != nil && key == nil {
+		return
+	}
+	if c.key == nil && len(key) <= maxShortString && (c.published() || utf8.Valid(key)) {
 		c.out.Key = string(key)
 		return
 	}

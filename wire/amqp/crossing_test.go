@@ -291,22 +291,68 @@ func TestPropertiesOfAnotherProtocolAreNotTakenForAMQPs(t *testing.T) {
 }
 
 func TestPropertiesOfAnotherProtocolAreThoseOfTheSameNameOrHeaders(t *testing.T) {
-	at := time.Unix(1700000000, 0)
+	at, long := time.UnixMilli(1700000000123), strings.Repeat("c", 256)
 	got, err := parseProperties(foreignProps(broker.Args{
-		{Name: "message_id", Value: "m-1"}, {Name: "timestamp", Value: at}, {Name: "group_id", Value: "g"},
-		{Name: "headers", Value: broker.Args{{Name: "color", Value: "red"},
-			{Name: strings.Repeat("n", 256), Value: "has no place"}}}}))
+		{Name: "message-id", Value: "m-1"}, {Name: "timestamp", Value: at}, {Name: "group-id", Value: "g"},
+		{Name: "content-type", Value: "a/b"}, {Name: "content-type", Value: "c/d"}, {Name: "priority", Value: "7"},
+		{Name: "correlation-id", Value: long}, {Name: "ce_type", Value: "created"}, {Name: "sum", Value: []byte{0xff}},
+		{Name: "delivery-mode", Value: "1"}, {Name: strings.Repeat("n", 256), Value: "has no place"}}))
 	if err != nil {
 		t.Fatal(err)
 	}
-	want := broker.Args{{Name: "headers", Value: broker.Args{{Name: "color", Value: "red"}, {Name: "group_id", Value: "g"}}},
-		{Name: "delivery_mode", Value: int64(2)}, {Name: "message_id", Value: "m-1"},
-		{Name: "timestamp", Value: at.UTC()}}
+	want := broker.Args{{Name: "content_type", Value: "a/b"}, {Name: "headers", Value: broker.Args{
+		{Name: "timestamp_in_ms", Value: at.UnixMilli()}, {Name: "group-id", Value: "g"},
+		{Name: "content-type", Value: "c/d"}, {Name: "correlation-id", Value: long},
+		{Name: "cloudEvents:type", Value: "created"}, {Name: "sum", Value: []byte{0xff}},
+		{Name: "delivery-mode", Value: "1"}}},
+		{Name: "delivery_mode", Value: int64(2)}, {Name: "priority", Value: int64(7)},
+		{Name: "message_id", Value: "m-1"}, {Name: "timestamp", Value: at.Truncate(time.Second).UTC()}}
 	if !broker.EqualValues(got.args(), want) {
 		t.Errorf("got %v, want %v", got.args(), want)
 	}
-	large := broker.Args{{Name: "headers", Value: broker.Args{{Name: "large", Value: strings.Repeat("x", foreignBytes)}}}}
-	if got := foreignProps(large); string(got) != "\x00\x00" {
+	if got := foreignProps(broker.Args{{Name: "large", Value: strings.Repeat("x", foreignBytes)}}); string(got) != "\x00\x00" {
 		t.Errorf("what no frame holds: got %d bytes, want none", len(got))
+	}
+}
+
+func TestWhatCrossesOfAMessage(t *testing.T) {
+	p := Properties{present: hasContentType | hasHeaders | hasDeliveryMode | hasPriority | hasTimestamp, ContentType: "a/b",
+		DeliveryMode: 1, Priority: 7, Timestamp: 5, Headers: Table{{"n", int32(5)}, {"cloudEvents:type", "created"},
+			{"list", []any{"a", int64(1)}}, {"price", Decimal{Scale: 2, Value: 150}}, {"none", nil}, {"sum", []byte{1}}}}
+	raw, err := p.append(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := broker.Args{{Name: "content-type", Value: "a/b"}, {Name: "priority", Value: int64(7)},
+		{Name: "timestamp", Value: time.Unix(5, 0)}, {Name: "n", Value: int64(5)}, {Name: "ce_type", Value: "created"},
+		{Name: "list", Value: `["a",1]`}, {Name: "price", Value: "1.50"}, {Name: "none"}, {Name: "sum", Value: []byte{1}}}
+	if got := (Props{}).Crossing(&broker.QueueRecord{Props: raw, Key: "q"}); !broker.EqualValues(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	want = broker.Args{{Name: "amqp-exchange", Value: "shop"}, {Name: "amqp-routing-key", Value: "k"}}
+	for _, props := range [][]byte{nil, {0xff}} {
+		if got := (Props{}).Crossing(&broker.QueueRecord{Props: props, Exchange: "shop", Key: "k"}); !broker.EqualValues(got, want) {
+			t.Errorf("got %v, want %v", got, want)
+		}
+	}
+}
+
+func TestARecordThatGetsAnotherKeyTellsItsOwn(t *testing.T) {
+	other := "mail"
+	for _, test := range []struct {
+		key  []byte
+		to   *string
+		want string
+	}{{[]byte("k"), nil, "k <none>"}, {[]byte("k"), &other, " k"}, {[]byte{0xff}, nil, " \xff"}, {[]byte{0xff}, &other, " \xff"},
+		{nil, nil, " <none>"}, {nil, &other, " <none>"}, {[]byte{}, &other, " "}} {
+		rec := FromTopic(&broker.Record{Key: test.key, Value: []byte("v")}, test.to)
+		p, err := parseProperties(rec.Props)
+		own, there := p.Headers.Get("kafka-key")
+		if !there {
+			own = "<none>"
+		}
+		if got := fmt.Sprint(rec.Key, " ", own); err != nil || got != test.want {
+			t.Errorf("%q: got %q, want %q; %v", test.key, got, test.want, err)
+		}
 	}
 }

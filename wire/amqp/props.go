@@ -1,7 +1,6 @@
 package amqp
 
 import (
-	"slices"
 	"strconv"
 	"time"
 
@@ -84,28 +83,24 @@ func ownProps(q *broker.Queue, rec *broker.QueueRecord) []byte {
 	if rec.Format == broker.PropsAMQP {
 		return withFlags(rec.Props)
 	}
-	return foreignProps(q.Properties(rec))
+	all := q.Crossing(rec)
+	if rec.Group != "" {
+		all = append(all, broker.Arg{Name: headerGroup, Value: rec.Group})
+	}
+	return foreignProps(all)
 }
 
-// foreignProps are the properties of a record that another protocol wrote. Those that have the name of one
-// here are that; others are headers.
+// foreignProps are the properties of a record that another protocol wrote: as those of a record of a topic.
 func foreignProps(all broker.Args) []byte {
-	p, err := propertiesOf(all)
-	if err != nil {
+	if len(all) == 0 {
 		return withFlags(nil)
 	}
-	named := p.named()
+	p := Properties{present: hasDeliveryMode, DeliveryMode: persistent}
 	for _, a := range all {
-		if !slices.ContainsFunc(named, func(n namedProperty) bool { return n.name == a.Name }) {
-			p.Headers = append(p.Headers, Field{a.Name, toField(a.Value)})
-		}
+		p.takeForeign(a)
 	}
-	p.Headers = slices.DeleteFunc(p.Headers, func(f Field) bool { return len(f.Name) > maxShortString })
 	if len(p.Headers) > 0 {
 		p.present |= hasHeaders
-	}
-	if len(all) > 0 {
-		p.DeliveryMode, p.present = persistent, p.present|hasDeliveryMode
 	}
 	out, err := p.append(nil)
 	if err != nil || len(out) > foreignBytes {
@@ -114,12 +109,33 @@ func foreignProps(all broker.Args) []byte {
 	return out
 }
 
+// takeForeign makes a property of what has the name of one, and a header of all else.
+func (p *Properties) takeForeign(a broker.Arg) {
+	text, isText := a.Value.(string)
+	at, isTime := a.Value.(time.Time)
+	if isTime {
+		text = at.UTC().Format(time.RFC3339)
+	}
+	name := nameInAMQP(a.Name)
+	switch {
+	case (isText || isTime) && p.takeNamed(p.named(), &broker.Header{Key: a.Name, Value: []byte(text)}):
+		if isTime {
+			p.Headers = append(p.Headers, Field{headerMillis, at.UnixMilli()})
+		}
+	case len(name) <= maxShortString:
+		p.Headers = append(p.Headers, Field{name, toField(a.Value)})
+	}
+}
+
 // foreignBytes is how large properties can become that no client of this protocol has sent: with them a
 // content header fits a frame of the usual size, 128 KiB.
 const foreignBytes = 128<<10 - streamFrameBytes
 
-// FromTopic is the message that a record of a topic is, for broker.Config.FromTopic.
-func FromTopic(rec *broker.Record) broker.QueueRecord { return fromTopic(rec, foreignBytes, nil) }
+// FromTopic is the message that a record of a topic is, for broker.Config.FromTopic. Where it gets another
+// key its own is a header.
+func FromTopic(rec *broker.Record, key *string) broker.QueueRecord {
+	return (&crossing{rec: rec, room: foreignBytes, key: key}).message()
+}
 
 // countsDeliveries says whether consumers of a queue are told how often a record came back: those
 // of type quorum are, as in RabbitMQ, and those with a limit.

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"crypto/rand"
 	"iter"
+	"maps"
 	"strings"
 
 	"github.com/tidings-io/tidings/broker"
@@ -62,7 +63,8 @@ func (f *fanout) render(s *subscription) (made broker.Relayed, ok bool) {
 		return f.toOutbox(s, message)
 	case protocolKafka:
 		if topic, err := f.t.b.Topic("", s.Endpoint); err == nil {
-			return broker.Relayed{Topic: topic, Record: f.record(f.content(s, message), f.notice.group)}, true
+			key := cmp.Or(f.notice.group, f.notice.key)
+			return broker.Relayed{Topic: topic, Record: f.crossed(s, message, key)}, true
 		}
 	case protocolAMQP:
 		name, key, keyed := strings.Cut(s.Endpoint, "#")
@@ -70,7 +72,7 @@ func (f *fanout) render(s *subscription) (made broker.Relayed, ok bool) {
 			key = f.topic.name()
 		}
 		if x, err := f.t.b.Exchange("", name); err == nil {
-			made = broker.Relayed{Exchange: x, Record: f.record(f.content(s, message), key)}
+			made = broker.Relayed{Exchange: x, Record: f.crossed(s, message, key)}
 			made.Record.Exchange = name
 			return made, true
 		}
@@ -104,13 +106,21 @@ func (f *fanout) content(s *subscription, message string) content {
 	return content{body: f.document(s, message)}
 }
 
-// record is a record of a content, for wherever it goes. It has an id of its own.
-func (f *fanout) record(c content, key string) broker.QueueRecord {
+// crossed is a record for another protocol. It has the id which the publisher was told, and bytes that came
+// from one as they are.
+func (f *fanout) crossed(s *subscription, message, key string) broker.QueueRecord {
+	c := f.content(s, message)
+	if s.raw && f.notice.bytes != nil {
+		c = content{maps.Clone(c.attributes), f.notice.bytes}
+		delete(c.attributes, attrEncoding)
+	}
 	rec, p := f.keyed(c, key)
+	p.id = f.notice.id
 	rec.Props = p.append(nil)
 	return rec
 }
 
+// keyed is a record of a content, for wherever it goes, and its properties. It has an id of its own.
 func (f *fanout) keyed(c content, key string) (broker.QueueRecord, properties) {
 	p := f.notice.properties
 	p.attributes, p.dedup = c.attributes, ""
@@ -176,7 +186,8 @@ func (t *Topics) actionURL(action string, pairs ...string) string {
 
 // toQueue leads to a queue of SQS. What that cannot have, as SQS bounds it, is a dead letter, as a document.
 func (f *fanout) toQueue(s *subscription, message string) (made broker.Relayed, ok bool) {
-	if s.raw && (len(f.notice.attributes) > maxAttributes || message == "" || !allowedText(message)) {
+	many := len(f.notice.attributes) > maxAttributes && !f.notice.foreign
+	if s.raw && (many || message == "" || !allowedText(message)) {
 		return f.dead(s, content{body: f.document(s, message)})
 	}
 	name, _ := queueInARN(s.Endpoint)

@@ -29,12 +29,41 @@ func TestPropertiesOfAnotherProtocolBecomeAttributes(t *testing.T) {
 			t.Errorf("%v: got %q, want %q", test.value, got, test.want)
 		}
 	}
-	p := properties{attributes: map[string]messageAttribute{}}
-	for i := range 3 * maxAttributes {
-		p.addForeign(broker.Arg{Name: fmt.Sprintf("no name %d", i), Value: "x"})
-		p.addForeign(broker.Arg{Name: fmt.Sprintf("a%d", i%20), Value: fmt.Sprint(i)})
+	var p properties
+	p.addAllForeign(broker.Args{{Name: "no name", Value: "x"}, {Name: "a", Value: "first"}, {Name: "a", Value: "second"},
+		{Name: "x-amzn-trace-id", Value: "Root=1"}}, true)
+	for i := range 2 * maxAttributes { // more than a sender can give
+		p.addForeign(broker.Arg{Name: fmt.Sprint("n", i), Value: i%2 == 0})
 	}
-	if len(p.attributes) != maxAttributes || *p.attributes["a3"].StringValue != "3" {
-		t.Errorf("got %d attributes, a3 is %v", len(p.attributes), p.attributes["a3"])
+	if len(p.attributes) != 2+2*maxAttributes || *p.attributes["a"].StringValue != "first" || p.trace != "Root=1" {
+		t.Errorf("got %d attributes, a is %v, the trace %q", len(p.attributes), p.attributes["a"], p.trace)
+	}
+}
+
+// What an attribute says goes before what the message has itself, since that is what a publisher of another
+// protocol has said.
+func TestWhatCrossesOfAMessage(t *testing.T) {
+	p := properties{id: [16]byte{1}, sent: 5000, sender: "me", trace: "Root=1", attributes: map[string]messageAttribute{
+		"color": textAttribute("String", "red"), "n": textAttribute("Number", "5"),
+		"sum": {DataType: "Binary", BinaryValue: []byte{0xff}}}}
+	rec := broker.QueueRecord{Format: broker.PropsSQS, Props: p.append(nil)}
+	want := broker.Args{{Name: "color", Value: "red"}, {Name: "n", Value: "5"}, {Name: "sum", Value: []byte{0xff}},
+		{Name: "message-id", Value: formatUUID(p.id)}, {Name: "timestamp", Value: time.UnixMilli(5000)},
+		{Name: "X-Amzn-Trace-Id", Value: "Root=1"}}
+	if got := (Props{}).Crossing(&rec); !broker.EqualValues(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+	p.attributes["message-id"], p.attributes["timestamp"] = textAttribute("String", "m"), textAttribute("String", "t")
+	p.trace, rec.Props = "", nil
+	rec.Props = p.append(nil)
+	names := ""
+	for _, h := range (Props{}).TopicHeaders(&rec) {
+		names += h.Key + "=" + string(h.Value) + " "
+	}
+	if want := "color=red message-id=m n=5 sum=\xff timestamp=t "; names != want {
+		t.Errorf("got %q, want %q", names, want)
+	}
+	if got := (Props{}).Crossing(&broker.QueueRecord{Props: []byte{0xff}}); got != nil {
+		t.Errorf("of damaged properties: got %v", got)
 	}
 }

@@ -19,6 +19,11 @@ type notice struct {
 	subject    string
 	texts      map[string]string // of MessageStructure json, by protocol
 	message    string            // for the others
+
+	// Of what came from another protocol:
+	foreign bool
+	key     string // the routing key
+	bytes   []byte // that message encodes; nil: it is text
 }
 
 // The bytes of a notice, see docs/format-broker.md, without the message, which is the body of the record:
@@ -39,7 +44,7 @@ func (n *notice) record() broker.QueueRecord {
 func (t *Topics) readNotice(rec *broker.QueueRecord) (n notice, err error) {
 	n.message, n.group = string(rec.Body), rec.Group
 	if rec.Format != broker.PropsNotice {
-		n.properties = t.foreignProperties(rec, &n.message)
+		t.readForeign(rec, &n)
 		return n, nil
 	}
 	r := propsReader{b: rec.Props}
@@ -63,20 +68,27 @@ func (t *Topics) readNotice(rec *broker.QueueRecord) (n notice, err error) {
 	return n, nil
 }
 
-// foreignProperties are those of a record that SNS has not published: it gets an id, and what it has of
+// readForeign reads what SNS has not published: unless it is from SQS it gets an id, and what it has of
 // properties and headers as attributes. A body that is not text becomes base64.
-func (t *Topics) foreignProperties(rec *broker.QueueRecord, message *string) (p properties) {
+func (t *Topics) readForeign(rec *broker.QueueRecord, n *notice) {
+	body, encoded := bodyText(rec.Body)
+	n.message, n.foreign, n.key = body, true, rec.Key
+	if encoded {
+		n.bytes = rec.Body
+	}
 	if rec.Format == broker.PropsSQS {
 		if p, err := parseProperties(rec.Props); err == nil {
-			return p
+			p.noteEncoding(encoded)
+			n.properties = p
+			return
 		}
 	}
-	body, encoded := bodyText(rec.Body)
-	*message = body
-	p.sent, p.sender = rec.Time.UnixMilli(), t.config.Account
-	_, _ = rand.Read(p.id[:]) // never fails
-	p.addAllForeign(t.b.Properties(rec), encoded)
-	return p
+	n.sent, n.sender = t.now(), t.config.Account
+	if !rec.Time.IsZero() {
+		n.sent = rec.Time.UnixMilli()
+	}
+	_, _ = rand.Read(n.id[:]) // never fails
+	n.addAllForeign(t.b.Crossing(rec), encoded)
 }
 
 // text is the message for a protocol.

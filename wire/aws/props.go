@@ -220,23 +220,6 @@ func (Props) Delay([]byte) time.Duration { return 0 }
 // Delayed returns the properties as they are.
 func (Props) Delayed(props []byte) []byte { return props }
 
-// TopicHeaders returns the message attributes as headers, binary ones byte by byte.
-func (Props) TopicHeaders(rec *broker.QueueRecord) (out []broker.Header) {
-	p, err := parseProperties(rec.Props)
-	if err != nil {
-		return nil
-	}
-	for _, name := range slices.Sorted(maps.Keys(p.attributes)) {
-		a := p.attributes[name]
-		value := a.BinaryValue
-		if !a.binary() {
-			value = []byte(a.text())
-		}
-		out = append(out, broker.Header{Key: name, Value: value})
-	}
-	return out
-}
-
 // bodyText is the body of any record as text that SQS allows. One that another protocol wrote may be
 // anything: then it is base64, and an attribute says so.
 func bodyText(body []byte) (text string, encoded bool) {

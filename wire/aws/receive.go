@@ -161,29 +161,28 @@ func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]b
 
 func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessageInput, now time.Time) (
 	m receivedMessage) {
-	p, encoded := s.messageOf(q, d)
+	text, encoded := bodyText(d.Record.Body)
+	p := s.messageOf(q, d, encoded)
 	m.MessageId, m.ReceiptHandle = formatUUID(p.id), receipt{d.ID, now.UnixMilli()}.handle(q)
-	body := d.Record.Body
+	m.Body, m.MD5OfBody = text, bodyChecksum(d.Record.Body)
 	if encoded {
-		text, _ := bodyText(body)
-		body = []byte(text)
+		m.MD5OfBody = bodyChecksum([]byte(text))
 	}
-	m.Body, m.MD5OfBody = string(body), bodyChecksum(body)
 	m.Attributes = s.systemAttributesOf(q, d, &p, in)
 	m.MessageAttributes = wanted(p.attributes, in.MessageAttributeNames)
 	m.MD5OfMessageAttributes = attributesChecksum(m.MessageAttributes)
 	return m
 }
 
-// messageOf reads the properties of a record, and says whether its body is not text.
-func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery) (p properties, encoded bool) {
+// messageOf reads the properties of a record, whose body was encoded or was text.
+func (s *Server) messageOf(q *broker.Queue, d *broker.Delivery, encoded bool) properties {
 	if d.Record.Format == broker.PropsSQS {
 		if p, err := parseProperties(d.Record.Props); err == nil {
-			return p, false
+			p.noteEncoding(encoded)
+			return p
 		}
 	}
-	_, encoded = bodyText(d.Record.Body)
-	return s.foreign(q, d, encoded), encoded
+	return s.foreign(q, d, encoded)
 }
 
 func (s *Server) systemAttributesOf(q *broker.Queue, d *broker.Delivery, p *properties,

@@ -717,7 +717,7 @@ func testCrossingOut(t *testing.T) {
 	x.subscribeTo(topic, "kafka", "log", "RawMessageDelivery", "true")
 	x.subscribeTo(topic, "amqp", "fan#a.b", "RawMessageDelivery", "true")
 	x.subscribeTo(topic, "amqp", "missing")
-	x.announce(topic, "hello", "MessageGroupId", "g", "MessageAttributes.entry.1.Name", "h",
+	id := x.announce(topic, "hello", "MessageGroupId", "g", "MessageAttributes.entry.1.Name", "h",
 		"MessageAttributes.entry.1.Value.DataType", "String", "MessageAttributes.entry.1.Value.StringValue", "v")
 	m := x.one(q, "MessageAttributeNames", []string{"All"})
 	if m["Body"] != "hello" || m["MessageAttributes"] == nil {
@@ -729,7 +729,8 @@ func testCrossingOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rec, err := range broker.Records(buf.Entries[0].Bytes) {
-		if err != nil || string(rec.Value) != "hello" || string(rec.Key) != "g" || len(rec.Headers) != 1 || rec.Headers[0].Key != "h" {
+		if err != nil || string(rec.Value) != "hello" || string(rec.Key) != "g" || len(rec.Headers) != 2 ||
+			rec.Headers[0].Key != "h" || string(rec.Headers[1].Value) != id {
 			t.Errorf("the topic has %v %v", rec, err)
 		}
 	}
@@ -756,6 +757,9 @@ func testCrossingIn(t *testing.T) {
 	want := object{"Content-Transfer-Encoding": object{"Type": "String", "Value": "base64"}}
 	if doc["Message"] != "/w==" || !reflect.DeepEqual(doc["MessageAttributes"], want) || doc["TopicArn"] != topic {
 		t.Errorf("got %v", doc)
+	}
+	if at, err := time.Parse(time.RFC3339, doc["Timestamp"].(string)); err != nil || time.Since(at) > time.Hour {
+		t.Errorf("the time is %v", doc["Timestamp"])
 	}
 	if m := x.one(raw); m["Body"] != "/w==" {
 		t.Errorf("got %v", m)
