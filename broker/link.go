@@ -366,10 +366,15 @@ func (r *runningLink) step(life context.Context) (more bool, err error) {
 // for one Tx, and says how many. That a queue is gone since they were routed is only to be
 // tried again.
 func (r *runningLink) publish(life context.Context, x *Exchange, n int) (int, error) {
+	ordered := r.ordered()
 	for ; ; n /= 2 {
 		tx := r.b.Begin()
 		for i := range r.held[:n] {
-			tx.publishWhole(x, r.message(&r.held[i].Record))
+			m := r.message(&r.held[i].Record)
+			if ordered {
+				m.Group = keyGroup(r.held[i].Record.Key)
+			}
+			tx.publishWhole(x, m)
 		}
 		last := &r.held[n-1]
 		tx.SaveCursor(r.Namespace, r.Group(), r.topic.Partition(last.Partition),
@@ -385,6 +390,19 @@ func (r *runningLink) publish(life context.Context, x *Exchange, n int) (int, er
 		}
 	}
 }
+
+// ordered says whether the link leads to a queue with ordered groups. There a key is a group:
+// what is in order for consumers of the topic stays so.
+func (r *runningLink) ordered() bool {
+	if r.To.Kind != KindQueue {
+		return false
+	}
+	q, err := r.b.Queue(r.Namespace, r.To.Name)
+	return err == nil && q.Spec().Settings.Groups == OrderedGroups
+}
+
+// keyGroup is the group of a key. Long keys that begin alike are one.
+func keyGroup(key []byte) string { return string(key[:min(len(key), MaxGroup)]) }
 
 // message is what a record of the topic is to queues.
 func (r *runningLink) message(rec *Record) QueueRecord {

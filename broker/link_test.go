@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"runtime"
 	"slices"
@@ -163,6 +164,33 @@ func TestALinkLeadsToAnExchange(t *testing.T) {
 }
 
 // While a queue refuses more, a link waits; nothing is left out.
+func TestAKeyIsAGroupOfAQueueWithOrderedGroups(t *testing.T) {
+	for _, test := range []struct {
+		groups Groups
+		want   string
+	}{{OrderedGroups, "k " + strings.Repeat("l", MaxGroup) + " -"}, {FairGroups, "- - -"}} {
+		synctest.Test(t, func(t *testing.T) {
+			w := newLinked(t, QueueSpec{Settings: QueueSettings{Groups: test.groups}})
+			w.link(toMail(), false)
+			for _, key := range []string{"k", strings.Repeat("l", 2*MaxGroup), ""} {
+				mustWrite(t, w.topic.Partition(0), Record{Key: []byte(key), Value: []byte("v")})
+			}
+			synctest.Wait()
+			got, err := w.q.Receive(ctx, ReceiveOptions{Max: 3, Lease: time.Hour})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var groups []string
+			for i := range got {
+				groups = append(groups, cmp.Or(got[i].Record.Group, "-"))
+			}
+			if strings.Join(groups, " ") != test.want {
+				t.Errorf("%v: got %q, want %q", test.groups, groups, test.want)
+			}
+		})
+	}
+}
+
 func TestALinkWaitsForAFullQueue(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		two := int64(2)
