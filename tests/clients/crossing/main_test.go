@@ -1,4 +1,4 @@
-// Package crossing publishes with one protocol's client and reads with the other's, against the real
+// Package crossing publishes with one protocol's client and reads with another's, against the real
 // program: each row of docs/crossing.md.
 package crossing
 
@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sns"
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	amqp091 "github.com/rabbitmq/amqp091-go"
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
@@ -20,7 +22,7 @@ func TestMain(m *testing.M) { os.Exit(server.Main(m)) }
 // patience bounds every wait.
 const patience = 20 * time.Second
 
-// sides are a client of each protocol, for one row.
+// sides are clients of each protocol, for one row.
 type sides struct {
 	t     *testing.T
 	ctx   context.Context
@@ -28,10 +30,13 @@ type sides struct {
 	ch    *amqp091.Channel // in confirm mode
 	url   string
 	seed  string
-	topic string // that there is, of one partition
+	admin string
+	sqs   *sqs.Client
+	sns   *sns.Client
+	topic string // of Kafka, that there is, of one partition
 }
 
-// meet connects both to a server, and makes a topic as a Kafka client does.
+// meet connects all to a server, and makes a topic as a Kafka client does.
 func meet(t *testing.T, s *server.Server, topic string, partitions int32) *sides {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -44,7 +49,8 @@ func meet(t *testing.T, s *server.Server, topic string, partitions int32) *sides
 	if _, err := kadm.NewClient(kafka).CreateTopic(ctx, partitions, 1, nil, topic); err != nil {
 		t.Fatal(err)
 	}
-	x := &sides{t: t, ctx: ctx, kafka: kafka, url: s.AMQP, seed: s.Kafka, topic: topic}
+	x := &sides{t: t, ctx: ctx, kafka: kafka, url: s.AMQP, seed: s.Kafka, admin: s.Admin, topic: topic}
+	x.connectAWS(s.SQS)
 	x.ch = x.channel()
 	if err := x.ch.Confirm(false); err != nil {
 		t.Fatal(err)
