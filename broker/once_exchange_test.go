@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/tidings-io/tidings/storage"
 	"github.com/tidings-io/tidings/storage/vfs"
 )
 
@@ -238,4 +239,35 @@ func TestWhatIsHeldBackIsRoutedAgainToo(t *testing.T) {
 			t.Error(err)
 		}
 	})
+}
+
+// TestWhatIsRoutedAgainMayBeTooLarge, where more queues have come: then nothing has changed.
+func TestWhatIsRoutedAgainMayBeTooLarge(t *testing.T) {
+	n := &notary{t: t, fs: vfs.NewMem(), clock: clockAt(1000)}
+	n.open()
+	x, _, err := n.b.DeclareExchange(ctx, ExchangeSpec{Name: "news", Type: "fanout", Durable: true, Once: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	bind := func(name string) {
+		if err := n.b.Bind(ctx, Binding{Source: "news", Destination: mustQueue(t, n.b, name).Name()}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	bind("once")
+	tx := n.b.Begin()
+	tx.Publish(x, onceRecord("a", "late"))
+	tx.Publish(x, QueueRecord{Body: make([]byte, storage.MaxBatchBytes/5)})
+	if err := tx.prepare(); err != nil {
+		t.Fatal(err)
+	}
+	for i := range 5 {
+		bind(fmt.Sprint("q", i))
+	}
+	publishTo(t, n.b, x, onceRecord("a", "first"))
+	_, err = tx.run()
+	wantKind(t, "what is too large", err, TooLarge)
+	publishTo(t, n.b, x, onceRecord("b", "next"))
+	n.q, _ = n.b.Queue("", "once")
+	n.wantReady("two are there", 2)
 }

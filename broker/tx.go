@@ -216,7 +216,17 @@ func (t *Tx) prepare() error {
 // admit refuses what is too large, and waits for room. Disk pressure pushes producers back, which have bytes to
 // add; cursors and groups, which ask for 0, are what lets consumers go on.
 func (t *Tx) admit(ctx context.Context) error {
-	size := t.factBytes()
+	size, err := t.size()
+	if err != nil {
+		return err
+	}
+	return t.b.admit(ctx, size)
+}
+
+// size is at most what the Tx adds to the disk. What is too large is refused before anything
+// changes: queues cannot take it back.
+func (t *Tx) size() (size int, err error) {
+	size = t.factBytes()
 	for i := range t.appends {
 		size += len(t.appends[i].raw) + appendOverhead
 	}
@@ -227,9 +237,9 @@ func (t *Tx) admit(ctx context.Context) error {
 		size += t.publishes[i].bytes()
 	}
 	if size > storage.MaxBatchBytes || len(t.settles) > maxSettles {
-		return storage.ErrTooLarge // before anything changes: queues cannot take it back
+		return size, storage.ErrTooLarge
 	}
-	return t.b.admit(ctx, size)
+	return size, nil
 }
 
 // bytes is at most what queues and schedules take of a record.

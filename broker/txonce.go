@@ -207,7 +207,11 @@ func (t *Tx) routeAgain() error {
 		p := &t.publishes[i]
 		p.topics, p.relays, p.parts, p.refused = nil, nil, nil, false
 	}
-	return t.routeAll(t.b.nowMillis())
+	if err := t.routeAll(t.b.nowMillis()); err != nil {
+		return err
+	}
+	_, err := t.size() // there may be more queues than it was admitted with
+	return storeError("commit", "", err)
 }
 
 // stageOnceByExchange notes a record that goes wherever its exchange leads.
