@@ -113,7 +113,7 @@ func (n *queueNews) take(q *Queue) {
 
 // published tells of a record that was staged.
 func (n *queueNews) published(p *txPublish, topics []*Topic, r *Routed) {
-	if n == nil || r.Original != nil && len(n.took) == 0 {
+	if n == nil || r.Original != nil && len(n.took)+len(topics) == 0 {
 		return // a duplicate is no news
 	}
 	e := QueuePublished{Exchange: p.x, Topics: topics, Refused: r.Refused, Delayed: r.Delayed,

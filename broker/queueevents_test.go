@@ -138,6 +138,25 @@ func TestObserverHearsOfTopicsAndDelays(t *testing.T) {
 		"1+1 published to x -> []")
 }
 
+// TestObserverHearsOfADuplicateThatATopicTakes: it is one for a queue alone.
+func TestObserverHearsOfADuplicateThatATopicTakes(t *testing.T) {
+	e := &queueEar{wants: true}
+	p := heardPool(t, e, func(s *QueueSpec) { s.Settings.Once = time.Minute })
+	mustTopic(t, p.b, TopicSpec{Name: "t"})
+	x := mustFanout(t, p.b, "x", topicNamed("t"), p.q.Name())
+	direct, err := p.b.Exchange("", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	once := QueueRecord{Key: "jobs", Body: []byte("a"), Once: &Once{}}
+	published(t, p.b, x, once)
+	published(t, p.b, direct, once)
+	published(t, p.b, x, once)
+	wantHeard(t, p, e, "declared dead", "declared jobs", "created t",
+		"published t/0@0+1 nothing", "1+1 published to x -> [jobs topic t]",
+		"published t/0@1+1 nothing", "1+1 published to x -> [topic t]")
+}
+
 // TestObserverHearsOfWhatIsPutBack: who counts what is in hands comes to the same number.
 func TestObserverHearsOfWhatIsPutBack(t *testing.T) {
 	e := &queueEar{wants: true}
