@@ -54,9 +54,17 @@ func (q *Queue) followGroupsLocked(old, s *QueueSettings) {
 		case l.groups.ordered && (old == nil || old.Delay != s.Delay):
 			q.delayGroupsLocked(l, s.Delay)
 		case !l.groups.ordered && !s.fair():
-			l.unsortLocked()
-			l.groups = nil
+			q.endGroupsLocked(l)
 		}
+	}
+}
+
+// endGroupsLocked has records handed out in the order of publishes again. The cursor has run
+// ahead of the marks: what is settled before it must not be found unsettled by a restart.
+func (q *Queue) endGroupsLocked(l *lane) {
+	l.unsortLocked()
+	if l.groups = nil; l.durable && l.next > l.marking {
+		q.markAhead(l, l.next)
 	}
 }
 

@@ -515,6 +515,31 @@ func TestBoundOfBytesEndsTurns(t *testing.T) {
 	})
 }
 
+// TestWhatIsSettledAfterTurnsEndStaysSettled: what is sorted lies beyond the marks of hand-outs.
+func TestWhatIsSettledAfterTurnsEndStaysSettled(t *testing.T) {
+	const n, taken = 3 * stride, 5 * stride / 2
+	synctest.Test(t, func(t *testing.T) {
+		p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{Groups: FairGroups}})
+		var all strings.Builder
+		for i := range n {
+			fmt.Fprint(&all, "A", i, " ")
+		}
+		p.publishGrouped(all.String())
+		p.receive(1) // sorts them
+		p.policy("bytes", 1, QueueSettings{MaxLengthBytes: ptr[int64](1 << 20)})
+		for left := taken; left > 0; {
+			ds := p.receive(left)
+			p.discard(ds...)
+			left -= len(ds)
+		}
+		p.crash()
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.wantStats("after a restart", n-taken, 0, 0)
+		_ = p.b.Close()
+	})
+}
+
 // TestGroupsAreRefusedWhereTheyMeanNothing.
 func TestGroupsAreRefusedWhereTheyMeanNothing(t *testing.T) {
 	p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{Groups: OrderedGroups}})
