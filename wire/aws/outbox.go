@@ -24,6 +24,9 @@ func (t *Topics) Deliver() error {
 	t.deliverer = d
 	known := map[string]bool{}
 	for _, p := range t.all() {
+		if err := t.dropExpired(t.life, p); err != nil {
+			return err
+		}
 		for _, s := range p.subscriptions() {
 			if !s.posts() {
 				continue
@@ -197,12 +200,12 @@ func (t *Topics) endPosting(c *call, was *subscription) error {
 	return t.dropExpired(c.ctx, was.topic)
 }
 
-// dropExpired forgets subscriptions that are over and cannot be taken back any more.
+// dropExpired forgets subscriptions that cannot be confirmed any more: nobody did, or they are over.
 func (t *Topics) dropExpired(ctx context.Context, p *topic) error {
 	tx := t.b.Begin()
 	var gone []*subscription
 	for _, s := range p.subscriptions() {
-		if s.Ended && t.expired(s) {
+		if !s.active() && t.expired(s) {
 			tx.DeleteFact(factSpace, s.factKey())
 			gone = append(gone, s)
 		}

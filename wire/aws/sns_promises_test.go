@@ -610,6 +610,25 @@ func TestSubscribersReachTheServerByItsURL(t *testing.T) {
 	}
 }
 
+func TestASubscriptionThatNobodyConfirmsGoes(t *testing.T) {
+	x, let := startTimed(t, Config{})
+	topic := x.topic("news")
+	url, got := endpoint(t, 200)
+	kept := x.confirmed(topic, url, got)
+	for _, end := range []func(){x.restart, func() { x.subscribeTo(topic, "sqs", queueARN("/orders")) }} {
+		sub := x.subscribeTo(topic, "http", url+"/other")
+		let(48 * time.Hour)
+		x.snsOK("GetSubscriptionAttributes", "SubscriptionArn", sub)
+		let(time.Millisecond)
+		end()
+		x.wantSNS(404, "NotFound", "Subscription does not exist", "GetSubscriptionAttributes", "SubscriptionArn", sub)
+		x.snsOK("GetSubscriptionAttributes", "SubscriptionArn", kept)
+	}
+	if all := x.b.Queues(""); len(all) != 1 {
+		t.Errorf("there are %d queues", len(all))
+	}
+}
+
 func TestASubscriptionThatCannotBeMadeLeavesNoQueue(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.topic("news")

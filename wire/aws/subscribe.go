@@ -41,6 +41,9 @@ func (s *Server) subscribe(c *call, in *subscribeInput) (*subscriptionOutput, er
 	if err := in.checkEndpoint(p.fifo()); err != nil {
 		return nil, err
 	}
+	if err := t.dropExpired(c.ctx, p); err != nil {
+		return nil, err
+	}
 	sub, err := t.subscribed(p, in)
 	if err != nil {
 		return nil, err
