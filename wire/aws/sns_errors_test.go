@@ -221,6 +221,13 @@ func TestALargeFilterPolicyIsKept(t *testing.T) {
 	}
 }
 
+func TestNamesOfTopicsHaveALimit(t *testing.T) {
+	x := start(t, Config{})
+	x.topic(strings.Repeat("n", 255))
+	x.topic(strings.Repeat("n", 250)+".fifo", "FifoTopic", "true")
+	x.wantSNS(400, "InvalidParameter", "Invalid parameter: Topic Name", "CreateTopic", "Name", strings.Repeat("n", 256))
+}
+
 func TestAttributesHaveALimit(t *testing.T) {
 	x := start(t, Config{})
 	topic, q := x.topic("news"), x.queue("orders")

@@ -6,13 +6,13 @@ import (
 )
 
 // topicName is a name of a topic, but for what it ends with.
-var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,256}$`)
+var topicName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,255}$`)
 
 const fifoSuffix = ".fifo"
 
-// isTopicName says whether a topic can have a name: 256 characters, those of .fifo counted.
+// isTopicName says whether a topic can have a name: 255 characters, as the name of an exchange, those of .fifo counted.
 func isTopicName(name string) bool {
-	return len(name) <= 256 && topicName.MatchString(strings.TrimSuffix(name, fifoSuffix))
+	return len(name) <= 255 && topicName.MatchString(strings.TrimSuffix(name, fifoSuffix))
 }
 
 // topicARN names a topic.
