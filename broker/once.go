@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"context"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -273,32 +272,12 @@ func (g *ledger) drop(r *removal) {
 	r.batch.Drop(g.log)
 }
 
-// ForgetOnce has every record be new to the queue that was published with Once, durably on
-// return. Kinds: NotFound, Closed, Storage.
-func (q *Queue) ForgetOnce(ctx context.Context) error {
-	const op = "forget"
-	if q.ledger == nil {
-		return nil
-	}
-	seq, err := q.ledger.forget(q.b.store)
-	if err != nil {
-		return storeError(op, q.String(), err)
-	}
-	return q.b.settle(ctx, op, q.String(), seq)
-}
-
-func (g *ledger) forget(store *storage.Store) (storage.Seq, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.dead {
-		return 0, storage.ErrDropped
-	}
+// forgetLocked has every record be new that was published once.
+func (g *ledger) forgetLocked(batch *storage.Batch) {
 	g.kept, g.places, g.peak, g.loaded = nil, nil, 0, true
 	_, _, end := g.log.Bounds()
 	g.first, g.trimmed = end, end
-	var batch storage.Batch
 	batch.Trim(g.log, end)
-	return store.Submit(&batch)
 }
 
 // An entry of a ledger, see docs/format-broker.md. Its time is that of the store's entry.

@@ -135,11 +135,34 @@ func TestRecordsArePublishedOnce(t *testing.T) {
 			}
 			n.wantOriginal("after a purge", n.publish("b 6")[0], "2", 1, 1000)
 			n.wantReady("nothing", 0)
-			if err := n.q.ForgetOnce(ctx); err != nil {
+			if _, err := n.q.PurgeAll(ctx, nil); err != nil {
 				t.Fatal(err)
 			}
 			n.wantNew("after all is forgotten", n.publish("b 7")[0], 2)
 		})
+	}
+}
+
+// TestPurgeAllForgetsWhatItTakes and nothing else, whatever is published meanwhile.
+func TestPurgeAllForgetsWhatItTakes(t *testing.T) {
+	n := newNotary(t, QueueSpec{Durable: true})
+	for round := range 2000 {
+		k := fmt.Sprintf("k%d %d", round, round)
+		tx, done := n.begin(k), make(chan error)
+		go func() {
+			_, err := tx.Commit(ctx)
+			done <- err
+		}()
+		if _, err := n.q.PurgeAll(ctx, nil); err != nil {
+			t.Fatal(err)
+		}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		n.publish(k)
+		if n.wantReady(k, 1); t.Failed() {
+			return
+		}
 	}
 }
 

@@ -130,7 +130,7 @@ func (w *onceWorld) forget() {
 		return
 	}
 	w.note("forget")
-	if err := w.q.ForgetOnce(ctx); err != nil {
+	if _, err := w.q.PurgeAll(ctx, nil); err != nil {
 		w.t.Error(err)
 	}
 	w.states = []onceState{{end: w.now().end}}

@@ -10,7 +10,8 @@ import (
 // PurgeAll removes every record that was published before it: what is ready, what Receive
 // has leased or is about to, and what is delayed. It is durable on return and says how many
 // these were. Only what subscriptions and Get have in their hands stays theirs, as with
-// Purge: if that comes back, it is there again. Kinds: NotFound, Denied, Closed, Storage.
+// Purge: if that comes back, it is there again. And what was published with Once before it
+// is new to the queue again. Kinds: NotFound, Denied, Closed, Storage.
 func (q *Queue) PurgeAll(ctx context.Context, owner any) (records int64, err error) {
 	const op = "purge"
 	if err := q.checkOwner(op, owner); err != nil {
@@ -30,6 +31,11 @@ func (q *Queue) purgeAll() (records int64, seq storage.Seq, err error) {
 		return 0, 0, storage.ErrDropped
 	}
 	r := removal{store: q.b.store, seq: q.b.store.Durable()}
+	if g := q.ledger; g != nil {
+		g.mu.Lock() // to the end: what is forgotten is what is taken
+		defer g.mu.Unlock()
+		g.forgetLocked(&r.batch)
+	}
 	q.endLeasesLocked(math.MaxInt64) // now it is ready
 	records = q.purgeAwayLocked(&r)
 	if q.later == nil {

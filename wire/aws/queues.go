@@ -178,9 +178,6 @@ func (s *Server) purgeQueue(c *call, in *queueInput) (*nothing, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := q.ForgetOnce(c.ctx); err != nil {
-		return nil, err
-	}
 	_, err = q.PurgeAll(c.ctx, nil)
 	return &nothing{}, err
 }
