@@ -250,6 +250,35 @@ func TestAttributesHaveALimit(t *testing.T) {
 	}
 }
 
+// A client may go while the disk is waited for: what it has begun is done to its end.
+func TestAClientThatGoesLeavesNothingHalfDone(t *testing.T) {
+	x := start(t, Config{})
+	gone, stop := context.WithCancel(context.Background())
+	stop()
+	until := func(done func() bool, do func(c *call) error) {
+		for !done() { // whether a client that has gone gets its turn is up to chance
+			if err := do(&call{ctx: gone}); err != nil && done() {
+				t.Error(err)
+			}
+		}
+	}
+	there := func() bool { _, err := x.b.Exchange("", "news"); return err == nil }
+	until(there, func(c *call) error {
+		_, err := x.s.createTopic(c, &createTopicInput{Name: "news"})
+		return err
+	})
+	topic := "arn:aws:sns:us-east-1:000000000000:news"
+	url, got := endpoint(t, 200)
+	x.confirmed(topic, url, got)
+	until(func() bool { return !there() }, func(c *call) error {
+		_, err := x.s.deleteTopic(c, &topicInput{topic})
+		return err
+	})
+	if n := len(x.b.Queues("")); n > 0 || len(x.topics.topics) > 0 {
+		t.Errorf("%d queues and %d topics are left", n, len(x.topics.topics))
+	}
+}
+
 func TestWhatACrashLeavesOfATopicGoes(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.topic("news")

@@ -29,7 +29,7 @@ const pending = "pending confirmation"
 // have the values that they have there.
 func (s *Server) subscribe(c *call, in *subscribeInput) (*subscriptionOutput, error) {
 	t := s.topics
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return nil, err
 	}
@@ -194,7 +194,7 @@ func (s *Server) confirmSubscription(c *call, in *confirmInput) (*subscriptionOu
 	if b, err := hex.DecodeString(in.Token); in.Token != "" && (err != nil || len(b) != tokenBytes) {
 		return nil, &Error{snsInvalid, "Invalid token"}
 	}
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return nil, err
 	}
@@ -234,7 +234,7 @@ type unsubscribeInput struct {
 // unsubscribe ends a subscription. One that is not there is no error.
 func (s *Server) unsubscribe(c *call, in *unsubscribeInput) (*nothing, error) {
 	t := s.topics
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return nil, err
 	}

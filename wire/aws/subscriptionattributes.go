@@ -170,7 +170,7 @@ func (s *Server) setSubscriptionAttributes(c *call, in *setSubscriptionAttribute
 
 // changeSubscription edits what is kept of a subscription, durably on return.
 func (t *Topics) changeSubscription(c *call, arn string, edit func(f *subscriptionFact) error) error {
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return err
 	}

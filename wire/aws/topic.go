@@ -30,7 +30,7 @@ func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error
 		return nil, err
 	}
 	t := s.topics
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +141,7 @@ func commit(ctx context.Context, tx *broker.Tx) error {
 // deleteTopic deletes a topic with its subscriptions. One that is not there is no error.
 func (s *Server) deleteTopic(c *call, in *topicInput) (*nothing, error) {
 	t := s.topics
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return nil, err
 	}

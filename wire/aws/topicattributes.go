@@ -239,7 +239,7 @@ func (p *topic) takesLarge(size string) bool {
 
 // change edits what SNS says of a topic, durably on return.
 func (t *Topics) change(c *call, arn string, edit func(p *topic, d *declaredTopic) error) error {
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return err
 	}

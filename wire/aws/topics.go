@@ -121,6 +121,14 @@ func (t *Topics) take(ctx context.Context) (done func(), err error) {
 	}
 }
 
+// takeFor waits for the turn of a request. From then on that is done to its end, also for a client that has gone: else
+// what is in memory would not be what is on disk.
+func (t *Topics) takeFor(c *call) (done func(), err error) {
+	done, err = t.take(c.ctx)
+	c.ctx = context.WithoutCancel(c.ctx)
+	return done, err
+}
+
 // topic is one of SNS.
 type topic struct {
 	x    *broker.Exchange
