@@ -33,6 +33,8 @@ Each gets what --filter lets pass, as a signed document or --raw.`,
 	fs.BoolVar(&f.fromAll, "from-start", false, "all records that the topic has, too")
 	f.sub.add(fs)
 	fs.StringVar(&f.sub.deadQueue, "dead-letter-queue", "", "of SNS: what cannot be delivered goes to this queue of SQS")
+	_ = cmd.RegisterFlagCompletionFunc("dead-letter-queue", a.completeQueues)
+	completeScopes(cmd)
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strings"
 	"time"
 
@@ -77,13 +78,29 @@ func (a *app) completeGroups(
 	return a.completions(cmd, prefix, groupNames)
 }
 
-func (a *app) completeGroupArg(
+// completeLag completes what lag measures: all but topics and exchanges.
+func (a *app) completeLag(
 	cmd *cobra.Command, args []string, prefix string,
 ) ([]string, cobra.ShellCompDirective) {
 	if len(args) > 0 {
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
-	return a.completeGroups(cmd, args, prefix)
+	return a.completeKinds(cmd, prefix, "group", "queue", "sns")
+}
+
+// completeQueues completes the name of a queue, without its kind.
+func (a *app) completeQueues(
+	cmd *cobra.Command, _ []string, prefix string,
+) ([]string, cobra.ShellCompDirective) {
+	return a.completions(cmd, prefix, func(ctx context.Context, c client) (names []string) {
+		if api, err := queuesOf(c); err == nil {
+			queues, _ := api.Queues(ctx) // no server, no names
+			for _, q := range queues {
+				names = append(names, q.Name)
+			}
+		}
+		return names
+	})
 }
 
 func (a *app) completeGroupThenTopic(
@@ -103,12 +120,21 @@ func (a *app) completeGroupThenTopic(
 func (a *app) completeNames(
 	cmd *cobra.Command, _ []string, prefix string,
 ) ([]string, cobra.ShellCompDirective) {
+	return a.completeKinds(cmd, prefix, kinds...)
+}
+
+func (a *app) completeKinds(
+	cmd *cobra.Command, prefix string, wanted ...string,
+) ([]string, cobra.ShellCompDirective) {
 	return a.completions(cmd, prefix, func(ctx context.Context, c client) []string {
 		all, _ := listAll(ctx, c) // no server, no names
 		rows := all.things()
 		name := uniqueNames(rows)
 		var names []string
 		for _, r := range rows {
+			if !slices.Contains(wanted, r.Kind) {
+				continue
+			}
 			if strings.HasPrefix(prefix, r.Kind+"/") {
 				names = append(names, r.Kind+"/"+r.Name)
 				continue

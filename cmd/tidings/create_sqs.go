@@ -66,6 +66,7 @@ them. A queue that is there with the same is no error.`,
 	fs.BoolVar(&f.highThroughput, "high-throughput", false, "of a FIFO queue: deduplication and limits for each group")
 	fs.StringArrayVar(&attributes, "attribute", nil, "any attribute, NAME=VALUE; repeatable")
 	fs.StringArrayVar(&tags, "tag", nil, "tag, NAME=VALUE; repeatable")
+	_ = cmd.RegisterFlagCompletionFunc("dead-letter-queue", a.completeQueues)
 	a.addTarget(cmd)
 	return cmd
 }

@@ -106,7 +106,7 @@ func (a *app) greet(n *node, stops string) {
 		fmt.Fprintf(a.out, "  management  http://guest:guest@%s/api\n", reachable(n.manage.Addr().String()))
 	}
 	if n.aws != nil {
-		fmt.Fprintf(a.out, "  AWS    http://%s\n", reachable(n.aws.Addr().String()))
+		a.greetAWS(n)
 	}
 	fmt.Fprintf(a.out, "  admin  http://%s/api/v1  %s  metrics  /metrics  %s  health  /healthz\n",
 		admin, a.term.glyph("·", "|"), a.term.glyph("·", "|"))
@@ -120,6 +120,20 @@ func (a *app) greet(n *node, stops string) {
 		"tidings sub orders --from start" + server,
 		"kcat -b " + strings.Replace(reachable(kafka), "127.0.0.1", "localhost", 1) + " -L",
 	}, sep), stops)
+}
+
+// greetAWS says where SDKs find SQS and SNS, and how they are told.
+func (a *app) greetAWS(n *node) {
+	sep := "  " + a.term.glyph("·", "|") + "  "
+	at := "http://" + reachable(n.aws.Addr().String())
+	says := []string{at, "SQS and SNS", "export AWS_ENDPOINT_URL=" + at}
+	if len(n.s.AWS.Keys) == 0 {
+		says[2] += ", any keys"
+	}
+	if n.s.AWS.Reset {
+		says = append(says, "POST /_tidings/reset deletes it all")
+	}
+	fmt.Fprintf(a.out, "  AWS    %s\n", strings.Join(says, sep))
 }
 
 // reachable turns a wildcard address into one that can be dialled here.

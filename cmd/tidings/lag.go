@@ -34,7 +34,7 @@ For single partitions see: tidings show GROUP`,
 			"  tidings lag billing --watch\n" +
 			"  tidings lag --topic orders -o json",
 		Args:              between(0, 1),
-		ValidArgsFunction: a.completeGroupArg,
+		ValidArgsFunction: a.completeLag,
 		RunE: a.with(func(ctx context.Context, c client, args []string) error {
 			group := ""
 			if len(args) > 0 {

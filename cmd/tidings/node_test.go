@@ -102,7 +102,7 @@ func TestDevPrintsWhereItIsAndStopsWithSuccess(t *testing.T) {
   Kafka  127\.0\.0\.1:\d+
   AMQP   amqp://guest:guest@127\.0\.0\.1:\d+/
   management  http://guest:guest@127\.0\.0\.1:\d+/api
-  AWS    http://127\.0\.0\.1:\d+
+  AWS    http://127\.0\.0\.1:\d+  ·  SQS and SNS  ·  export AWS_ENDPOINT_URL=http://127\.0\.0\.1:\d+, any keys
   admin  http://127\.0\.0\.1:\d+/api/v1  ·  metrics  /metrics  ·  health  /healthz
   next:  tidings pub orders 'hello' --server 127\.0\.0\.1:\d+  ·  ` +
 		`tidings sub orders --from start --server 127\.0\.0\.1:\d+  ·  ` +
@@ -340,5 +340,18 @@ func TestConfiguredThingThatCannotBeMadeIsNamed(t *testing.T) {
 		if n != nil || !errors.As(err, &f) || !strings.HasPrefix(f.msg, want) {
 			t.Errorf("%s: got %v, want %s", file, err, want)
 		}
+	}
+}
+
+func TestDevSaysWhatEmptiesAWS(t *testing.T) {
+	dev := start(t, quietRuntime, "dev", "--ports", "auto", "--data", t.TempDir(), "--aws-reset", "--aws-keys", "AKID:secret")
+	dev.out.wait(t, "data stays")
+	want := regexp.MustCompile(`(?m)^  AWS    http://(\S+)  ·  SQS and SNS  ·  export AWS_ENDPOINT_URL=http://(\S+)` +
+		`  ·  POST /_tidings/reset deletes it all$`)
+	if got := want.FindStringSubmatch(dev.out.String()); got == nil || got[1] != got[2] {
+		t.Errorf("got\n%s\nwant %s", dev.out.String(), want)
+	}
+	if got := dev.end(t); got != exitOK {
+		t.Errorf("got exit code %d (%s), want 0", got, dev.errOut)
 	}
 }

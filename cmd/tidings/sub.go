@@ -80,6 +80,7 @@ documents.`,
 		}),
 	}
 	f.add(cmd)
+	completeScopes(cmd)
 	_ = cmd.RegisterFlagCompletionFunc("group", a.completeGroups)
 	_ = cmd.RegisterFlagCompletionFunc("from", cobra.FixedCompletions(
 		[]string{"start", "end", "-5m", "-10"}, cobra.ShellCompDirectiveNoFileComp))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/tidings-io/tidings/wire/aws/notify"
@@ -24,6 +25,11 @@ func (f *subscribeFlags) add(fs *pflag.FlagSet) {
 	fs.StringVar(&f.filter, "filter", "", "of SNS: only what matches this filter policy, as JSON")
 	fs.Var(&choice{&f.scope, filterScopes}, "filter-scope",
 		"of SNS: what the policy is about: attributes (default) or body")
+}
+
+func completeScopes(cmd *cobra.Command) {
+	_ = cmd.RegisterFlagCompletionFunc("filter-scope",
+		cobra.FixedCompletions(filterScopes, cobra.ShellCompDirectiveNoFileComp))
 }
 
 // subscribing is a subscription as it is asked for.
