@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // said is an output that tells when a text has come.
@@ -152,5 +155,33 @@ func TestRedriveCountsReceivesFromTheStart(t *testing.T) {
 	has := got.Messages[0].Attributes
 	if has["ApproximateReceiveCount"] != "1" || has["DeadLetterQueueSourceArn"] != "" {
 		t.Errorf("got %v, want a first receive and no source", has)
+	}
+}
+
+// A server that does not listen for AWS still has topics of SNS, and says why it does not say more.
+func TestTopicsOfSNSAreListedWhereAWSIsOff(t *testing.T) {
+	fs := vfs.NewMem()
+	n, err := configured(t, fs, "aws: {topics: [alerts]}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := n.close(); err != nil {
+		t.Fatal(err)
+	}
+	s := withFreePorts(serveDefaults())
+	s.fs, s.Data, s.AWS.Listen = fs, t.TempDir(), off
+	if n, err = startNode(t.Context(), s, discardLog); err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	if got := mustCommand(t, n, "ls"); got != "alerts\tsns\t-\t-\t-\t-\n" {
+		t.Errorf("got %q, want a topic without numbers", got)
+	}
+	for _, args := range [][]string{{"show", "sns/alerts"}, {"pub", "sns/alerts", "x"}, {"rm", "alerts"},
+		{"bind", "alerts", "jobs"}, {"sub", "alerts"}, {"lag", "alerts"}} {
+		exit, said := command(t, t.Context(), n, io.Discard, args...)
+		if exit != exitFailed || said != "error: aws: this server does not listen for AWS\n" {
+			t.Errorf("%v: got exit %d and %q", args, exit, said)
+		}
 	}
 }
