@@ -48,7 +48,7 @@ func publishTo(t *testing.T, b *Broker, x *Exchange, all ...QueueRecord) (routed
 func TestADuplicateForAnExchangeReachesNobody(t *testing.T) {
 	n := &notary{t: t, fs: vfs.NewMem(), clock: clockAt(1000)}
 	n.open()
-	x, topic := newOnceExchange(t, n)
+	x, _ := newOnceExchange(t, n)
 	duplicate := func(what string, r Routed, number Offset, body string) {
 		t.Helper()
 		if r.Queues != 0 || r.Original == nil || r.Offset != number ||
@@ -67,7 +67,10 @@ func TestADuplicateForAnExchangeReachesNobody(t *testing.T) {
 	if err != nil || x.Spec().Once != 5*time.Minute {
 		t.Fatal(x, err)
 	}
-	topic, _ = n.b.Topic("", "t")
+	topic, err := n.b.Topic("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
 	n.clock.advance(time.Minute)
 	duplicate("after a restart", publishTo(t, n.b, x, onceRecord("b", "5"))[0], 1, "3")
 	n.wantReady("once", 3)
