@@ -73,7 +73,7 @@ func (p *Partition) vet(raw []byte, now int64) (BatchInfo, error) {
 	if err != nil {
 		return info, &Error{Kind: kind, Op: "append", Name: p.String(), Err: err}
 	}
-	if info.AppendTime && !p.topic.config.AppendTime {
+	if info.AppendTime && !p.topic.config.Load().AppendTime {
 		return info, fail(Invalid, "append", p.String(),
 			"batch claims append time, which only the broker sets")
 	}
@@ -91,12 +91,12 @@ func (p *Partition) checkSize(raw []byte) error {
 // applyRules makes a sound batch what the topic's rules of time want, or refuses it.
 func (p *Partition) applyRules(raw []byte, info BatchInfo, now int64) (BatchInfo, error) {
 	clearEpoch(raw)
-	if p.topic.config.AppendTime {
+	if p.topic.config.Load().AppendTime {
 		stampAppendTime(raw, now)
 		info.AppendTime, info.MaxTime, info.BaseTime = true, now, min(info.BaseTime, now)
 		return info, nil
 	}
-	ahead := p.topic.config.TimeAhead
+	ahead := p.topic.config.Load().TimeAhead
 	if ahead == 0 {
 		ahead = defaultTimeAhead
 	}
@@ -322,7 +322,7 @@ func (p *Partition) rememberLocked(s *staged) {
 func (s *staged) outcome(seq storage.Seq) Appended {
 	a := Appended{Base: s.base, Duplicate: s.dup, Confirm: Confirm{s.p.b.store, seq}}
 	a.Start, _, _ = s.p.log.Bounds()
-	if s.p.topic.config.AppendTime && !s.dup {
+	if s.p.topic.config.Load().AppendTime && !s.dup {
 		a.Time = timeOf(s.now)
 	}
 	return a

@@ -106,7 +106,8 @@ func (b *Broker) addTopic(name Name, spec TopicSpec) (*Topic, storage.Seq, error
 	var batch storage.Batch
 	t := &Topic{b: b, id: newID(), name: name, created: timeOf(b.nowMillis()), args: spec.Args,
 		in: map[bindingKey]*Binding{}}
-	t.config = spec.Config.clone()
+	config := spec.Config.clone()
+	t.config.Store(&config)
 	parts := t.grow(&batch, spec.Partitions)
 	batch.Put(catalogKey(name), t.encode(parts))
 	seq, err := b.store.Submit(&batch)

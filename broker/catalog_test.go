@@ -375,3 +375,28 @@ func TestTopicOfTenThousandPartitions(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+func TestAChangedTopicIsAsIfCreatedSo(t *testing.T) {
+	fs := vfs.NewMem()
+	b := openOn(t, fs)
+	topic := mustTopic(t, b, TopicSpec{Name: "t", Config: TopicConfig{RetentionTime: time.Hour}})
+	want := TopicConfig{RetentionTime: 2 * time.Hour, BatchBytes: 5000}
+	if err := b.ChangeTopic(ctx, topic, want); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, "wrong", b.ChangeTopic(ctx, topic, TopicConfig{BatchBytes: -1}), Invalid)
+	_, err := topic.Partition(0).Write(ctx, Record{Value: make([]byte, 6000)})
+	wantKind(t, "beyond the new limit", err, TooLarge)
+	b = reopen(t, b, fs)
+	topic, err = b.Topic("", "t")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := topic.Config(); !reflect.DeepEqual(got, want) {
+		t.Errorf("after a restart it is %+v, want %+v", got, want)
+	}
+	if err := b.DeleteTopic(ctx, "", "t"); err != nil {
+		t.Fatal(err)
+	}
+	wantKind(t, "deleted", b.ChangeTopic(ctx, topic, want), NotFound)
+}

@@ -98,3 +98,36 @@ func (x *Exchange) change(op string, args Args) (storage.Seq, error) {
 	}
 	return seq, nil
 }
+
+// ChangeTopic gives a topic another configuration, durably on return: all of it, as if it had
+// been created so. The files of its partitions keep their size. Of two changes at a time the
+// later one counts. Kinds: Invalid, NotFound, Closed, Storage.
+func (b *Broker) ChangeTopic(ctx context.Context, t *Topic, c TopicConfig) error {
+	const op = "change topic"
+	if err := b.checkConfig(c); err != nil {
+		return &Error{Kind: Invalid, Op: op, Name: t.name.String(), Err: err}
+	}
+	seq, err := t.change(op, c.clone())
+	if err != nil {
+		return err
+	}
+	return b.settle(ctx, op, t.name.String(), seq)
+}
+
+func (t *Topic) change(op string, c TopicConfig) (storage.Seq, error) {
+	t.b.cat.mu.Lock()
+	defer t.b.cat.mu.Unlock()
+	if t.b.cat.topics[t.name] != t {
+		return 0, &Error{Kind: NotFound, Op: op, Name: t.name.String()}
+	}
+	was := t.config.Swap(&c)
+	var batch storage.Batch
+	batch.Put(catalogKey(t.name), t.encode(t.all()))
+	seq, err := t.b.store.Submit(&batch)
+	if err != nil {
+		t.config.Store(was)
+		return 0, storeError(op, t.name.String(), err)
+	}
+	t.b.cat.changed = seq
+	return seq, nil
+}

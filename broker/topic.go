@@ -107,7 +107,7 @@ type Topic struct {
 	id      ID
 	name    Name
 	created time.Time
-	config  TopicConfig
+	config  atomic.Pointer[TopicConfig] // replaced under the catalog's mutex
 	args    Args
 	// in is guarded by the catalog's mutex: the bindings that lead here.
 	in map[bindingKey]*Binding
@@ -124,8 +124,8 @@ func (t *Topic) ID() ID { return t.id }
 // Name is the topic's place in the catalog.
 func (t *Topic) Name() Name { return t.name }
 
-// Config returns what was set at creation; zero fields are defaults.
-func (t *Topic) Config() TopicConfig { return t.config.clone() }
+// Config returns what is set; zero fields are defaults.
+func (t *Topic) Config() TopicConfig { return t.config.Load().clone() }
 
 // Args returns what the topic was declared with; none where nobody declared it so.
 func (t *Topic) Args() Args { return t.args }
@@ -133,7 +133,7 @@ func (t *Topic) Args() Args { return t.args }
 // Effective returns the configuration with the defaults filled in. SegmentBytes
 // stays 0 where the store's default is in force.
 func (t *Topic) Effective() TopicConfig {
-	c := t.config.clone()
+	c := t.config.Load().clone()
 	if c.RetentionTime == 0 {
 		c.RetentionTime = defaultRetention
 	}
@@ -168,8 +168,8 @@ func (t *Topic) Partition(i int) *Partition {
 func (t *Topic) all() []*Partition { return *t.parts.Load() }
 
 func (t *Topic) batchBytes() int {
-	if t.config.BatchBytes > 0 {
-		return t.config.BatchBytes
+	if t.config.Load().BatchBytes > 0 {
+		return t.config.Load().BatchBytes
 	}
 	return t.b.config.Limits.BatchBytes
 }
@@ -182,7 +182,7 @@ func (t *Topic) grow(batch *storage.Batch, n int) []*Partition {
 		parts = slices.Clone(*have)
 	}
 	for len(parts) < n {
-		log := t.b.store.NewLog(batch, storage.LogOptions{SegmentBytes: t.config.SegmentBytes})
+		log := t.b.store.NewLog(batch, storage.LogOptions{SegmentBytes: t.config.Load().SegmentBytes})
 		parts = append(parts, newPartition(t, len(parts), log))
 	}
 	return parts
@@ -192,7 +192,7 @@ func (t *Topic) grow(batch *storage.Batch, n int) []*Partition {
 func (t *Topic) encode(parts []*Partition) []byte {
 	v := append([]byte{valueVersion}, t.id[:]...)
 	v = binary.AppendVarint(v, t.created.UnixMilli())
-	v = t.config.appendTo(v)
+	v = t.config.Load().appendTo(v)
 	v = binary.AppendUvarint(v, uint64(len(parts)))
 	for _, p := range parts {
 		v = binary.AppendUvarint(v, uint64(p.log.ID()))
@@ -249,7 +249,8 @@ func (b *Broker) decodeTopic(name Name, value []byte) (*Topic, error) {
 	t := &Topic{b: b, name: name, in: map[bindingKey]*Binding{}}
 	copy(t.id[:], d.take(len(t.id)))
 	t.created = timeOf(d.varint())
-	t.config = decodeTopicConfig(d)
+	config := decodeTopicConfig(d)
+	t.config.Store(&config)
 	parts := make([]*Partition, d.count())
 	for i := range parts {
 		id := storage.LogID(d.uvarint())
