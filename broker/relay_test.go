@@ -328,3 +328,41 @@ func TestRelaysThatLeadToEachOtherAreAskedSoOften(t *testing.T) {
 		t.Errorf("routed %+v, want 40 ways to a queue", r)
 	}
 }
+
+func TestPublishRelayedLeadsWhereARelayWouldHave(t *testing.T) {
+	p := relayPool(t)
+	topic := mustTopic(t, p.b, TopicSpec{Name: "t"})
+	p.exchange(ExchangeSpec{Name: "fan", Type: "fanout"})
+	p.bind("fan", "", KindQueue, "b")
+	fan, err := p.b.Exchange("", "fan")
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := p.b.Queue("", "a")
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := func(body string) *Tx {
+		tx := p.b.Begin()
+		for _, made := range []Relayed{{Queue: a}, {Topic: topic}, {Exchange: fan}} {
+			made.Record = QueueRecord{Key: "k", Body: []byte(body)}
+			tx.PublishRelayed(made)
+		}
+		return tx
+	}
+	mustCommit(t, all("1"))
+	p.wantIn("a", "1")
+	p.wantIn("b", "1")
+	if got := values(t, topic.Partition(0), 0); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("the topic has %q", got)
+	}
+	if _, err := p.b.DeleteQueue(ctx, a, DeleteOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	_, err = all("2").Commit(ctx)
+	wantKind(t, "into a queue that is gone", err, NotFound)
+	p.wantIn("b", "1")
+	if got := values(t, topic.Partition(0), 0); len(got) != 1 {
+		t.Errorf("the topic has %q", got)
+	}
+}

@@ -205,7 +205,9 @@ func (t *Tx) routeAgain() error {
 	t.publishes = slices.DeleteFunc(t.publishes, func(p txPublish) bool { return p.relayed })
 	for i := range t.publishes {
 		p := &t.publishes[i]
-		p.topics, p.relays, p.parts, p.refused = nil, nil, nil, false
+		if p.relays, p.parts, p.refused = nil, nil, false; p.x != nil {
+			p.topics = nil
+		}
 	}
 	if err := t.routeAll(t.b.nowMillis()); err != nil {
 		return err

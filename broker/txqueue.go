@@ -89,6 +89,22 @@ func (t *Tx) publishWhole(x *Exchange, rec QueueRecord) {
 	t.publishes = append(t.publishes, txPublish{x: x, rec: rec, result: -1, whole: true})
 }
 
+// PublishRelayed adds a record that goes where a relay would have led it, at a time of the
+// caller's choosing. Unlike what a relay returns it is all or nothing: where a queue is gone or
+// refuses more, Commit does nothing, with kind NotFound or Full. A topic that has no place for
+// it, or is gone, takes nothing.
+func (t *Tx) PublishRelayed(made Relayed) {
+	switch {
+	case made.Queue != nil:
+		t.Move(made.Queue, made.Record)
+	case made.Exchange != nil:
+		t.publishWhole(made.Exchange, made.Record)
+	default:
+		t.publishes = append(t.publishes,
+			txPublish{rec: made.Record, topics: []*Topic{made.Topic}, result: -1})
+	}
+}
+
 // Settle ends a delivery of a queue, taken by a subscription or, if that is nil, by
 // Get. Each may be settled once: it is for the caller to know what is in its hands. A
 // Tx takes 8192 of them.
@@ -161,7 +177,8 @@ func (t *Tx) route(now int64) (topics bool) {
 		if p.rec.Time.IsZero() {
 			p.rec.Time = timeOf(now)
 		}
-		if p.x == nil {
+		if p.x == nil { // its place is known
+			topics = topics || len(p.topics) > 0
 			continue
 		}
 		if p.before != nil {
