@@ -31,8 +31,15 @@ func (t relay) Relay(x *broker.Exchange, rec *broker.QueueRecord) iter.Seq[broke
 			n.number(p, t.config.Now())
 			n.group, n.dedup = cmp.Or(n.group, rec.Key, p.name()), formatUUID(n.id)
 		}
+		archive := t.archiveOf(p)
+		if archive != nil && !yield(broker.Relayed{Topic: archive, Record: n.archived()}) {
+			return
+		}
 		f := fanout{t: t.Topics, topic: p, notice: &n, rec: rec}
 		for _, s := range p.subscriptions() {
+			if archive != nil && s.held() {
+				continue // it gets it out of the archive
+			}
 			if made, ok := f.render(s); ok && !yield(made) {
 				return
 			}
@@ -46,6 +53,7 @@ type fanout struct {
 	topic     *topic
 	rec       *broker.QueueRecord
 	notice    *notice
+	replayed  bool                       // out of an archive
 	filtered  map[string]*filter.Message // by message, of which there may be one for each protocol
 	envelopes map[string]notify.Envelope
 }
@@ -134,7 +142,9 @@ func (f *fanout) into(q *broker.Queue, c content) broker.Relayed {
 	rec, p := f.keyed(c, q.Name().Name)
 	if r := rulesOf(q); r.fifo {
 		p.dedup = f.notice.dedup
-		rec.Once = r.once(rec.Group, &p)
+		if !f.replayed { // else the queue may have had it, which is why it is replayed
+			rec.Once = r.once(rec.Group, &p)
+		}
 	}
 	rec.Props = p.append(nil)
 	return broker.Relayed{Queue: q, Record: rec}
@@ -155,7 +165,7 @@ func (f *fanout) document(s *subscription, message string) []byte {
 
 func (f *fanout) envelope(message string) notify.Envelope {
 	n := f.notice.document(message)
-	n.TopicARN = f.t.topicARN(f.topic.name())
+	n.TopicARN, n.Replayed = f.t.topicARN(f.topic.name()), f.replayed
 	d := f.topic.declared()
 	if !f.topic.fifo() {
 		f.t.sign(n, d.attribute(attrSignature))

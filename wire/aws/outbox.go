@@ -13,7 +13,7 @@ import (
 // A subscription over HTTP has a durable queue, its outbox, in which its notifications wait; a Deliverer
 // takes them from there.
 
-// Deliver begins to send notifications over HTTP, until Close. Call it once, when the broker is open and
+// Deliver begins to send notifications over HTTP, and goes on with replays, until Close. Call it once, when the broker is open and
 // before a Server listens.
 func (t *Topics) Deliver() error {
 	d, err := notify.NewDeliverer(t.b, notify.Config{DeadLetter: t.deadLetter, Ended: t.finish,
@@ -22,12 +22,16 @@ func (t *Topics) Deliver() error {
 		return err
 	}
 	t.deliverer = d
+	if err := t.restoreArchives(); err != nil {
+		return err
+	}
 	known := map[string]bool{}
 	for _, p := range t.all() {
 		if err := t.dropExpired(t.life, p); err != nil {
 			return err
 		}
 		for _, s := range p.subscriptions() {
+			t.startReplay(s)
 			if !s.posts() {
 				continue
 			}
@@ -55,10 +59,12 @@ func (t *Topics) dropOrphans(known map[string]bool) error {
 	return nil
 }
 
-// Close ends what Deliver began: it waits for posts that are under way. When ctx ends before that, they are
+// Close ends what Deliver began: it waits for replays, which go on after the next Deliver, and for posts that are
+// under way. When ctx ends before that, they are
 // cut, and it returns ctx's error. Call it after Close of the Server, and before that of the broker.
 func (t *Topics) Close(ctx context.Context) error {
 	t.end()
+	t.work.Wait()
 	if t.deliverer == nil {
 		return nil
 	}

@@ -145,8 +145,6 @@ func TestFIFOTopicsWantIDs(t *testing.T) {
 				"Attributes.entry.1.value", `{"deadLetterTargetArn":"` + queueARN(dead) + `"}`}},
 		{"Invalid parameter: Protocol Reason: FIFO topics have no subscriptions over HTTP", "Subscribe",
 			[]string{"TopicArn", topic, "Protocol", "http", "Endpoint", "http://localhost"}},
-		{"Invalid parameter: ArchivePolicy: archives of topics are not built", "SetTopicAttributes",
-			[]string{"TopicArn", topic, "AttributeName", "ArchivePolicy", "AttributeValue", `{"MessageRetentionPeriod":"30"}`}},
 	} {
 		x.wantSNS(400, "InvalidParameter", c.message, c.action, c.pairs...)
 	}

@@ -53,6 +53,13 @@ var snsPromises = map[string]func(*testing.T){
 	"A FIFO topic takes a message once in five minutes, and answers again as it did first.": testTopicOnce,
 	"FIFO queues have the messages of a FIFO topic in its order.":                           testTopicOrder,
 	"A document of a FIFO topic has a sequence number, and no signature.":                   testTopicDocument,
+	"A topic with an ArchivePolicy keeps every message, in the commit of the fan-out.":      testArchiveCrash,
+	"Kafka clients can read an archive.":                                                    testArchiveInKafka,
+	"An archive goes with its policy, and a topic not before it.":                           testArchivePolicy,
+	"A replay delivers messages of a time again, to one subscription.":                      testReplay,
+	"What is published during a replay comes after it, in the order of the topic.":          testReplayThenLive,
+	"Behind the EndingPoint of a replay a subscription gets nothing.":                       testReplayEnds,
+	"A replay delivers each message once, also over a crash.":                               testReplayCrash,
 	"Text messages and mobile push are refused by name.":                                    testNoPhones,
 }
 

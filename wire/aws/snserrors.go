@@ -1,6 +1,10 @@
 package aws
 
-import "github.com/tidings-io/tidings/broker"
+import (
+	"errors"
+
+	"github.com/tidings-io/tidings/broker"
+)
 
 // The codes of errors of SNS: names of shapes, but where SQS has the same one for something else.
 const (
@@ -11,6 +15,8 @@ const (
 	snsDenied         = "AuthorizationErrorException"
 	snsThrottled      = "ThrottledException"
 	snsFilterLimit    = "FilterPolicyLimitExceededException"
+	snsReplayLimit    = "ReplayLimitExceededException"
+	snsInvalidState   = "InvalidStateException"
 	snsTagLimit       = "TagLimitExceededException"
 	snsValidation     = "ValidationException"
 	snsEmptyBatch     = "EmptyBatchRequestException"
@@ -29,6 +35,8 @@ func init() {
 		snsDenied:         {"AuthorizationError", 403, true},
 		snsThrottled:      {"Throttled", 429, true},
 		snsFilterLimit:    {"FilterPolicyLimitExceeded", 403, true},
+		snsReplayLimit:    {"ReplayLimitExceeded", 403, true},
+		snsInvalidState:   {"InvalidState", 400, true},
 		snsTagLimit:       {"TagLimitExceeded", 400, true},
 		snsValidation:     {"ValidationError", 400, true},
 		snsEmptyBatch:     {"EmptyBatchRequest", 400, true},
@@ -71,10 +79,16 @@ func badParameter(format string, args ...any) *Error {
 // inAttributes is a reason against one of several attributes, as SNS tells it. alone is that of one
 // attribute.
 func inAttributes(alone error) error {
-	if alone == nil {
-		return nil
+	return inAttribute(alone, "Attributes Reason: ")
+}
+
+// inAttribute is what is wrong with the value of an attribute, if it is nothing worse.
+func inAttribute(err error, before string) error {
+	var whole *Error
+	if err == nil || errors.As(err, &whole) {
+		return err
 	}
-	return badParameter("Attributes Reason: %s", alone)
+	return badParameter("%s%s", before, err)
 }
 
 func absent(parameter string) *Error {

@@ -137,6 +137,9 @@ func (t *Topics) addSubscription(c *call, p *topic, in *subscribeInput) (*subscr
 	if err != nil {
 		return nil, inAttributes(err)
 	}
+	if err := t.newReplay(sub, nil); err != nil {
+		return nil, inAttributes(err)
+	}
 	d := p.declared()
 	if d.size() > usualTopicSize && (sub.posts() || len(p.live()) >= 100) {
 		return nil, badParameter("Protocol Reason: a topic with messages above 262144 bytes has 100 " +
@@ -165,10 +168,14 @@ func (t *Topics) keep(c *call, sub *subscription, also func(tx *broker.Tx)) erro
 	if also != nil {
 		also(tx)
 	}
+	if sub.replay != nil {
+		sub.saveReplay(tx, sub.replay.now())
+	}
 	if err := commit(c.ctx, tx); err != nil {
 		return err
 	}
 	sub.topic.put(sub)
+	t.startReplay(sub)
 	return nil
 }
 
@@ -252,9 +259,12 @@ func (s *Server) unsubscribe(c *call, in *unsubscribeInput) (*nothing, error) {
 	if sub.posts() && sub.Confirmed {
 		return &nothing{}, t.endPosting(c, sub)
 	}
+	sub.replay.halt()
 	tx := t.b.Begin()
 	tx.DeleteFact(factSpace, sub.factKey())
+	sub.saveReplay(tx, nil)
 	if err := commit(c.ctx, tx); err != nil {
+		t.startReplay(sub)
 		return nil, err
 	}
 	sub.topic.drop(sub)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -30,6 +31,7 @@ type subscription struct {
 	filter *filter.Policy // nil: it gets everything
 	dead   string         // name of the queue of its dead letters; "": there is none
 	raw    bool
+	replay *replay // nil: there was none
 }
 
 // subscriptionFact is what is kept of a subscription, as JSON.
@@ -129,6 +131,9 @@ func (t *Topics) Relay(b *broker.Broker) broker.Relay {
 			continue
 		}
 		if p, ok := t.adopt(x); ok {
+			if d := p.declared(); d.keeps() > 0 {
+				p.archive.Store(t.madeArchive(p.name(), p.id))
+			}
 			byID[p.id] = p
 		}
 	}
@@ -157,11 +162,20 @@ func (t *Topics) load(byID map[string]*topic) {
 			continue
 		}
 		s, err := readSubscription(p, id, value)
+		if err == nil {
+			err = t.loadReplay(s)
+		}
 		if err != nil {
 			t.config.Logger.Error("a subscription gets nothing", "topic", p.name(), "id", id, "error", err)
 			continue
 		}
 		all[p] = append(all[p], s)
+	}
+	for key := range facts.All(factReplays) {
+		topicID, id, _ := strings.Cut(key[len(factReplays):], "/")
+		if p := byID[topicID]; p == nil || !slices.ContainsFunc(all[p], func(s *subscription) bool { return s.id == id }) {
+			gone = append(gone, key)
+		}
 	}
 	for p, subs := range all {
 		p.subs.Store(&subs) // the facts come in the order of ids

@@ -51,7 +51,13 @@ func (f *subscriptionFact) setAttribute(name, value string) error {
 			return err
 		}
 	case attrReplay:
-		return reason("ReplayPolicy: archives of topics are not built")
+		policy, err := parseReplay(value)
+		if err != nil && value != "" {
+			return err
+		}
+		if policy == nil {
+			value = ""
+		}
 	}
 	if f.Attributes == nil {
 		f.Attributes = map[string]string{}
@@ -135,6 +141,9 @@ func (t *Topics) attributesOfSubscription(s *subscription) map[string]string {
 	out["SubscriptionPrincipal"] = "arn:aws:iam::" + t.config.Account + ":root"
 	out["PendingConfirmation"] = strconv.FormatBool(!s.Confirmed)
 	out["ConfirmationWasAuthenticated"] = strconv.FormatBool(s.Confirmed && (!s.posts() || s.Guarded))
+	if s.replay != nil {
+		out[attrReplayStatus] = s.replay.now().Status
+	}
 	if s.posts() {
 		own, _ := notify.ParseSubscriptionPolicy(s.Attributes[attrDelivery]) // it was checked
 		d := s.topic.declared()
@@ -154,8 +163,11 @@ type setSubscriptionAttributesInput struct {
 
 // setSubscriptionAttributes sets one attribute; "" takes a policy away.
 func (s *Server) setSubscriptionAttributes(c *call, in *setSubscriptionAttributesInput) (*nothing, error) {
-	if in.AttributeName == "" {
+	switch in.AttributeName {
+	case "":
 		return nil, absent("AttributeName")
+	case attrReplay:
+		return &nothing{}, s.topics.setReplay(c, in.SubscriptionArn, in.AttributeValue)
 	}
 	return &nothing{}, s.topics.changeSubscription(c, in.SubscriptionArn, func(f *subscriptionFact) error {
 		if _, known := subscriptionAttributes[in.AttributeName]; !known {
@@ -188,6 +200,7 @@ func (t *Topics) changeSubscription(c *call, arn string, edit func(f *subscripti
 	if err != nil {
 		return badParameter("%s", err)
 	}
+	is.replay = was.replay
 	if was.filter == nil && is.filter != nil {
 		if err := was.topic.checkFilters(); err != nil {
 			return err

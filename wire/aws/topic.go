@@ -43,6 +43,12 @@ func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error
 	if isFIFO(in.Name) {
 		spec.Once = topicDedupTime
 	}
+	var archive *broker.Topic
+	if t.named(in.Name) == nil { // else its attributes can only be the same
+		if archive, err = t.archiveFor(c.ctx, in.Name, want.id, nil, want.keeps()); err != nil {
+			return nil, err
+		}
+	}
 	x, created, err := t.b.DeclareExchange(c.ctx, spec)
 	if err != nil {
 		return nil, err
@@ -52,7 +58,9 @@ func (s *Server) createTopic(c *call, in *createTopicInput) (*topicOutput, error
 			return nil, err
 		}
 	}
-	t.adopt(x)
+	if p, ok := t.adopt(x); ok && created {
+		p.archive.Store(archive)
+	}
 	return &topicOutput{t.topicARN(in.Name)}, nil
 }
 
@@ -153,13 +161,16 @@ func (s *Server) deleteTopic(c *call, in *topicInput) (*nothing, error) {
 		}
 		return nil, err
 	}
+	if d := p.declared(); d.keeps() > 0 {
+		return nil, errorf(snsInvalidState, "Invalid state: Cannot delete a topic with an ArchivePolicy")
+	}
 	if err := t.b.DeleteExchange(c.ctx, p.x, false); err != nil && broker.KindOf(err) != broker.NotFound {
 		return nil, err
 	}
 	t.forget(p)
 	var keys []string
 	for _, sub := range p.subscriptions() {
-		keys = append(keys, sub.factKey())
+		keys = append(keys, sub.factKey(), sub.replayKey())
 		t.dropOutbox(sub)
 	}
 	t.deleteFacts(keys)

@@ -169,6 +169,9 @@ func (t *Topics) attributesOf(p *topic) map[string]string {
 	if p.fifo() {
 		out[attrFIFOTopic] = "true"
 	}
+	if a := t.archiveOf(p); a != nil {
+		out[attrBeginning] = timeText(t.beginning(a))
+	}
 	out[attrOwner], out[attrTopicARN] = t.config.Account, t.topicARN(p.name())
 	if out[attrPolicy] == "" {
 		out[attrPolicy] = text(t.defaultPolicy(p.name()))
@@ -252,7 +255,14 @@ func (t *Topics) change(c *call, arn string, edit func(p *topic, d *declaredTopi
 	if err := edit(p, &d); err != nil {
 		return err
 	}
+	archive, err := t.archiveFor(c.ctx, p.name(), p.id, t.archiveOf(p), d.keeps())
+	if err != nil {
+		return err
+	}
 	if err := t.b.ChangeExchange(c.ctx, p.x, d.args()); err != nil {
+		return err
+	}
+	if err := t.useArchive(c.ctx, p, archive); err != nil {
 		return err
 	}
 	return t.deliverAll(c.ctx, p)

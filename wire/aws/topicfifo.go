@@ -27,8 +27,6 @@ const topicDedupTime = 5 * time.Minute
 
 func (p *topic) fifo() bool { return isFIFO(p.name()) }
 
-func checkArchive(string) error { return reason("ArchivePolicy: archives of topics are not built") }
-
 // topicRules are what a topic wants of messages by its type.
 type topicRules struct {
 	fifo    bool
@@ -114,9 +112,9 @@ func (n *notice) sequenceNumber() string {
 }
 
 // number makes a notice the next one of a FIFO topic. What is told who publishes it again is its sequence
-// number and something random, of which its id is made.
+// number and something random, of which its id is made. Its time is now: in an archive times are in order.
 func (n *notice) number(p *topic, now time.Time) (note [16]byte) {
-	n.sequence = p.nextSequence(now)
+	n.sequence, n.sent = p.nextSequence(now), now.UnixMilli()
 	binary.BigEndian.PutUint64(note[:], n.sequence)
 	_, _ = rand.Read(note[8:]) // never fails
 	n.id = noticeID(note)

@@ -36,6 +36,8 @@ type Topics struct {
 	deliverer *notify.Deliverer // nil before Deliver
 	life      context.Context   // ends when Close begins
 	end       context.CancelFunc
+	work      sync.WaitGroup // of replays
+	replaying atomic.Int64   // how many there are
 
 	// turn is held by the one change of topics and subscriptions that runs. It is no mutex,
 	// because a change may wait for the disk; publishes do not wait for it.
@@ -53,6 +55,9 @@ type TopicsConfig struct {
 	// URL is where subscribers find the server: it stands in notifications, as the place of the
 	// certificate and of what ends a subscription. Default http://localhost and the port of the Server.
 	URL string
+	// Replays is how many subscriptions have a replay under way at a time; default 100; beyond it
+	// ReplayLimitExceeded.
+	Replays int
 	// Transport sends notifications over HTTP; default: see notify.Config.
 	Transport http.RoundTripper
 	Now       func() time.Time // default time.Now
@@ -66,6 +71,9 @@ func NewTopics(c TopicsConfig) (*Topics, error) {
 		return nil, err
 	}
 	c.Account, c.Region, c.Now, c.Logger = checked.Account, checked.Region, checked.Now, checked.Logger
+	if c.Replays = cmp.Or(c.Replays, 100); c.Replays < 0 {
+		return nil, fmt.Errorf("aws: a limit of %d replays", c.Replays)
+	}
 	if c.URL != "" && !isURL(c.URL) {
 		return nil, fmt.Errorf("aws: URL is %q, want http:// or https:// and a host", c.URL)
 	}
@@ -135,8 +143,9 @@ type topic struct {
 	id   string
 	subs atomic.Pointer[[]*subscription] // by id; replaced in a turn
 
-	turn     chan struct{} // of publishes, where the topic is FIFO
-	sequence atomic.Uint64 // the last number of those
+	turn     chan struct{}                // of publishes, where the topic is FIFO
+	sequence atomic.Uint64                // the last number of those
+	archive  atomic.Pointer[broker.Topic] // nil: there is none
 }
 
 // argumentSNS is that of an exchange which is a topic.

@@ -30,6 +30,7 @@ type Notification struct {
 	Subject        string // "": there is none
 	Message        string
 	Time           time.Time // is told in milliseconds
+	Replayed       bool      // it comes out of the archive of a FIFO topic
 	// Attributes are those of the message. Confirmations have none.
 	Attributes map[string]Attribute
 
@@ -70,6 +71,9 @@ func (n *Notification) Envelope() Envelope {
 	d.field("Message", n.Message)
 	d.optional("SubscribeURL", n.SubscribeURL)
 	d.field("Timestamp", n.timestamp())
+	if n.Replayed {
+		d.b = append(d.b, ",\n  \"Replayed\" : true"...)
+	}
 	if n.Signature != "" {
 		d.field("SignatureVersion", n.SignatureVersion)
 		d.field("Signature", n.Signature)
