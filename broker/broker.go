@@ -96,8 +96,9 @@ type Broker struct {
 	cat    catalog
 	facts  factBook
 	relays map[string]Relay // by type of exchange
-	access atomic.Uint64    // see AccessGeneration
-	feed   *feed            // nil without an observer
+	rounds relayRounds
+	access atomic.Uint64 // see AccessGeneration
+	feed   *feed         // nil without an observer
 
 	links links
 

@@ -1,8 +1,10 @@
 package broker
 
 import (
+	"context"
 	"iter"
 	"slices"
+	"sync"
 
 	"github.com/tidings-io/tidings/storage"
 )
@@ -61,6 +63,71 @@ func (b *Broker) routerOf(spec *ExchangeSpec) (*router, error) {
 	return newRouter(kind, spec.Args)
 }
 
+// relayRounds knows which Tx have asked relays and are not at the end of their Commit.
+type relayRounds struct {
+	mu   sync.Mutex // a leaf
+	now  *relayRound
+	past []*relayRound // those that are not over
+}
+
+// relayRound is the Tx that asked between two calls of AwaitRelays.
+type relayRound struct {
+	open int
+	over chan struct{} // closed when it is past, and none is open
+}
+
+func (r *relayRounds) enter() *relayRound {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now == nil {
+		r.now = &relayRound{over: make(chan struct{})}
+	}
+	r.now.open++
+	return r.now
+}
+
+func (r *relayRounds) leave(x *relayRound) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if x.open--; x.open > 0 || x == r.now {
+		return
+	}
+	close(x.over)
+	r.past = slices.DeleteFunc(r.past, func(y *relayRound) bool { return x == y })
+}
+
+// end begins a new round, and returns those that are not over.
+func (r *relayRounds) end() []*relayRound {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.now != nil && r.now.open > 0 {
+		r.past = append(r.past, r.now)
+		r.now = nil
+	}
+	return slices.Clone(r.past)
+}
+
+func (t *Tx) leaveRelays() {
+	if t.round != nil {
+		t.b.rounds.leave(t.round)
+		t.round = nil
+	}
+}
+
+// AwaitRelays waits until each Tx that has asked a relay before is committed, or refused: what
+// relays said until now has then happened, and is before what is committed next. The error is
+// ctx's.
+func (b *Broker) AwaitRelays(ctx context.Context) error {
+	for _, r := range b.rounds.end() {
+		select {
+		case <-r.over:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+	return nil
+}
+
 // relaying is the publishes of a Tx while relays make more of them.
 type relaying struct {
 	t      *Tx
@@ -77,6 +144,9 @@ type relaying struct {
 func (t *Tx) relay(now int64) (topics bool, err error) {
 	if !slices.ContainsFunc(t.publishes, func(p txPublish) bool { return len(p.relays) > 0 }) {
 		return false, nil
+	}
+	if t.round == nil {
+		t.round = t.b.rounds.enter()
 	}
 	// A new list: that of a publish of one queue points into its own place.
 	g := relaying{t: t, now: now, r: t.b.newRouting(), out: make([]txPublish, 0, 2*len(t.publishes))}

@@ -1,11 +1,14 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -365,4 +368,59 @@ func TestPublishRelayedLeadsWhereARelayWouldHave(t *testing.T) {
 	if got := values(t, topic.Partition(0), 0); len(got) != 1 {
 		t.Errorf("the topic has %q", got)
 	}
+}
+
+// slow is a relay that waits before it says that nothing is to be published.
+type slow struct{ wait chan struct{} }
+
+func (r slow) Relay(*Exchange, *QueueRecord) iter.Seq[Relayed] {
+	return func(func(Relayed) bool) { <-r.wait }
+}
+
+func TestAwaitRelaysWaitsForEachTxThatHasAskedOne(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wait := make(chan struct{})
+		p := &pool{t: t, fs: vfs.NewMem()}
+		p.b = openOn(t, p.fs, func(c *Config) {
+			c.Relays = map[string]func(*Broker) Relay{"slow": func(*Broker) Relay { return slow{wait} }}
+		})
+		x, _, err := p.b.DeclareExchange(ctx, ExchangeSpec{Name: "x", Type: "slow", Durable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.b.AwaitRelays(ctx); err != nil {
+			t.Error(err)
+		}
+		var ended atomic.Int32
+		await := func() {
+			if err := p.b.AwaitRelays(ctx); err != nil {
+				t.Error(err)
+			}
+			ended.Add(1)
+		}
+		go p.send(x, "1")
+		synctest.Wait()
+		go await()
+		synctest.Wait()
+		go p.send(x, "2")
+		synctest.Wait()
+		go await()
+		synctest.Wait()
+		if n := ended.Load(); n != 0 {
+			t.Errorf("%d have not waited", n)
+		}
+		cut, stop := context.WithCancel(ctx)
+		stop()
+		if err := p.b.AwaitRelays(cut); !errors.Is(err, context.Canceled) {
+			t.Errorf("got %v", err)
+		}
+		close(wait)
+		synctest.Wait()
+		if n := ended.Load(); n != 2 {
+			t.Errorf("%d of 2 have ended", n)
+		}
+		if err := p.b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -22,7 +22,8 @@ type Tx struct {
 	settles   []txSettle
 	refused   []refusedRecord
 	taken     []txTaken
-	moves     bool // some publishes are whole
+	moves     bool        // some publishes are whole
+	round     *relayRound // nil: no relay was asked
 
 	done bool
 }
@@ -150,6 +151,7 @@ func (t *Tx) Commit(ctx context.Context) (Confirm, error) {
 		return Confirm{}, fail(Invalid, "commit", "", "this transaction was committed already")
 	}
 	t.done = true
+	defer t.leaveRelays()
 	if err := t.prepare(); err != nil {
 		return Confirm{}, err
 	}
