@@ -91,3 +91,28 @@ func TestPrepareIsBeforeTheFirstRequest(t *testing.T) {
 		t.Errorf("got %v, want %v", err, wrong)
 	}
 }
+
+// A signature is needed for its end, but not by who administers the broker.
+func TestASignedRequestAloneEndsAGuardedSubscription(t *testing.T) {
+	x := start(t, Config{})
+	topic := x.topic("news")
+	url, got := endpoint(t, 200)
+	sub := x.subscribeTo(topic, "http", url)
+	r, err := http.NewRequest("GET", (<-got).document(t)["SubscribeURL"]+"&AuthenticateOnUnsubscribe=true", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=AKID/20261126/us-east-1/sns/aws4_request")
+	if status, _, body := x.do(r); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if status, code, _ := x.snsFails("Unsubscribe", "SubscriptionArn", sub); status != 403 || code != "AuthorizationError" {
+		t.Errorf("got %d %s", status, code)
+	}
+	w := httptest.NewRecorder()
+	x.s.Admin().ServeHTTP(w, httptest.NewRequest("POST", "/sns/Unsubscribe", strings.NewReader(`{"SubscriptionArn":"`+sub+`"}`)))
+	if w.Code != 200 {
+		t.Errorf("administration: %d %s", w.Code, w.Body)
+	}
+	x.wantSNS(404, "NotFound", "Subscription does not exist", "GetSubscriptionAttributes", "SubscriptionArn", sub)
+}
