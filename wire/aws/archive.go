@@ -181,7 +181,7 @@ func (t *Topics) restoreArchives() error {
 // attributes as headers.
 func (n *notice) archived() broker.QueueRecord {
 	rec := n.record()
-	p := properties{attributes: map[string]messageAttribute{}}
+	p := properties{id: n.id, attributes: map[string]messageAttribute{}}
 	maps.Copy(p.attributes, n.attributes)
 	p.attributes[archiveHeader] = messageAttribute{DataType: "Binary", BinaryValue: rec.Props}
 	return broker.QueueRecord{Key: n.group, Format: broker.PropsSQS, Props: p.append(nil), Body: rec.Body}

@@ -151,8 +151,9 @@ func testArchiveCrash(t *testing.T) {
 func testArchiveInKafka(t *testing.T) {
 	x := start(t, Config{})
 	topic := x.archivedTopic("news.fifo")
-	x.snsOK("Publish", "TopicArn", topic, "Message", "hello", "MessageGroupId", "g", "MessageAttributes.entry.1.Name", "h",
+	sent := x.snsOK("Publish", "TopicArn", topic, "Message", "hello", "MessageGroupId", "g", "MessageAttributes.entry.1.Name", "h",
 		"MessageAttributes.entry.1.Value.DataType", "String", "MessageAttributes.entry.1.Value.StringValue", "v")
+	id := sent.at("MessageId")
 	a := x.archive("news.fifo")
 	var buf broker.Buffer
 	defer buf.Release()
@@ -160,9 +161,13 @@ func testArchiveInKafka(t *testing.T) {
 		t.Fatal(err)
 	}
 	for rec, err := range broker.Records(buf.Entries[0].Bytes) {
-		if err != nil || string(rec.Value) != "hello" || string(rec.Key) != "g" || len(rec.Headers) != 2 ||
-			rec.Headers[0].Key != "h" || string(rec.Headers[0].Value) != "v" || rec.Headers[1].Key != "sns.notice" {
-			t.Errorf("the archive has %v %v", rec, err)
+		headers := map[string]string{}
+		for _, h := range rec.Headers {
+			headers[h.Key] = string(h.Value)
+		}
+		if err != nil || string(rec.Value) != "hello" || string(rec.Key) != "g" || len(headers) != 3 ||
+			headers["h"] != "v" || headers["message-id"] != id || headers["sns.notice"] == "" {
+			t.Errorf("the archive has %v %v, want message-id %s", rec, err, id)
 		}
 	}
 }
