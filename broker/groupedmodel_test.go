@@ -16,8 +16,9 @@ import (
 const groupedSeeds = 200
 
 // TestGroupedQueuesAreTheirModel plays random histories of ordered and fair queues: records
-// of some groups, receivers, consumers that get and settle, leases that end, are extended and
-// discarded, purges, other delays, small windows; restarts, killed processes and power cuts.
+// of some groups, receivers, consumers that subscribe or get, and settle, leases that end, are
+// extended and discarded, purges of both kinds, other delays, bounds of bytes that come and go,
+// small windows; restarts, killed processes and power cuts.
 //
 // What is handed out is the oldest of its group that waits, in an ordered queue never while
 // something older of it is in hands, unless it goes with it, and never before its delay is
@@ -50,6 +51,8 @@ type groupedWorld struct {
 	done     []string
 	storming bool
 	reopened bool
+	bytes    bool     // a policy bounds them: no groups take turns
+	mixed    bool     // one did, and who had a record then gives it back to no group
 	sure     []func() // what must be where a confirm was done
 }
 
@@ -153,8 +156,14 @@ func (w *groupedWorld) roll() {
 		w.settle()
 	case n < 88:
 		w.purge()
-	case n < 90:
+	case n < 89:
+		w.purgeAll()
+	case n < 91:
 		w.changeDelay()
+	case n < 94:
+		w.subscribe()
+	case n < 96:
+		w.changeBytes()
 	default:
 		w.pass(time.Duration(w.d.IntN(4000)) * time.Millisecond)
 	}
@@ -233,7 +242,7 @@ func (w *groupedWorld) available(together []*groupedRecord) (all []*groupedRecor
 	seen := map[string]bool{}
 	for _, r := range w.due() {
 		switch {
-		case seen[r.group]:
+		case seen[r.group] && !w.mixed:
 		case r.state == waits:
 			seen[r.group] = true
 			all = append(all, r)
@@ -454,6 +463,61 @@ func (w *groupedWorld) purge() {
 	_, err := w.jobs.Purge(ctx, nil)
 	w.failed(err)
 	w.records = slices.DeleteFunc(w.records, func(r *groupedRecord) bool { return r.state == waits })
+}
+
+func (w *groupedWorld) purgeAll() {
+	if w.storming {
+		return
+	}
+	w.note("purge all")
+	_, err := w.jobs.PurgeAll(ctx, nil)
+	w.failed(err)
+	w.records = slices.DeleteFunc(w.records, func(r *groupedRecord) bool { return r.state != isHeld })
+}
+
+// subscribe has a consumer take what it gets, and leave.
+func (w *groupedWorld) subscribe() {
+	if w.storming {
+		return
+	}
+	c := new(Credit)
+	c.SetLimit(1 + w.d.IntN(5))
+	s, err := w.jobs.Subscribe(SubscribeOptions{Credits: []*Credit{c}})
+	w.failed(err)
+	synctest.Wait()
+	var all []string
+	for range 1 + w.d.IntN(4) {
+		ds, err := s.Take(nil, 1+w.d.IntN(3))
+		w.failed(err)
+		for i := range ds {
+			r := w.find(string(ds[i].Record.Body))
+			all = append(all, string(ds[i].Record.Body))
+			if r == nil || !slices.Contains(w.available(nil), r) {
+				w.t.Errorf("a consumer took %v, which was not to be had", all)
+				return
+			}
+			r.state, r.id = isHeld, ds[i].ID
+		}
+	}
+	s.Close()
+	w.note("a consumer takes %v", all)
+}
+
+// changeBytes puts a bound of bytes in force that is never reached, or ends it.
+func (w *groupedWorld) changeBytes() {
+	if w.storming {
+		return
+	}
+	w.bytes, w.mixed = !w.bytes, !w.ordered()
+	w.note("bound of bytes: %v", w.bytes)
+	if !w.bytes {
+		w.failed(w.b.DeletePolicy(ctx, "", "bytes", false))
+		return
+	}
+	o := Overflow(w.d.IntN(2))
+	_, err := w.b.SetPolicy(ctx, Policy{Name: "bytes", Pattern: "jobs", ApplyTo: AllQueues,
+		Queue: QueueSettings{MaxLengthBytes: ptr[int64](1 << 20), Overflow: o}})
+	w.failed(err)
 }
 
 func (w *groupedWorld) changeDelay() {
