@@ -25,7 +25,6 @@ func (t *Topics) Deliver() error {
 	if err := t.restoreArchives(); err != nil {
 		return err
 	}
-	known := map[string]bool{}
 	for _, p := range t.all() {
 		if err := t.dropExpired(t.life, p); err != nil {
 			return err
@@ -35,17 +34,22 @@ func (t *Topics) Deliver() error {
 			if !s.posts() {
 				continue
 			}
-			known[s.outbox()] = true
 			if err := t.deliver(t.life, s); err != nil {
 				t.config.Logger.Error("a subscription gets nothing", "subscription", t.subscriptionARN(s), "error", err)
 			}
 		}
 	}
-	return t.dropOrphans(known)
+	return t.dropOrphans()
 }
 
-// dropOrphans deletes outboxes that a crash has left without a subscription.
-func (t *Topics) dropOrphans(known map[string]bool) error {
+// dropOrphans deletes outboxes that a crash has left without a subscription. One that cannot be read has its own:
+// another version may.
+func (t *Topics) dropOrphans() error {
+	known := map[string]bool{}
+	for key := range t.b.Facts(factSpace).All(factSubscriptions) {
+		_, id, _ := strings.Cut(key[len(factSubscriptions):], "/")
+		known[notify.QueueName(id)] = true
+	}
 	for _, q := range t.b.Queues("") {
 		name := q.Name().Name
 		id, ok := strings.CutPrefix(name, notify.QueueName(""))

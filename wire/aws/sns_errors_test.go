@@ -250,6 +250,26 @@ func TestAttributesHaveALimit(t *testing.T) {
 	}
 }
 
+// Another version may know what this one cannot read.
+func TestWhatWaitsForASubscriptionThatCannotBeReadStays(t *testing.T) {
+	x := start(t, Config{})
+	url, _ := endpoint(t, 500)
+	sub, err := x.topics.subscription(x.subscribeTo(x.topic("news"), "http", url))
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx := x.b.Begin()
+	tx.PutFact(factSpace, sub.factKey(), []byte(`{"protocol":"http","filter":7,"attributes":7}`))
+	if err := commit(context.Background(), tx); err != nil {
+		t.Fatal(err)
+	}
+	x.restart()
+	q, err := x.b.Queue("", sub.outbox())
+	if err != nil || q.Stats().Ready+q.Stats().Leased != 1 {
+		t.Errorf("the question is gone: %v", err)
+	}
+}
+
 // A client may go while the disk is waited for: what it has begun is done to its end.
 func TestAClientThatGoesLeavesNothingHalfDone(t *testing.T) {
 	x := start(t, Config{})

@@ -202,7 +202,7 @@ func (t *Topics) deleteFacts(keys []string) {
 		for _, key := range keys[:n] {
 			tx.DeleteFact(factSpace, key)
 		}
-		if _, err := tx.Commit(context.Background()); err != nil {
+		if err := commit(context.Background(), tx); err != nil {
 			t.config.Logger.Warn("subscriptions of deleted topics are left over", "error", err)
 			return
 		}
