@@ -174,6 +174,10 @@ func TestWrongRequestsAreRefused(t *testing.T) {
 		{"SendMessage", message(`"DelaySeconds":901`), "InvalidParameterValue"},
 		{"SendMessage", message(`"MessageDeduplicationId":"a"`), "InvalidParameterValue"},
 		{"SendMessage", message(`"MessageSystemAttributes":{"Other":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"` +
+			strings.Repeat("a", 1025) + `"}}`), "InvalidParameterValue"},
+		{"SendMessage", message(`"MessageSystemAttributes":{"AWSTraceHeader":{"DataType":"String","StringValue":"\u0000"}}`),
+			"InvalidParameterValue"},
 		{"SendMessage", message(`"MessageAttributes":{"AWS.a":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
 		{"SendMessage", message(`"MessageAttributes":{"a..b":{"DataType":"String","StringValue":"a"}}`), "InvalidParameterValue"},
 		{"SendMessage", message(`"MessageAttributes":{"a":{"DataType":"Number","StringValue":"one"}}`), "InvalidParameterValue"},

@@ -87,7 +87,7 @@ func (p *properties) noteEncoding(encoded bool) {
 // addForeign makes an attribute of a property or header, where it can be one; the first of a name counts. There
 // may be more than senders of SQS can give: receivers take them.
 func (p *properties) addForeign(a broker.Arg) {
-	if trace, ok := a.Value.(string); ok && strings.EqualFold(a.Name, crossingTrace) && allowedText(trace) {
+	if trace, ok := a.Value.(string); ok && strings.EqualFold(a.Name, crossingTrace) && isTrace(trace) {
 		p.trace = cmp.Or(p.trace, trace)
 		return
 	}

@@ -94,9 +94,18 @@ func (m *message) checkAttributes() *Error {
 			return errorf(invalidParameter, "Message system attribute '%s' must contain a non-empty value "+
 				"of type 'String'.", name)
 		}
+		if !isTrace(a.text()) {
+			return errorf(invalidParameter, "Message system attribute '%s' must have at most %d bytes of valid "+
+				"characters.", name, maxTrace)
+		}
 	}
 	return nil
 }
+
+// maxTrace is how many bytes a trace header can have: it does not count as part of its message.
+const maxTrace = 1024
+
+func isTrace(s string) bool { return len(s) <= maxTrace && allowedText(s) }
 
 // attributeName has letters and digits of any script, as SQS in fact has it.
 var attributeName = regexp.MustCompile(`^[\pL\pN_.-]{1,256}$`)

@@ -99,10 +99,18 @@ func (s *Server) run(w http.ResponseWriter, r *http.Request, d door, c *call) (a
 		return a, nil, err
 	}
 	*c = call{ctx: r.Context(), host: r.Host, path: a.path, sender: senderOf(r, s.config.Account),
-		trace: r.Header.Get("X-Amzn-Trace-Id"), inside: d.inside}
+		trace: traceOf(r), inside: d.inside}
 	_, c.signed = signatureOf(r)
 	out, err := act.do(s, c, in)
 	return a, out, err
+}
+
+// traceOf is the X-Ray header; "": there is none that a message can have.
+func traceOf(r *http.Request) string {
+	if trace := r.Header.Get("X-Amzn-Trace-Id"); isTrace(trace) {
+		return trace
+	}
+	return ""
 }
 
 // readRequest reads what is asked for, and by whom. The body is not needed afterwards.
