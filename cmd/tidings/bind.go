@@ -20,8 +20,8 @@ the order of its partition, from now on or --from-start. --key is the routing ke
 record's. How far that has come is the lag of a group, see tidings lag.
 
 From a topic of SNS (sns/NAME) messages are led to a queue of SQS, a topic (topic/NAME), an exchange
-(exchange/NAME, with --key, else the key is the name of the topic of SNS) or an http:// or https:// URL: what Subscribe of SNS does.
-Each gets what --filter lets pass, as a signed document or --raw.`,
+(exchange/NAME, with --key, else the key is the name of the topic of SNS) or an http:// or https://
+URL: what Subscribe of SNS does. Each gets what --filter lets pass, as a signed document or --raw.`,
 		Example: "  tidings bind shop mail --key 'order.*'\n" +
 			"  tidings bind shop topic/audit --key '#'\n" +
 			"  tidings bind amq.headers mail --arg x-match=any --arg source=shop\n" +

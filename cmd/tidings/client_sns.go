@@ -135,8 +135,8 @@ func (do actions) subscriptions(ctx context.Context, topic string) (all []listed
 func (do actions) subscription(ctx context.Context, l listed) (s subscription, err error) {
 	var out struct{ Attributes map[string]string }
 	err = do.sns(ctx, "GetSubscriptionAttributes", map[string]any{"SubscriptionArn": l.SubscriptionArn}, &out)
-	s = subscription{ARN: l.SubscriptionArn, Protocol: l.Protocol, Endpoint: l.Endpoint, To: l.to(), Queue: l.queue(), Ready: -1,
-		OldestSeconds: -1}
+	s = subscription{ARN: l.SubscriptionArn, Protocol: l.Protocol, Endpoint: l.Endpoint, To: l.to(),
+		Queue: l.queue(), Ready: -1, OldestSeconds: -1}
 	s.Raw, s.Pending = out.Attributes["RawMessageDelivery"] == "true", out.Attributes["PendingConfirmation"] == "true"
 	s.Filter, s.FilterScope = out.Attributes["FilterPolicy"], out.Attributes["FilterPolicyScope"]
 	var redrive struct{ DeadLetterTargetArn string }

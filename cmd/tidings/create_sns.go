@@ -42,7 +42,8 @@ gives any of them. A topic that is there with the same is no error.`,
 		}),
 	}
 	fs := cmd.Flags()
-	fs.BoolVar(&f.contentDedup, "content-dedup", false, "of a FIFO topic: equal messages are published once in five minutes")
+	fs.BoolVar(&f.contentDedup, "content-dedup", false,
+		"of a FIFO topic: equal messages are published once in five minutes")
 	fs.StringVar(&f.displayName, "display-name", "", "name for people")
 	fs.StringArrayVar(&attributes, "attribute", nil, "any attribute, NAME=VALUE; repeatable")
 	fs.StringArrayVar(&tags, "tag", nil, "tag, NAME=VALUE; repeatable")

@@ -33,7 +33,8 @@ func (a *app) snsHead(d snsDetail) {
 	if d.Pending > 0 {
 		holds = append(holds, count(d.Pending)+" pending")
 	}
-	fmt.Fprintf(a.out, "%s  %s\n", a.term.out.paint(bold, kindTitle("sns")+" "+printable(d.Name)), strings.Join(holds, sep))
+	title := kindTitle("sns") + " " + printable(d.Name)
+	fmt.Fprintf(a.out, "%s  %s\n", a.term.out.paint(bold, title), strings.Join(holds, sep))
 	fmt.Fprintf(a.out, "  arn       %s\n", printable(d.ARN))
 	a.argsLine(d.args)
 	if len(d.Subscriptions) > 0 {

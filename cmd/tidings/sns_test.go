@@ -120,10 +120,14 @@ func TestQueueOfAnEndpointSaysWhoseItIs(t *testing.T) {
 	<-asked // for its confirmation
 	queue := strings.TrimSpace(mustCommand(t, n, "ls", "queues", "-q"))
 	want := endpoint.URL + "/hook of sns/alerts"
-	if got := mustCommand(t, n, "ls", "queues"); !strings.HasPrefix(queue, outboxPrefix) || !strings.HasSuffix(got, "\t"+want+"\n") {
+	if !strings.HasPrefix(queue, outboxPrefix) {
+		t.Fatalf("got %q, want a queue of SNS's own", queue)
+	}
+	if got := mustCommand(t, n, "ls", "queues"); !strings.HasSuffix(got, "\t"+want+"\n") {
 		t.Errorf("got %q, want %s", got, want)
 	}
-	if got := mustCommand(t, n, "show", "queue/"+queue, "-o", "table"); !strings.Contains(got, "  waits for "+want+"\n") {
+	got := mustCommand(t, n, "show", "queue/"+queue, "-o", "table")
+	if !strings.Contains(got, "  waits for "+want+"\n") {
 		t.Errorf("got %q, want %s", got, want)
 	}
 	if got := mustCommand(t, n, "lag", "sns/alerts"); !strings.HasPrefix(got, "-\t"+want+"\t") {
