@@ -84,6 +84,18 @@ func TestSubOfSNSReadsWhatIsPublishedAndLeavesNothing(t *testing.T) {
 	nothingLeft(t, n)
 }
 
+// The queue of its own is FIFO where the topic is: groups stay in order.
+func TestSubOfAFIFOTopicOfSNS(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "orders.fifo", "--content-dedup")
+	s := subscribed(t, n, "orders.fifo", "-n", "3", "-q")
+	mustCommand(t, n, "pub", "orders.fifo", "one", "two", "one", "three", "--group", "g")
+	s.wants(t, exitOK, "one\ntwo\nthree\n")
+	if got := mustCommand(t, n, "ls", "-q"); got != "orders.fifo\n" {
+		t.Errorf("left over is %q, want only orders.fifo", got)
+	}
+}
+
 func TestSubOfSNSLeavesNothingWhenItIsInterrupted(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	mustCommand(t, n, "create", "sns", "alerts")
