@@ -45,12 +45,25 @@ func (s *Server) resetFor(w http.ResponseWriter, r *http.Request) error {
 	return s.deleteAll(r.Context())
 }
 
+// deleteWithArchive deletes a topic also where it keeps its messages, which DeleteTopic refuses.
+func (s *Server) deleteWithArchive(c *call, p *topic) error {
+	arn := s.topics.topicARN(p.name())
+	if d := p.declared(); d.keeps() > 0 {
+		_, err := s.setTopicAttributes(c, &setTopicAttributesInput{TopicArn: arn, AttributeName: attrArchive})
+		if err != nil && asError(err).Code != snsNotFound {
+			return err
+		}
+	}
+	_, err := s.deleteTopic(c, &topicInput{TopicArn: arn})
+	return err
+}
+
 // deleteAll deletes the topics of SNS, with their subscriptions, and then the queues of SQS: in this order
 // nothing is published to a queue that is gone.
 func (s *Server) deleteAll(ctx context.Context) error {
 	c := &call{ctx: ctx, inside: true}
 	for _, p := range s.topics.all() {
-		if _, err := s.deleteTopic(c, &topicInput{TopicArn: s.topics.topicARN(p.name())}); err != nil {
+		if err := s.deleteWithArchive(c, p); err != nil {
 			return err
 		}
 	}

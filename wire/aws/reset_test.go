@@ -30,6 +30,8 @@ func (x *rig) filled() {
 	topic := x.topic("alerts")
 	x.subscribe(topic, q)
 	x.announce(topic, "waits too")
+	kept := x.archivedTopic("news.fifo")
+	x.announce(kept, "is kept", "MessageGroupId", "g", "MessageDeduplicationId", "1")
 	if _, _, err := x.b.DeclareQueue(x.t.Context(), broker.QueueSpec{Name: "mail", Durable: true}); err != nil {
 		x.t.Fatal(err)
 	}
@@ -40,6 +42,9 @@ func (x *rig) names() string {
 	var all []string
 	for _, q := range x.b.Queues("") {
 		all = append(all, q.Name().Name)
+	}
+	for _, kept := range x.b.Topics("") {
+		all = append(all, kept.Name().Name)
 	}
 	topics := x.snsOK("ListTopics")
 	return strings.Join(append(all, topics.members("Topics", "TopicArn")...), " ")
