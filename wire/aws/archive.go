@@ -18,8 +18,8 @@ import (
 const attrBeginning = "BeginningArchiveTime"
 
 const (
-	archivePrefix = "sns.archive."
-	archiveHeader = "sns.notice" // of a record: what is kept of the notice beside its message
+	archivePrefix = "sns.archive." // of its name; its argument sns is the id of the topic
+	archiveHeader = "sns.notice"   // of a record: what is kept of the notice beside its message
 	// archiveBatch is what an archive takes in one batch, in bytes: whatever a commit can hold.
 	archiveBatch  = 256 << 20
 	maxKafkaName  = 249
@@ -167,7 +167,8 @@ func (t *Topics) restoreArchives() error {
 		known[a] = true
 	}
 	for _, a := range t.b.Topics("") {
-		if _, made, _ := a.Args().Text(argumentSNS); !made || known[a] {
+		_, made, _ := a.Args().Text(argumentSNS)
+		if known[a] || !made || !strings.HasPrefix(a.Name().Name, archivePrefix) {
 			continue
 		}
 		if err := t.b.DeleteTopicByID(t.life, a.ID()); err != nil {

@@ -37,7 +37,7 @@ func (t relay) Relay(x *broker.Exchange, rec *broker.QueueRecord) iter.Seq[broke
 		}
 		f := fanout{t: t.Topics, topic: p, notice: &n, rec: rec}
 		for _, s := range p.subscriptions() {
-			if archive != nil && s.held() {
+			if archive != nil && s.held(&n) {
 				continue // it gets it out of the archive
 			}
 			if made, ok := f.render(s); ok && !yield(made) {

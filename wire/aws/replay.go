@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"maps"
+	"math"
 	"sync/atomic"
 	"time"
 
@@ -59,6 +60,9 @@ const (
 type replay struct {
 	policy *replayPolicy
 	state  atomic.Pointer[replayFact]
+	// live is the number of the first notice that the subscription gets when it is published. It is
+	// set while no notice gets a number, so that a relay which numbers one sees what holds for it.
+	live atomic.Uint64
 
 	stop  context.CancelFunc // of the goroutine; nil: there was none
 	ended chan struct{}      // closed when it has ended
@@ -77,8 +81,34 @@ func (r *replay) over() bool {
 	return status == replayCompleted || status == replayFailed
 }
 
-// held says whether a subscription gets what is published later, out of the archive.
-func (s *subscription) held() bool { return s.replay != nil && !s.replay.state.Load().Live }
+// Which notices go to a subscription when they are published.
+const (
+	allLive  = 0
+	noneLive = math.MaxUint64
+)
+
+func makeReplay(policy *replayPolicy, f *replayFact) *replay {
+	r := &replay{policy: policy}
+	r.state.Store(f)
+	if r.live.Store(noneLive); f.Live {
+		r.live.Store(allLive)
+	}
+	return r
+}
+
+// held says whether a subscription gets a notice later, out of the archive.
+func (s *subscription) held(n *notice) bool {
+	return s.replay != nil && n.sequence < s.replay.live.Load()
+}
+
+// goLive has a subscription get notices of the topic from the next one on, and returns the number which
+// those do not have that it does not get.
+func (p *topic) goLive(r *replay) (first uint64) {
+	p.numbers.Lock()
+	defer p.numbers.Unlock()
+	r.live.Store(p.sequence + 1)
+	return p.sequence + 1
+}
 
 // factReplays is how the keys of facts of replays begin.
 const factReplays = "replay/" // id of the topic, /, id of the subscription
@@ -104,14 +134,14 @@ func (t *Topics) loadReplay(s *subscription) error {
 	if err != nil {
 		return err
 	}
-	s.replay = &replay{policy: policy}
 	var state replayFact
 	kept, ok := t.b.Facts(factSpace).Get(s.replayKey())
 	if !ok {
 		return errors.New("aws: the state of a replay is missing")
 	}
-	s.replay.state.Store(&state)
-	return json.Unmarshal(kept, &state)
+	err = json.Unmarshal(kept, &state)
+	s.replay = makeReplay(policy, &state)
+	return err
 }
 
 // newReplay makes the replay that a subscription asks for, if it does; was is what it had.
@@ -138,8 +168,7 @@ func (t *Topics) newReplay(s *subscription, was *replay) error {
 	case (was == nil || was.over()) && t.replaying.Load() >= int64(t.config.Replays):
 		return errorf(snsReplayLimit, "The limit of %d replays under way is reached", t.config.Replays)
 	}
-	s.replay = &replay{policy: policy}
-	s.replay.state.Store(&replayFact{Status: replayPending, Next: -1})
+	s.replay = makeReplay(policy, &replayFact{Status: replayPending, Next: -1})
 	return nil
 }
 
@@ -230,6 +259,7 @@ func (t *Topics) endReplays(p *topic) error {
 		return err
 	}
 	for s, f := range ended {
+		s.replay.live.Store(allLive)
 		s.replay.state.Store(f)
 	}
 	return nil

@@ -20,7 +20,8 @@ type replaying struct {
 	f    *broker.Follower
 	held []broker.Followed // taken from f, and not committed yet
 	room [replayBatch]broker.Followed
-	end  bool // a message is behind the end of the policy
+	end  bool   // a message is behind the end of the policy
+	live uint64 // the number of the first notice that is not to be delivered: it was, when it was published
 }
 
 const (
@@ -36,7 +37,7 @@ func (t *Topics) startReplay(s *subscription) {
 	}
 	life, stop := context.WithCancel(t.life)
 	r.stop, r.ended = stop, make(chan struct{})
-	w := &replaying{t: t, p: s.topic, id: s.id, r: r}
+	w := &replaying{t: t, p: s.topic, id: s.id, r: r, live: noneLive}
 	t.replaying.Add(1)
 	t.work.Go(func() {
 		defer close(r.ended)
@@ -179,7 +180,7 @@ func (w *replaying) again(tx *broker.Tx, s *subscription, rec *broker.Record) {
 		w.end = true
 		return
 	}
-	if sent.Before(w.r.policy.from) {
+	if sent.Before(w.r.policy.from) || n.sequence >= w.live {
 		return
 	}
 	f := fanout{t: w.t, topic: w.p, notice: &n, rec: &broker.QueueRecord{}, replayed: true}
@@ -198,35 +199,58 @@ func (w *replaying) finish(life context.Context) (over bool, err error) {
 	if err := confirm.Wait(life); err != nil {
 		return false, err
 	}
-	state.Status = replayCompleted
 	w.r.state.Store(&state)
 	return true, nil
 }
 
+// catchUp delivers all that was published before, and has the subscription get what is published next.
 func (w *replaying) catchUp(life context.Context) (confirm broker.Confirm, state replayFact, err error) {
 	done, err := w.p.inOrder(life)
 	if err != nil {
 		return confirm, state, err
 	}
 	defer done()
-	state = *w.r.now()
-	if err := w.save(life, &state); err != nil { // with it all is on disk that was published before
-		return confirm, state, err
+	if !w.r.policy.ends() {
+		w.live = w.p.goLive(w.r)
 	}
-	for more := true; more; {
+	if err = w.rest(life); err == nil {
+		confirm, state, err = w.note(life)
+	}
+	if err != nil {
+		w.live = noneLive
+		w.r.live.Store(noneLive)
+	}
+	return confirm, state, err
+}
+
+// rest delivers what the archive has when all is on disk that was held back.
+func (w *replaying) rest(life context.Context) error {
+	if err := w.t.b.AwaitRelays(life); err != nil { // AMQP publishes without a turn
+		return err
+	}
+	if w.t.archiveOf(w.p) == nil {
+		return errNoArchive
+	}
+	if err := w.save(life, w.r.now()); err != nil { // with it all is on disk that was committed before
+		return err
+	}
+	_, end := w.f.Topic().Partition(0).Bounds()
+	for more := true; more && w.r.now().Next < int64(end); {
+		var err error
 		if more, err = w.some(life); err != nil {
-			return confirm, state, err
+			return err
 		}
 	}
-	state = *w.r.now()
-	state.Live = !w.r.policy.ends()
-	kept := state
-	kept.Status = replayCompleted
+	return nil
+}
+
+// note commits that the replay is completed, which is to be shown when that is on disk.
+func (w *replaying) note(life context.Context) (broker.Confirm, replayFact, error) {
+	state := *w.r.now()
+	state.Status, state.Live = replayCompleted, !w.r.policy.ends()
 	tx := w.t.b.Begin()
-	w.subscription().saveReplay(tx, &kept)
-	if confirm, err = tx.Commit(life); err == nil {
-		w.r.state.Store(&state)
-	}
+	w.subscription().saveReplay(tx, &state)
+	confirm, err := tx.Commit(life)
 	return confirm, state, err
 }
 
@@ -246,6 +270,7 @@ func (w *replaying) fail(life context.Context, why error) error {
 	state := replayFact{Status: replayFailed, Next: w.r.now().Next, Live: true}
 	err := w.save(life, &state)
 	if err == nil {
+		w.r.live.Store(allLive)
 		w.r.state.Store(&state)
 	}
 	return err

@@ -9,7 +9,10 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -373,6 +376,109 @@ func testReplayCrash(t *testing.T) {
 	}
 }
 
+// TestAReplayLosesNothingOfAMQP: what AMQP publishes has no order with the end of a replay, but comes once.
+func TestAReplayLosesNothingOfAMQP(t *testing.T) {
+	x := start(t, Config{})
+	const each, publishers = 40, 4
+	for round := range 5 {
+		name := fmt.Sprintf("news%d.fifo", round)
+		topic, q := x.archivedTopic(name), x.queue(fmt.Sprintf("orders%d", round))
+		exchange := x.topics.named(name).x
+		var all sync.WaitGroup
+		for p := range publishers {
+			all.Go(func() {
+				for i := range each {
+					tx := x.b.Begin()
+					tx.Publish(exchange, broker.QueueRecord{Key: "k", Body: []byte(strconv.Itoa(p*each + i))})
+					if err := commit(context.Background(), tx); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		sub := x.subscribe(topic, q, "RawMessageDelivery", "true", "ReplayPolicy", replayFrom(x.beginning(topic)))
+		x.waitForReplay(sub, "Completed")
+		all.Wait()
+		got, want := x.drainAll(q), numbers(publishers*each)
+		slices.Sort(got)
+		slices.Sort(want)
+		if !slices.Equal(got, want) {
+			t.Errorf("round %d: %d of %d messages have come: %v", round, len(got), len(want), got)
+		}
+	}
+}
+
+// TestAReplayWaitsForWhatWasHeldBack: AMQP publishes while the replay ends, and commits later.
+func TestAReplayWaitsForWhatWasHeldBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var calls atomic.Int64 // until the clock stops
+		stopped := make(chan struct{})
+		now := func() time.Time {
+			if calls.Add(-1) == 0 {
+				<-stopped
+			}
+			return time.Now()
+		}
+		topics, err := NewTopics(TopicsConfig{Now: now})
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := broker.Open("data", broker.Config{FS: vfs.NewMem(),
+			Props:  map[broker.PropsFormat]broker.PropsReader{broker.PropsSQS: Props{}},
+			Relays: map[string]func(*broker.Broker) broker.Relay{TopicType: topics.Relay}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		if err := topics.Deliver(); err != nil {
+			t.Fatal(err)
+		}
+		defer topics.Close(t.Context())
+		log, err := b.CreateTopic(t.Context(), broker.TopicSpec{Name: "log"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		s, c := &Server{b: b, config: Config{Now: now}, topics: topics}, &call{ctx: t.Context()}
+		made, err := s.createTopic(c, &createTopicInput{Name: "news.fifo", Attributes: map[string]string{
+			"FifoTopic": "true", "ArchivePolicy": `{"MessageRetentionPeriod":"1"}`}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := topics.named("news.fifo")
+		done, err := p.inOrder(t.Context()) // so that the replay does not come to its end
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = s.subscribe(c, &subscribeInput{TopicArn: made.TopicArn, Protocol: "kafka", Endpoint: "log",
+			Attributes: map[string]string{"RawMessageDelivery": "true", "ReplayPolicy": replayFrom(timeText(time.Now()))}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		calls.Store(2) // in the second of two messages: the first has been held back
+		committed := make(chan error, 1)
+		go func() {
+			tx := b.Begin()
+			for _, m := range numbers(2) {
+				tx.Publish(p.x, broker.QueueRecord{Key: "k", Body: []byte(m)})
+			}
+			committed <- commit(context.Background(), tx)
+		}()
+		synctest.Wait()
+		done()
+		synctest.Wait()
+		close(stopped)
+		if err := <-committed; err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		got := (&rig{t: t, b: b}).kept(log)
+		slices.Sort(got)
+		if state := p.subscriptions()[0].replay.now(); !slices.Equal(got, numbers(2)) || state.Status != replayCompleted {
+			t.Errorf("the subscription has %v, the replay is %+v", got, state)
+		}
+	})
+}
+
 // replayOn says how far a replay has come on a disk.
 func replayOn(t *testing.T, disk vfs.FS) (next int64, begun bool) {
 	topics, err := NewTopics(TopicsConfig{})
@@ -455,8 +561,7 @@ func TestReplaysAreBounded(t *testing.T) {
 	}
 	p := x.topics.named("news.fifo")
 	s := *p.find(first[strings.LastIndexByte(first, ':')+1:])
-	s.replay = &replay{policy: &replayPolicy{}}
-	s.replay.state.Store(&replayFact{Status: replayPending, Next: 0})
+	s.replay = makeReplay(&replayPolicy{}, &replayFact{Status: replayPending})
 	x.topics.startReplay(&s)
 	x.wantSNS(403, "ReplayLimitExceeded", "The limit of 1 replays under way is reached", "SetSubscriptionAttributes",
 		"SubscriptionArn", second, "AttributeName", "ReplayPolicy", "AttributeValue", replayFrom(begin))
@@ -478,8 +583,7 @@ func TestAReplayWithoutItsArchiveFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := *p.find(sub[strings.LastIndexByte(sub, ':')+1:])
-	s.replay = &replay{policy: &replayPolicy{}}
-	s.replay.state.Store(&replayFact{Status: replayPending, Next: 0})
+	s.replay = makeReplay(&replayPolicy{}, &replayFact{Status: replayPending})
 	p.put(&s)
 	x.topics.startReplay(&s)
 	for s.replay.now().Next < 3 {

@@ -91,13 +91,10 @@ func (p *topic) inOrder(ctx context.Context) (done func(), err error) {
 const sequencePerMilli = 20
 
 func (p *topic) nextSequence(now time.Time) uint64 {
-	for {
-		last := p.sequence.Load()
-		next := max(last+1, uint64(now.UnixMilli())<<sequencePerMilli)
-		if p.sequence.CompareAndSwap(last, next) {
-			return next
-		}
-	}
+	p.numbers.Lock()
+	defer p.numbers.Unlock()
+	p.sequence = max(p.sequence+1, uint64(now.UnixMilli())<<sequencePerMilli)
+	return p.sequence
 }
 
 // firstTopicSequence makes sequence numbers as long as those of SNS.

@@ -143,9 +143,11 @@ type topic struct {
 	id   string
 	subs atomic.Pointer[[]*subscription] // by id; replaced in a turn
 
-	turn     chan struct{}                // of publishes, where the topic is FIFO
-	sequence atomic.Uint64                // the last number of those
-	archive  atomic.Pointer[broker.Topic] // nil: there is none
+	turn    chan struct{}                // of publishes, where the topic is FIFO
+	archive atomic.Pointer[broker.Topic] // nil: there is none
+
+	numbers  sync.Mutex // a leaf
+	sequence uint64     // the last number of those
 }
 
 // argumentSNS is that of an exchange which is a topic.
