@@ -13,8 +13,8 @@ import (
 // A subscription over HTTP has a durable queue, its outbox, in which its notifications wait; a Deliverer
 // takes them from there.
 
-// Deliver begins to send notifications over HTTP, and goes on with replays, until Close. Call it once, when the broker is open and
-// before a Server listens.
+// Deliver begins to send notifications over HTTP, and goes on with replays, until Close. Call it once, when the
+// broker is open and before a Server listens.
 func (t *Topics) Deliver() error {
 	d, err := notify.NewDeliverer(t.b, notify.Config{DeadLetter: t.deadLetter, Ended: t.finish,
 		Transport: t.config.Transport, Logger: t.config.Logger})
@@ -64,8 +64,8 @@ func (t *Topics) dropOrphans() error {
 }
 
 // Close ends what Deliver began: it waits for replays, which go on after the next Deliver, and for posts that are
-// under way. When ctx ends before that, they are
-// cut, and it returns ctx's error. Call it after Close of the Server, and before that of the broker.
+// under way. When ctx ends before that, they are cut, and it returns ctx's error. Call it after Close of the
+// Server, and before that of the broker.
 func (t *Topics) Close(ctx context.Context) error {
 	t.end()
 	t.work.Wait()
