@@ -602,3 +602,40 @@ func TestAReplayWithoutItsArchiveFails(t *testing.T) {
 		t.Errorf("a restart makes an archive, which has %v", got)
 	}
 }
+
+// TestAReplayEndsWithTheWholeArchive begins replays, publishes and restarts at random: whatever came before,
+// what the last replay delivers, and what is published during it and after it, is the archive, in order.
+func TestAReplayEndsWithTheWholeArchive(t *testing.T) {
+	for seed := range uint64(6) {
+		rnd := seeded(seed)
+		x := startOn(t, Config{}, vfs.NewMem())
+		topic, q := x.archivedTopic("news.fifo"), x.fifo("orders.fifo")
+		begin := x.beginning(topic)
+		sub := x.subscribe(topic, q, "RawMessageDelivery", "true")
+		n := 0
+		publish := func() {
+			to := n + 1 + rnd.IntN(40)
+			x.announceAll(topic, n, to)
+			n = to
+		}
+		publish()
+		x.setSubscription(sub, "ReplayPolicy", replayFrom(begin))
+		for range 12 {
+			switch rnd.IntN(4) {
+			case 0:
+				x.setSubscription(sub, "ReplayPolicy", replayFrom(begin))
+			case 1:
+				x.restart()
+			default:
+				publish()
+			}
+		}
+		x.waitForReplay(sub, "Completed")
+		publish()
+		got, want := x.drainAll(q), x.kept(x.archive("news.fifo"))
+		if len(want) != n || len(got) < n || !slices.Equal(got[len(got)-n:], want) {
+			t.Errorf("seed %d: got %v, want %v at its end", seed, got, want)
+		}
+		x.close()
+	}
+}
