@@ -92,7 +92,7 @@ func (t *Tx) publishWhole(x *Exchange, rec QueueRecord) {
 // PublishRelayed adds a record that goes where a relay would have led it, at a time of the
 // caller's choosing. Unlike what a relay returns it is all or nothing: where a queue is gone or
 // refuses more, Commit does nothing, with kind NotFound or Full. A topic that has no place for
-// it, or is gone, takes nothing.
+// it, or is gone, takes nothing. A queue takes it although it has had it, see QueueRecord.Once.
 func (t *Tx) PublishRelayed(made Relayed) {
 	switch {
 	case made.Queue != nil:

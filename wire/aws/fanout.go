@@ -142,9 +142,7 @@ func (f *fanout) into(q *broker.Queue, c content) broker.Relayed {
 	rec, p := f.keyed(c, q.Name().Name)
 	if r := rulesOf(q); r.fifo {
 		p.dedup = f.notice.dedup
-		if !f.replayed { // else the queue may have had it, which is why it is replayed
-			rec.Once = r.once(rec.Group, &p)
-		}
+		rec.Once = r.once(rec.Group, &p)
 	}
 	rec.Props = p.append(nil)
 	return broker.Relayed{Queue: q, Record: rec}

@@ -184,7 +184,7 @@ func (w *replaying) again(tx *broker.Tx, s *subscription, rec *broker.Record) {
 		return
 	}
 	f := fanout{t: w.t, topic: w.p, notice: &n, rec: &broker.QueueRecord{}, replayed: true}
-	if made, ok := f.render(s); ok {
+	if made, ok := f.render(s); ok { // a FIFO queue that has had it takes it again
 		tx.PublishRelayed(made)
 	}
 }
