@@ -225,6 +225,34 @@ func (m *mover) list(q *broker.Queue, n int) (all []moveTask) {
 	return all
 }
 
+// forget drops the tasks of a queue that is gone. One that is active ends by itself, and the next start forgets it.
+func (m *mover) forget(ctx context.Context, q *broker.Queue) error {
+	tx := m.s.b.Begin()
+	if !m.forgetIn(tx, q) {
+		return nil
+	}
+	return commit(ctx, tx)
+}
+
+// forgetIn says whether there is anything to forget on disk.
+func (m *mover) forgetIn(tx *broker.Tx, q *broker.Queue) (found bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	name := q.Name().Name
+	m.tasks[name] = slices.DeleteFunc(m.tasks[name], func(x *moving) bool {
+		gone := x.task.Queue == q.ID() && !x.active()
+		if gone {
+			tx.DeleteFact(moveFacts, x.task.key())
+			found = true
+		}
+		return gone
+	})
+	if len(m.tasks[name]) == 0 {
+		delete(m.tasks, name)
+	}
+	return found
+}
+
 // cancel ends a task and returns how many messages it has moved.
 func (m *mover) cancel(ctx context.Context, q *broker.Queue, id string) (moved int64, err error) {
 	x, err := m.cancelling(q, id)

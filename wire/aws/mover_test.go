@@ -270,6 +270,28 @@ func TestTheNewestTenMoveTasksAreKept(t *testing.T) {
 }
 
 // TestMoveTasksAreRefusedInTheWordsOfAWS, as recorded by LocalStack's tests and other emulators.
+func TestMoveTasksGoWithTheirQueue(t *testing.T) {
+	x := start(t, Config{})
+	kept := func() (n int) {
+		for range x.b.Facts(moveFacts).All("") {
+			n++
+		}
+		return n + len(x.s.mover.tasks)
+	}
+	dead, queues := x.deadLetterQueue("orders")
+	x.die(queues[0], "a")
+	x.startMove()
+	x.waitForStatus(moveCompleted)
+	x.one(queues[0])
+	if n := kept(); n != 2 { // on disk and in memory
+		t.Fatalf("kept are %d", n)
+	}
+	x.ok("DeleteQueue", object{"QueueUrl": dead})
+	if n := kept(); n != 0 {
+		t.Errorf("kept are %d", n)
+	}
+}
+
 func TestMoveTasksAreRefusedInTheWordsOfAWS(t *testing.T) {
 	x := start(t, Config{Limits: Limits{MoveTasks: 1}})
 	dead, _ := x.deadLetterQueue("orders")

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"context"
 	"encoding/base64"
 	"maps"
 	"slices"
@@ -169,8 +170,15 @@ func (s *Server) deleteQueue(c *call, in *queueInput) (*nothing, error) {
 	if err != nil {
 		return nil, err
 	}
-	_, err = s.b.DeleteQueue(c.ctx, q, broker.DeleteOptions{})
-	return &nothing{}, err
+	return &nothing{}, s.dropQueue(c.ctx, q)
+}
+
+// dropQueue deletes a queue with its move tasks.
+func (s *Server) dropQueue(ctx context.Context, q *broker.Queue) error {
+	if _, err := s.b.DeleteQueue(ctx, q, broker.DeleteOptions{}); err != nil {
+		return err
+	}
+	return s.mover.forget(ctx, q)
 }
 
 func (s *Server) purgeQueue(c *call, in *queueInput) (*nothing, error) {

@@ -71,7 +71,7 @@ func (s *Server) deleteAll(ctx context.Context) error {
 		if !isOurs(q) {
 			continue
 		}
-		_, err := s.b.DeleteQueue(ctx, q, broker.DeleteOptions{})
+		err := s.dropQueue(ctx, q)
 		if err != nil && broker.KindOf(err) != broker.NotFound {
 			return err
 		}
