@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -145,6 +146,23 @@ func testSequenceNumbers(t *testing.T) {
 	m := x.one(standard, "AttributeNames", []string{"All"})
 	if got := m["Attributes"].(object); got[sysSequence] != nil || got[sysDedup] != nil {
 		t.Errorf("of a standard queue: %v", m)
+	}
+}
+
+func TestEntriesThatFailAreToldInTheirOrder(t *testing.T) {
+	x, let := startTimed(t, Config{})
+	q := x.fifo("orders.fifo", attrVisibility, "60")
+	x.in(q, "g", "1", "a")
+	m := x.one(q)
+	let(61 * time.Second)
+	out := x.ok("DeleteMessageBatch", object{"QueueUrl": q, "Entries": []object{
+		{"Id": "expired", "ReceiptHandle": m["ReceiptHandle"]}, {"Id": "none", "ReceiptHandle": "none"}}})
+	var ids []any
+	for _, e := range out["Failed"].([]any) {
+		ids = append(ids, e.(object)["Id"])
+	}
+	if !slices.Equal(ids, []any{"expired", "none"}) {
+		t.Errorf("failed are %v", ids)
 	}
 }
 

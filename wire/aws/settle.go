@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -116,7 +117,13 @@ func (s *Server) deleteMessageBatch(c *call, in *deleteMessageBatchInput) (*dele
 			out.Successful = append(out.Successful, doneEntry{e.Id})
 		}
 	}
+	slices.SortFunc(out.Failed, func(a, b batchError) int { return in.place(a.Id) - in.place(b.Id) })
 	return out, err
+}
+
+// place is where the entry with an id is.
+func (in *deleteMessageBatchInput) place(id string) int {
+	return slices.IndexFunc(in.Entries, func(e deleteMessageBatchEntry) bool { return e.Id == id })
 }
 
 type changeVisibilityInput struct {
