@@ -72,8 +72,8 @@ func decodeLinkKey(key []byte) (l Link, err error) {
 
 // links is those of a broker.
 type links struct {
-	changing sync.Mutex // one Link or Unlink at a time
-	mu       sync.Mutex // a leaf
+	changing chan struct{} // capacity 1: full while a link begins or ends
+	mu       sync.Mutex    // a leaf
 	all      map[string]*runningLink
 }
 
@@ -102,8 +102,10 @@ func (b *Broker) Link(ctx context.Context, l Link, fromFirst bool) error {
 	if err := l.check(); err != nil {
 		return &Error{Kind: Invalid, Op: op, Name: l.String(), Err: err}
 	}
-	b.links.changing.Lock()
-	defer b.links.changing.Unlock()
+	if err := b.changeLinks(ctx); err != nil {
+		return storeError(op, l.String(), err)
+	}
+	defer b.changedLinks()
 	t, err := b.Topic(l.Namespace, l.Topic)
 	if err == nil {
 		_, err = b.linkedTo(&l)
@@ -111,8 +113,12 @@ func (b *Broker) Link(ctx context.Context, l Link, fromFirst bool) error {
 	if err != nil {
 		return err
 	}
-	if b.linkOf(&l) != nil {
+	if r := b.linkOf(&l); r != nil && r.topic == t {
 		return nil
+	} else if r != nil { // its topic is gone, and it has not come to see that
+		if _, err := b.endLink(r); err != nil {
+			return storeError(op, l.String(), err)
+		}
 	}
 	if n := len(b.Links()); n >= b.config.Limits.Links {
 		return fail(Full, op, l.String(), "%d links exist, the limit is %d", n, b.config.Limits.Links)
@@ -122,6 +128,18 @@ func (b *Broker) Link(ctx context.Context, l Link, fromFirst bool) error {
 	}
 	return b.startLink(l, t)
 }
+
+// changeLinks waits for its turn to begin or end a link.
+func (b *Broker) changeLinks(ctx context.Context) error {
+	select {
+	case b.links.changing <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (b *Broker) changedLinks() { <-b.links.changing }
 
 func (l *Link) check() error {
 	switch {
@@ -171,19 +189,25 @@ func (b *Broker) beginLink(ctx context.Context, l *Link, t *Topic, fromFirst boo
 // Unlink ends a link, durably on return. Kinds: NotFound, Closed, Storage.
 func (b *Broker) Unlink(ctx context.Context, l Link) error {
 	const op = "unlink"
-	b.links.changing.Lock()
-	defer b.links.changing.Unlock()
+	if err := b.changeLinks(ctx); err != nil {
+		return storeError(op, l.String(), err)
+	}
+	defer b.changedLinks()
 	r := b.linkOf(&l)
 	if r == nil {
 		return &Error{Kind: NotFound, Op: op, Name: l.String()}
 	}
-	r.stop()
-	<-r.ended
-	seq, err := b.forgetLink(&l)
+	seq, err := b.endLink(r)
 	if err != nil {
 		return storeError(op, l.String(), err)
 	}
 	return b.settle(ctx, op, l.String(), seq)
+}
+
+func (b *Broker) endLink(r *runningLink) (storage.Seq, error) {
+	r.stop()
+	<-r.ended
+	return b.forgetLink(&r.Link)
 }
 
 // forgetLink deletes what is on disk of a link that does not run any more.
@@ -226,7 +250,7 @@ func (b *Broker) linkOf(l *Link) *runningLink {
 
 // loadLinks finds the links of an earlier start. One whose topic is gone has ended.
 func (b *Broker) loadLinks(orphans *removal) error {
-	b.links.all = map[string]*runningLink{}
+	b.links.all, b.links.changing = map[string]*runningLink{}, make(chan struct{}, 1)
 	for key, value := range b.store.Scan([]byte{familyLink}) {
 		l, err := decodeLinkKey(key)
 		d := newDecoder(value)
@@ -294,8 +318,9 @@ func (r *runningLink) run(life context.Context, wake <-chan struct{}) {
 		more, err := r.step(life)
 		switch {
 		case errors.Is(err, errLinkEnds):
-			r.end(err)
-			return
+			if r.end(life, err) {
+				return
+			}
 		case err != nil && life.Err() == nil:
 			if said != err.Error() {
 				said = err.Error()
@@ -330,13 +355,32 @@ func (r *runningLink) wait(life context.Context, wake <-chan struct{}, d time.Du
 // errLinkEnds says that the topic of a link, or what it leads to, is gone.
 var errLinkEnds = errors.New("the link ends")
 
-// end forgets a link that has nothing to lead, or nowhere to. Where that fails the next
-// Open finds it, and ends it again.
-func (r *runningLink) end(why error) {
+// end forgets a link that has nothing to lead, or nowhere to. It is false where somebody has
+// made what it leads to again, and perhaps has heard since that the link is there. Where
+// forgetting fails the next Open finds the link, and ends it again.
+func (r *runningLink) end(life context.Context, why error) bool {
+	if r.b.changeLinks(life) != nil {
+		return true // whoever ends it forgets it; or the broker ends
+	}
+	defer r.b.changedLinks()
+	if r.stays() {
+		return false
+	}
 	r.b.config.Logger.Info("a link has ended", "link", r.String(), "because", why)
 	if _, err := r.b.forgetLink(&r.Link); err != nil {
 		r.b.config.Logger.Warn("a link that has ended is still on disk", "link", r.String(), "error", err)
 	}
+	return true
+}
+
+// stays says whether a link has its topic, and what that leads to.
+func (r *runningLink) stays() bool {
+	t, err := r.b.Topic(r.Namespace, r.Link.Topic)
+	if err != nil || t != r.topic {
+		return false
+	}
+	_, err = r.b.linkedTo(&r.Link)
+	return err == nil
 }
 
 // step publishes what is held, or the next records; more is false where there are none.

@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -316,6 +317,38 @@ func TestLinksEndWhileOthersGoOn(t *testing.T) {
 	for end := time.Now().Add(20 * time.Second); len(b.Links()) > 0; runtime.Gosched() {
 		if time.Now().After(end) {
 			t.Fatalf("%d links lead nowhere", len(b.Links()))
+		}
+	}
+}
+
+// TestALinkIsThereWhenLinkSaysSo, also where one of before is just about to end, because what
+// it led to had gone.
+func TestALinkIsThereWhenLinkSaysSo(t *testing.T) {
+	const rounds = 500
+	b := openOn(t, vfs.NewMem())
+	topic := mustTopic(t, b, TopicSpec{Name: "orders"})
+	var late sync.WaitGroup
+	defer late.Wait()
+	for i := range rounds {
+		q, _, err := b.DeclareQueue(ctx, QueueSpec{Name: "mail"})
+		if err == nil {
+			err = b.Link(ctx, toMail(), false)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		mustWrite(t, topic.Partition(0), rec(fmt.Sprint(i)))
+		for end := time.Now().Add(5 * time.Second); !strings.Contains(" "+browsed(t, q)+" ", fmt.Sprint(" ", i, " ")); {
+			if runtime.Gosched(); time.Now().After(end) {
+				t.Fatalf("round %d: there are the links %v, and nothing comes", i, b.Links())
+			}
+		}
+		if _, err := b.DeleteQueue(ctx, q, DeleteOptions{}); err != nil {
+			t.Fatal(err)
+		}
+		late.Go(func() { mustWrite(t, topic.Partition(0), rec("late")) })
+		for range i % 50 {
+			runtime.Gosched()
 		}
 	}
 }
