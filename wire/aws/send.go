@@ -35,22 +35,26 @@ func (s *Server) sendMessage(c *call, in *sendMessageInput) (*sentMessage, error
 		return nil, errorf(invalidParameter, "One or more parameters are invalid. Reason: Message must be "+
 			"shorter than %d bytes.", most)
 	}
-	sent, err := s.send(c, q, r, []*message{&in.message})
-	if err != nil {
+	sent, full, err := s.send(c, q, r, []*message{&in.message})
+	switch {
+	case err != nil:
 		return nil, err
+	case full != nil:
+		return nil, queueFull()
 	}
 	return &sent[0], nil
 }
 
-// send publishes messages to a queue, all or none, and waits until they are on disk.
-func (s *Server) send(c *call, q *broker.Queue, r rules, all []*message) ([]sentMessage, error) {
+// send publishes messages to a queue in one commit, and waits until they are on disk. full says which of
+// them the queue has no room for, by a policy, and refuses; nil: it takes all.
+func (s *Server) send(c *call, q *broker.Queue, r rules, all []*message) (out []sentMessage, full []bool, err error) {
 	x, err := s.b.Exchange("", "")
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	tx := s.b.Begin()
 	defer tx.Release()
-	out := make([]sentMessage, len(all))
+	out = make([]sentMessage, len(all))
 	for i, m := range all {
 		rec, id := s.record(c, q, r, m)
 		tx.Publish(x, rec)
@@ -58,35 +62,38 @@ func (s *Server) send(c *call, q *broker.Queue, r rules, all []*message) ([]sent
 	}
 	confirm, err := tx.Commit(c.ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	if first := tx.Routed(0); first.Queues == 0 && !first.Delayed {
-		return nil, s.unrouted(first)
-	}
-	if r.fifo {
-		for i := range out {
-			out[i].tell(tx.Routed(i))
+	for i := range out {
+		switch to := tx.Routed(i); {
+		case to.Queues > 0 || to.Delayed:
+			out[i].tell(r, to)
+		case to.Refused:
+			if full == nil {
+				full = make([]bool, len(all))
+			}
+			full[i] = true
+		default:
+			return nil, nil, noQueue()
 		}
 	}
 	// A client that goes away now hears nothing, and the messages are there: it is no reason to stop.
-	return out, confirm.Wait(context.WithoutCancel(c.ctx))
+	return out, full, confirm.Wait(context.WithoutCancel(c.ctx))
 }
 
 // tell says where a message is in its FIFO queue; a duplicate is told of the first.
-func (m *sentMessage) tell(r broker.Routed) {
-	m.SequenceNumber = sequenceNumber(r.Offset)
-	if r.Original != nil {
-		m.MessageId = formatUUID(r.Original.Note)
+func (m *sentMessage) tell(r rules, to broker.Routed) {
+	if !r.fifo {
+		return
+	}
+	m.SequenceNumber = sequenceNumber(to.Offset)
+	if to.Original != nil {
+		m.MessageId = formatUUID(to.Original.Note)
 	}
 }
 
-// unrouted says why a queue took nothing: it is gone, or is full by a policy and refuses more.
-func (s *Server) unrouted(r broker.Routed) error {
-	if r.Refused {
-		return errorf(throttled, "The queue is full.")
-	}
-	return noQueue()
-}
+// queueFull is for a queue that is full by a policy, and refuses more.
+func queueFull() *Error { return errorf(throttled, "The queue is full.") }
 
 func (s *Server) record(c *call, q *broker.Queue, r rules, m *message) (broker.QueueRecord, string) {
 	now := s.config.Now()
@@ -182,12 +189,23 @@ func (s *Server) sendMessageBatch(c *call, in *sendMessageBatchInput) (*sendMess
 	if len(right) == 0 {
 		return out, nil
 	}
-	sent, err := s.send(c, q, r, right)
+	sent, full, err := s.send(c, q, r, right)
 	if err != nil {
 		return nil, err
 	}
-	for i := range sent {
-		out.Successful[i].sentMessage = sent[i]
-	}
+	out.tell(sent, full)
 	return out, nil
+}
+
+// tell says what became of the entries that were right: those for which the queue had no room failed too.
+func (o *sendMessageBatchOutput) tell(sent []sentMessage, full []bool) {
+	right := o.Successful
+	o.Successful = right[:0]
+	for i := range sent {
+		if full != nil && full[i] {
+			o.Failed = append(o.Failed, failedEntry(right[i].Id, queueFull()))
+			continue
+		}
+		o.Successful = append(o.Successful, sentEntry{right[i].Id, sent[i]})
+	}
 }
