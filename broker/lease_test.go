@@ -446,6 +446,20 @@ func (p *pool) publishLost(body string) {
 	}
 }
 
+// TestDelayedRecordIsNotRefusedWhenItsTimeComes: it was confirmed, and the queue has become full since.
+func TestDelayedRecordIsNotRefusedWhenItsTimeComes(t *testing.T) {
+	for _, o := range []Overflow{RejectPublish, RejectDeadLetter} {
+		leaseTest(t, QueueSettings{MaxLength: ptr[int64](1), Overflow: o}, func(p *pool) {
+			p.publishLater(time.Second, "a", "b")
+			p.publish("c")
+			time.Sleep(time.Second)
+			synctest.Wait()
+			p.wantReceived("all", p.receive(10), "c a b ")
+			p.wantStats("all were taken", 0, 3, 0)
+		})
+	}
+}
+
 // TestDelayedRecordIsNotReadyBefore, by the queue's delay or its own.
 func TestDelayedRecordIsNotReadyBefore(t *testing.T) {
 	leaseTest(t, QueueSettings{Delay: 10 * time.Second}, func(p *pool) {

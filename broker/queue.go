@@ -73,7 +73,8 @@ type QueueSettings struct {
 	// the time of its publish; nil, or without DeadLetters: for ever.
 	MaxReceives *int64
 	// Delay is how long a record that is published waits before it is ready, where that
-	// does not say it itself; dead letters and moved ones do not.
+	// does not say it itself; dead letters and moved ones do not. Its queue has taken it then,
+	// and does not refuse it when its time comes, however full it is.
 	Delay time.Duration
 	// Once is for how long the queue remembers what was published with QueueRecord.Once, from
 	// the first publish on; 0: not at all. It stays as it was declared.

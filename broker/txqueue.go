@@ -341,7 +341,7 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 			r.Queues++
 			continue
 		}
-		if q.refusesLocked(int64(len(p.rec.Body))) {
+		if !p.wasDelayed() && q.refusesLocked(int64(len(p.rec.Body))) {
 			r.Refused = true
 			if s := q.settings.Load(); s.Overflow == RejectDeadLetter && s.DeadLetters {
 				c.tx.refused = append(c.tx.refused, refusedRecord{q, p.rec})
@@ -371,6 +371,10 @@ func (c *commit) stagePublish(p *txPublish) Routed {
 	c.stageOnceByExchange(p, &r)
 	return r
 }
+
+// wasDelayed says that the record comes from the schedule of the queue itself, which has taken
+// it for good when it was published.
+func (p *txPublish) wasDelayed() bool { return p.due && p.x == nil }
 
 // mayBeOld says that the record may have been published before those in front of it.
 func (p *txPublish) mayBeOld() bool { return p.x == nil || p.from != nil }
