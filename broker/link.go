@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -210,22 +211,22 @@ func (b *Broker) endLink(r *runningLink) (storage.Seq, error) {
 	return b.forgetLink(&r.Link)
 }
 
-// forgetLink deletes what is on disk of a link that does not run any more.
+// forgetLink deletes what is on disk of a link that does not run any more: first its name,
+// since without its cursors it would begin anew.
 func (b *Broker) forgetLink(l *Link) (storage.Seq, error) {
-	tx := b.Begin()
-	tx.DeleteGroup(l.Namespace, l.Group())
-	if _, err := tx.Commit(b.life); err != nil {
-		return 0, err
-	}
 	var batch storage.Batch
 	batch.Delete(l.id())
 	seq, err := b.store.Submit(&batch)
-	if err == nil {
-		b.links.mu.Lock()
-		delete(b.links.all, string(l.id()))
-		b.links.mu.Unlock()
+	if err != nil {
+		return 0, err
 	}
-	return seq, err
+	b.links.mu.Lock()
+	delete(b.links.all, string(l.id()))
+	b.links.mu.Unlock()
+	tx := b.Begin()
+	tx.DeleteGroup(l.Namespace, l.Group())
+	confirm, err := tx.Commit(b.life)
+	return max(seq, confirm.seq), err
 }
 
 // Links returns all links, by topic and then by what they lead to.
@@ -416,7 +417,7 @@ func (r *runningLink) publish(life context.Context, x *Exchange, n int) (int, er
 		for i := range r.held[:n] {
 			m := r.message(&r.held[i].Record)
 			if ordered {
-				m.Group = keyGroup(r.held[i].Record.Key)
+				m.Group = KeyGroup(r.held[i].Record.Key)
 			}
 			tx.publishWhole(x, m)
 		}
@@ -445,8 +446,11 @@ func (r *runningLink) ordered() bool {
 	return err == nil && q.Spec().Settings.Groups == OrderedGroups
 }
 
-// keyGroup is the group of a key. Long keys that begin alike are one.
-func keyGroup(key []byte) string { return string(key[:min(len(key), MaxGroup)]) }
+// KeyGroup is the group of records with a key, where nobody has said another one. Long keys that
+// begin alike are one; what is no UTF-8 is shown as ?.
+func KeyGroup(key []byte) string {
+	return strings.ToValidUTF8(string(key[:min(len(key), MaxGroup)]), "?")
+}
 
 // message is what a record of the topic is to queues.
 func (r *runningLink) message(rec *Record) QueueRecord {

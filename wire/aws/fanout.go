@@ -29,7 +29,7 @@ func (t relay) Relay(x *broker.Exchange, rec *broker.QueueRecord) iter.Seq[broke
 		}
 		if p.fifo() && n.sequence == 0 { // AMQP has published it
 			n.number(p, t.config.Now())
-			n.group, n.dedup = cmp.Or(n.group, rec.Key, p.name()), formatUUID(n.id)
+			n.group, n.dedup = cmp.Or(n.group, broker.KeyGroup([]byte(rec.Key)), broker.KeyGroup([]byte(p.name()))), formatUUID(n.id)
 		}
 		archive := t.archiveOf(p)
 		if archive != nil && !yield(broker.Relayed{Topic: archive, Record: n.archived()}) {

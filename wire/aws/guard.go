@@ -19,11 +19,15 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		if !s.admits(r) {
+		switch {
+		case !s.admits(r):
 			http.Error(w, "requests from web pages are refused", http.StatusForbidden)
-			return
+		case r.Method != http.MethodPost && r.Method != http.MethodGet: // actions are no less done by a HEAD
+			h.Set("Allow", "GET, POST")
+			http.Error(w, "the method is GET or POST", http.StatusMethodNotAllowed)
+		default:
+			next.ServeHTTP(w, r)
 		}
-		next.ServeHTTP(w, r)
 	})
 }
 

@@ -543,6 +543,28 @@ func testWebPages(t *testing.T) {
 	}
 }
 
+// TestOnlyAGetAndAPostDoSomething: a HEAD would do what a GET does.
+func TestOnlyAGetAndAPostDoSomething(t *testing.T) {
+	x := start(t, Config{})
+	for _, method := range []string{"HEAD", "PUT", "DELETE"} {
+		r, err := http.NewRequest(method, x.url()+"/?Action=CreateQueue&QueueName=orders", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := http.DefaultClient.Do(r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("%s: %s", method, resp.Status)
+		}
+	}
+	if all := x.ok("ListQueues", object{}); all["QueueUrls"] != nil {
+		t.Errorf("there are queues: %v", all)
+	}
+}
+
 func testNotBuilt(t *testing.T) {
 	x := start(t, Config{})
 	_, refused := Actions()
