@@ -42,14 +42,14 @@ type txPublish struct {
 	parts  []*Partition // of the topics that have a place for it
 	result int          // -1: nobody asks
 	from   *Queue       // it is a dead letter of this one
-	reason DeathReason
-	at     int64      // ms, when PublishAt is to publish it; 0: it is no PublishAt
-	hold   *txHold    // nil: it goes into queues and topics now, and nowhere else
-	before *duplicate // of what its exchange has had; nil: it is none
+	at     int64        // ms, when PublishAt is to publish it; 0: it is no PublishAt
+	hold   *txHold      // nil: it goes into queues and topics now, and nowhere else
+	before *duplicate   // of what its exchange has had; nil: it is none
 	// refused: a topic has no place for it. due: it comes from the schedule of x; purged: it
 	// was there, and goes nowhere. whole: it reaches all that it was routed to, or Commit does
 	// nothing. relayed: a relay made it of the publish before it that is not.
 	refused, due, purged, whole, relayed bool
+	reason                               DeathReason // where from is set
 }
 
 // txSettle ends one delivery.
