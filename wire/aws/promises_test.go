@@ -46,6 +46,7 @@ var promises = map[string]func(*testing.T){
 	"A message is not ready before its delay is over.":                      testDelay,
 	"Queues of other protocols are not there.":                              testForeignQueues,
 	"What AMQP publishes to a queue of SQS is received.":                    testFromAMQP,
+	"Errors have the shape, the code and the status of AWS.":                testIdentities,
 	"Web pages get nothing.":                                                testWebPages,
 	"With keys, every request must be signed by one of them.":               testKeys,
 	"What is not built is refused by name.":                                 testNotBuilt,
