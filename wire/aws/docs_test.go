@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"reflect"
 	"slices"
@@ -18,15 +19,17 @@ var update = flag.Bool("update", false, "write the tables of the page anew")
 
 // generated are the parts of the page between <!-- name --> and <!-- /name -->.
 var generated = map[string]func(testing.TB) string{
-	"actions": func(testing.TB) string { return actionsTable(Actions()) },
-	"kinds":   func(testing.TB) string { return kindsTable(kindCodes) },
-	"limits":  limitsTable,
+	"actions":    func(testing.TB) string { return actionsTable(Actions()) },
+	"attributes": attributesTable,
+	"kinds":      func(testing.TB) string { return kindsTable(kindCodes) },
+	"limits":     limitsTable,
 }
 
 // snsGenerated are those of the page of SNS.
 var snsGenerated = map[string]func(testing.TB) string{
-	"actions": func(testing.TB) string { return actionsTable(SNSActions()) },
-	"kinds":   func(testing.TB) string { return kindsTable(snsKindCodes) },
+	"actions":    func(testing.TB) string { return actionsTable(SNSActions()) },
+	"attributes": snsAttributesTable,
+	"kinds":      func(testing.TB) string { return kindsTable(snsKindCodes) },
 }
 
 func TestDocsSayWhatIsServed(t *testing.T) {
@@ -72,6 +75,47 @@ func kindsTable(codes map[broker.ErrorKind]string) string {
 	for _, k := range kinds {
 		id := identities[codes[k]]
 		fmt.Fprintf(&b, "| %s | %s | %s | %d |\n", k, codes[k], id.query, id.status)
+	}
+	return b.String()
+}
+
+// attributesTable has every attribute of a queue, and what it can be.
+func attributesTable(testing.TB) string {
+	var b strings.Builder
+	b.WriteString("| attribute | values | default |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		a, values := attributes[name], "text"
+		switch {
+		case a.readOnly:
+			values = "read only"
+		case a.max > 0:
+			values = fmt.Sprintf("%d to %d", a.min, a.max)
+		case a.values != nil:
+			values = strings.Join(a.values, ", ")
+		case a.check != nil:
+			values = "JSON"
+		}
+		if a.refused != "" {
+			values += "; of FIFO queues"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, values, cmp.Or(a.def, "–"))
+	}
+	return b.String()
+}
+
+// snsAttributesTable has those that can be set of topics and subscriptions.
+func snsAttributesTable(testing.TB) string {
+	var b strings.Builder
+	b.WriteString("| attribute | of | default |\n|---|---|---|\n")
+	for _, name := range slices.Sorted(maps.Keys(topicAttributes)) {
+		of := "topics"
+		if topicAttributes[name].fifo {
+			of = "FIFO topics"
+		}
+		fmt.Fprintf(&b, "| `%s` | %s | %s |\n", name, of, cmp.Or(topicAttributes[name].def, "–"))
+	}
+	for _, name := range slices.Sorted(maps.Keys(subscriptionAttributes)) {
+		fmt.Fprintf(&b, "| `%s` | subscriptions | %s |\n", name, cmp.Or(subscriptionAttributes[name], "–"))
 	}
 	return b.String()
 }
