@@ -95,8 +95,10 @@ func (s *Server) checkSignature(r *http.Request, body []byte) error {
 	if !known {
 		return errorf(keyUnknown, "The security token included in the request is invalid.")
 	}
-	if !slices.Contains(g.headers, "host") {
-		return errorf(signatureMalformed, "The host must be a signed header.")
+	for _, name := range []string{"host", "x-amz-target"} { // who is asked, and for what
+		if (name == "host" || r.Header.Get(name) != "") && !slices.Contains(g.headers, name) {
+			return errorf(signatureMalformed, "'%s' must be a 'SignedHeader' in the AWS Authorization.", name)
+		}
 	}
 	if !hmac.Equal([]byte(g.sign(r, body, secret)), []byte(g.hex)) {
 		return errorf(signatureWrong, "The request signature we calculated does not match the signature you "+

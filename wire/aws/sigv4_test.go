@@ -24,8 +24,12 @@ func TestSignatureIsThatOfAWSsExample(t *testing.T) {
 
 // sign signs a request as SDKs do.
 func sign(r *http.Request, body, key, secret string, at time.Time) {
+	signHeaders(r, body, key, secret, at, "host", "x-amz-date", "x-amz-target")
+}
+
+func signHeaders(r *http.Request, body, key, secret string, at time.Time, headers ...string) {
 	g := signature{key: key, date: at.UTC().Format("20060102"), region: "eu-west-1", service: "sqs",
-		headers: []string{"host", "x-amz-date", "x-amz-target"}, time: at.UTC().Format(sigTime)}
+		headers: headers, time: at.UTC().Format(sigTime)}
 	r.Header.Set("X-Amz-Date", g.time)
 	r.Header.Set("Authorization", sigAlgorithm+" Credential="+key+"/"+g.date+"/eu-west-1/sqs/aws4_request, SignedHeaders="+
 		strings.Join(g.headers, ";")+", Signature="+g.sign(r, []byte(body), secret))
@@ -49,6 +53,8 @@ func testKeys(t *testing.T) {
 		{what: "other body", key: "AKID", secret: "secret", at: now, body: `{"MaxResults":1}`, want: "SignatureDoesNotMatch"},
 		{what: "other action", key: "AKID", secret: "secret", at: now, want: "SignatureDoesNotMatch",
 			change: func(r *http.Request) { r.Header.Set("X-Amz-Target", "AmazonSQS.CreateQueue") }},
+		{what: "target without signature", at: now, want: "IncompleteSignature",
+			change: func(r *http.Request) { signHeaders(r, "{}", "AKID", "secret", now, "host", "x-amz-date") }},
 		{what: "no signature", at: now, want: "MissingAuthenticationToken",
 			change: func(r *http.Request) { r.Header.Del("Authorization") }},
 		{what: "basic", at: now, want: "IncompleteSignature",
