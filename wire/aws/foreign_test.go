@@ -67,3 +67,17 @@ func TestWhatCrossesOfAMessage(t *testing.T) {
 		t.Errorf("of damaged properties: got %v", got)
 	}
 }
+
+// What Go takes for a number and SQS does not is refused.
+func TestANumberIsWrittenInDigits(t *testing.T) {
+	for text, want := range map[string]bool{"7": true, "-7.25": true, "+.5": true, "1.": true, "1e3": true, "2E-4": true,
+		"Infinity": false, "NaN": false, "0x1p-2": false, "1_000": false, "1e": false, "1e400": false, ".": false, "7 ": false, "": false} {
+		a := textAttribute("Number", text)
+		if got := a.check("n") == nil; got != want {
+			t.Errorf("SQS takes %q: %v", text, got)
+		}
+		if got := a.checkNotice("n") == nil; got != want {
+			t.Errorf("SNS takes %q: %v", text, got)
+		}
+	}
+}

@@ -152,11 +152,19 @@ func (a *messageAttribute) check(name string) *Error {
 	case !allowedText(a.text()):
 		return errorf(invalidParameter, "Message (user) attribute '%s' contains invalid characters.", name)
 	}
-	if _, err := strconv.ParseFloat(a.text(), 64); kind == "Number" && err != nil {
+	if kind == "Number" && !isNumber(a.text()) {
 		return errorf(invalidParameter, "Can't cast the value of message (user) attribute '%s' to "+
 			"a number.", name)
 	}
 	return nil
+}
+
+// number is what an attribute of type Number can be.
+var number = regexp.MustCompile(`^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$`)
+
+func isNumber(text string) bool {
+	_, err := strconv.ParseFloat(text, 64) // it may be too large
+	return err == nil && number.MatchString(text)
 }
 
 func (a *messageAttribute) valueType() string {

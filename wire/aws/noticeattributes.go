@@ -3,7 +3,6 @@ package aws
 import (
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 )
@@ -72,7 +71,7 @@ func (a *messageAttribute) checkNotice(name string) *Error {
 		return badValue("The message attribute '%s' must contain non-empty message attribute value for message "+
 			"attribute type '%s'.", name, a.DataType)
 	}
-	if _, err := strconv.ParseFloat(a.text(), 64); kind == "Number" && err != nil {
+	if kind == "Number" && !isNumber(a.text()) {
 		return badValue("Could not cast message attribute '%s' value to number.", name)
 	}
 	return nil
