@@ -134,7 +134,7 @@ func (t *Topics) useArchive(ctx context.Context, p *topic, a *broker.Topic) erro
 	if was == a {
 		return nil
 	}
-	done, err := p.inOrder(context.WithoutCancel(ctx))
+	done, err := p.inOrder(ctx)
 	if err != nil {
 		return err
 	}

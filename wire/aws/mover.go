@@ -89,11 +89,7 @@ func (m *mover) load(s *Server) error {
 	for _, list := range m.tasks {
 		slices.SortFunc(list, func(a, b *moving) int { return cmp.Compare(b.task.Number, a.task.Number) })
 	}
-	confirm, err := tx.Commit(context.Background())
-	if err != nil {
-		return err
-	}
-	return confirm.Wait(context.Background())
+	return commit(context.Background(), tx)
 }
 
 // resume goes on with those that had not come to an end.
@@ -131,11 +127,7 @@ func (m *mover) start(ctx context.Context, t moveTask) (id string, err error) {
 	for _, old := range forgotten {
 		tx.DeleteFact(moveFacts, old.task.key())
 	}
-	confirm, err := tx.Commit(ctx)
-	if err == nil {
-		err = confirm.Wait(context.WithoutCancel(ctx))
-	}
-	if err != nil {
+	if err := commit(ctx, tx); err != nil {
 		m.drop(x)
 		return "", err
 	}

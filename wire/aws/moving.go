@@ -34,11 +34,7 @@ func (m *mover) finish(x *moving, t moveTask) {
 	if t.Status != "" {
 		tx := m.s.b.Begin()
 		t.put(tx)
-		confirm, err := tx.Commit(context.Background())
-		if err == nil {
-			err = confirm.Wait(context.Background())
-		}
-		if err != nil {
+		if err := commit(context.Background(), tx); err != nil {
 			m.s.config.Logger.Error("the end of a message move task is not noted", "queue", t.Source, "error", err)
 		}
 	}

@@ -174,7 +174,7 @@ func (t *Topics) newReplay(s *subscription, was *replay) error {
 
 // setReplay begins a replay in the place of the one that there is, or ends that.
 func (t *Topics) setReplay(c *call, arn, value string) error {
-	done, err := t.take(c.ctx)
+	done, err := t.takeFor(c)
 	if err != nil {
 		return err
 	}
@@ -210,7 +210,7 @@ func (t *Topics) changeReplay(ctx context.Context, is *subscription) error {
 	if err := commit(ctx, tx); err != nil {
 		return err
 	}
-	done, err := is.topic.inOrder(context.WithoutCancel(ctx))
+	done, err := is.topic.inOrder(ctx)
 	if err != nil {
 		return err
 	}

@@ -87,3 +87,12 @@ func localName(a net.Addr) string {
 	}
 	return net.JoinHostPort("localhost", port)
 }
+
+// commit does what a Tx has gathered, durably on return, also for a client that has gone.
+func commit(ctx context.Context, tx *broker.Tx) error {
+	confirm, err := tx.Commit(ctx)
+	if err != nil {
+		return err
+	}
+	return confirm.Wait(context.WithoutCancel(ctx))
+}

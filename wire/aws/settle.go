@@ -1,7 +1,6 @@
 package aws
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"time"
@@ -60,14 +59,13 @@ func (s *Server) discard(c *call, q *broker.Queue, all ...receipt) (over []bool,
 			tx.Discard(q, x.id)
 		}
 	}
-	confirm, err := tx.Commit(c.ctx)
-	if err != nil {
+	if err := commit(c.ctx, tx); err != nil {
 		return nil, err
 	}
 	for i := range all {
 		over = append(over, tx.LeaseOver(i))
 	}
-	return over, confirm.Wait(context.WithoutCancel(c.ctx))
+	return over, nil
 }
 
 type deleteMessageBatchInput struct {

@@ -137,15 +137,6 @@ func (t *Topics) makeKey(ctx context.Context) error {
 	return nil
 }
 
-// commit does what a Tx has gathered, durably on return, also for a client that has gone.
-func commit(ctx context.Context, tx *broker.Tx) error {
-	confirm, err := tx.Commit(ctx)
-	if err != nil {
-		return err
-	}
-	return confirm.Wait(context.WithoutCancel(ctx))
-}
-
 // deleteTopic deletes a topic with its subscriptions. One that is not there is no error.
 func (s *Server) deleteTopic(c *call, in *topicInput) (*nothing, error) {
 	t := s.topics
