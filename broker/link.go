@@ -124,10 +124,14 @@ func (b *Broker) Link(ctx context.Context, l Link, fromFirst bool) error {
 	if n := len(b.Links()); n >= b.config.Limits.Links {
 		return fail(Full, op, l.String(), "%d links exist, the limit is %d", n, b.config.Limits.Links)
 	}
-	if err := b.beginLink(ctx, &l, t, fromFirst); err != nil {
+	seq, err := b.beginLink(ctx, &l, t, fromFirst)
+	if err != nil {
 		return err
 	}
-	return b.startLink(l, t)
+	if err := b.startLink(l, t); err != nil {
+		return err
+	}
+	return b.settle(ctx, op, l.String(), seq)
 }
 
 // changeLinks waits for its turn to begin or end a link.
@@ -166,7 +170,7 @@ func (b *Broker) linkedTo(l *Link) (*Exchange, error) {
 }
 
 // beginLink writes the link down, and where it begins.
-func (b *Broker) beginLink(ctx context.Context, l *Link, t *Topic, fromFirst bool) error {
+func (b *Broker) beginLink(ctx context.Context, l *Link, t *Topic, fromFirst bool) (storage.Seq, error) {
 	tx := b.Begin()
 	for _, p := range t.all() {
 		start, end := p.Bounds()
@@ -176,15 +180,12 @@ func (b *Broker) beginLink(ctx context.Context, l *Link, t *Topic, fromFirst boo
 		tx.SaveCursor(l.Namespace, l.Group(), p, Cursor{Offset: end, LeaderEpoch: -1})
 	}
 	if _, err := tx.Commit(ctx); err != nil {
-		return err
+		return 0, err
 	}
 	var batch storage.Batch
 	batch.Put(l.id(), append([]byte{valueVersion}, t.id[:]...))
 	seq, err := b.store.Submit(&batch)
-	if err != nil {
-		return storeError("link", l.String(), err)
-	}
-	return b.settle(ctx, "link", l.String(), seq)
+	return seq, storeError("link", l.String(), err)
 }
 
 // Unlink ends a link, durably on return. Kinds: NotFound, Closed, Storage.

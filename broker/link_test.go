@@ -2,6 +2,7 @@ package broker
 
 import (
 	"cmp"
+	"context"
 	"fmt"
 	"runtime"
 	"slices"
@@ -239,6 +240,36 @@ func TestALinkEndsWithItsEnds(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who asked for a link and does not wait for the disk has it all the same.
+func TestALinkThatNobodyWaitsForIsThere(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		mem := vfs.NewMem()
+		disk := newGate(mem)
+		b := openOn(t, disk)
+		topic := mustTopic(t, b, TopicSpec{Name: "orders"})
+		q, _, err := b.DeclareQueue(ctx, QueueSpec{Name: "mail", Durable: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resume := disk.stop()
+		life, end := context.WithCancel(ctx)
+		done := make(chan error)
+		go func() { done <- b.Link(life, toMail(), false) }()
+		synctest.Wait()
+		end()
+		if err := <-done; err == nil {
+			t.Error("a link is on disk before the disk goes on")
+		}
+		resume()
+		mustWrite(t, topic.Partition(0), rec("a"))
+		synctest.Wait()
+		got, err := q.Receive(ctx, ReceiveOptions{Max: 2, Lease: time.Hour})
+		if err != nil || len(got) != 1 || string(got[0].Record.Body) != "a" {
+			t.Errorf("the queue gave %d records, %v", len(got), err)
+		}
+	})
 }
 
 // What a link cannot be is refused.
