@@ -398,6 +398,14 @@ func (c *client) cut() {
 	}
 }
 
+// lose ends the connection without a word, and returns when the server has taken back what was held.
+func (c *client) lose() {
+	c.t.Helper()
+	c.nc.(interface{ CloseWrite() error }).CloseWrite()
+	c.cut()
+	c.nc.Close()
+}
+
 // restOf reads bytes to the end of the connection.
 func (c *client) restOf() string {
 	c.t.Helper()

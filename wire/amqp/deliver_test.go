@@ -58,13 +58,13 @@ func TestWhatMayHaveBeenDeliveredIsRedelivered(t *testing.T) {
 	c.qos(1, 1, false)
 	c.consume(1, basicConsume{queue: "q"})
 	equal(t, "first", c.deliveries(1, 1), "a")
-	c.nc.Close()
+	c.lose()
 
 	c = r.dial()
 	c.consume(1, basicConsume{queue: "q"})
 	equal(t, "after the connection was lost", c.deliveries(1, 2), "a* b")
 	c.send(1, &basicAck{deliveryTag: 1})
-	c.sync(1)
+	c.queue(queueDeclare{queue: "later", durable: true}) // its answer tells that the ack is on disk too
 
 	c = r.kill().dial()
 	equal(t, "after a crash", c.get("q"), "b*")
