@@ -22,6 +22,7 @@ var floors = map[string]struct {
 	others []string // module path prefixes
 	never  []string // of the standard library
 }{
+	".":           {never: []string{"net"}},
 	"storage/vfs": {never: []string{"net"}},
 	"storage":     {house: []string{"storage/vfs"}, never: []string{"net"}},
 	"broker": {

@@ -1,0 +1,78 @@
+package tidings
+
+import "context"
+
+type hopKey struct{}
+
+// hop is where a context comes from: the handling of an event, or what a caller said of a
+// conversation before there was one.
+type hop struct {
+	service, group          string
+	event                   *Event // being handled
+	correlation             string
+	traceParent, traceState string
+}
+
+func hopOf(ctx context.Context) hop {
+	h, _ := ctx.Value(hopKey{}).(hop)
+	return h
+}
+
+// Handling is a context for the handling of e by a group of a service: what is published with it
+// continues the conversation of e and names e as its cause. Services call it before handlers; it
+// is for those who call handlers themselves.
+func Handling(ctx context.Context, service, group string, e *Event) context.Context {
+	return context.WithValue(ctx, hopKey{}, hop{service: service, group: group, event: e,
+		correlation: e.Correlation, traceParent: e.TraceParent, traceState: e.TraceState})
+}
+
+// WithCorrelation is a context in which published events belong to a conversation.
+func WithCorrelation(ctx context.Context, id string) context.Context {
+	h := hopOf(ctx)
+	h.correlation = id
+	return context.WithValue(ctx, hopKey{}, h)
+}
+
+// WithTrace is a context in which published events carry a W3C trace context.
+func WithTrace(ctx context.Context, traceParent, traceState string) context.Context {
+	h := hopOf(ctx)
+	h.traceParent, h.traceState = traceParent, traceState
+	return context.WithValue(ctx, hopKey{}, h)
+}
+
+// Current is the event whose handling ctx comes from.
+func Current(ctx context.Context) (e Event, ok bool) {
+	if h := hopOf(ctx); h.event != nil {
+		return *h.event, true
+	}
+	return Event{}, false
+}
+
+// Group is the group whose handler ctx comes from, "" outside of one.
+func Group(ctx context.Context) string { return hopOf(ctx).group }
+
+// Stamp sets what an event gets when it is published: source, correlation, causation and trace, as
+// far as they are not set. The source is that of ctx where source is "". An event that begins a
+// conversation is named by its own id.
+func Stamp(ctx context.Context, source string, e *Event) {
+	h := hopOf(ctx)
+	if source == "" {
+		source = h.service
+	}
+	setEmpty(&e.Source, source)
+	setEmpty(&e.Correlation, h.correlation)
+	if h.event != nil {
+		setEmpty(&e.Correlation, h.event.ID)
+		setEmpty(&e.Causation, h.event.ID)
+	}
+	setEmpty(&e.Correlation, e.ID)
+	if e.TraceParent == "" {
+		e.TraceParent, e.TraceState = h.traceParent, h.traceState
+	}
+}
+
+func setEmpty(field *string, value string) {
+	if *field == "" {
+		*field = value
+	}
+}

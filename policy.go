@@ -1,0 +1,83 @@
+package tidings
+
+import "time"
+
+// Policy is how a subscription works, and what happens when a handler fails. The zero value keeps
+// the order of each key, tries three times at once and five times later, and then puts the event
+// aside among the dead letters.
+type Policy struct {
+	// Group names the subscription's group; "" is the name of the service. Commands always go to
+	// the group that is their address.
+	Group string
+	// From is where a new group begins.
+	From Start
+
+	// Ack says when the broker is told that an event is done.
+	Ack AckMode
+	// Concurrency is how many handlers run at once, never two for one key; 0 is 16. Events without
+	// a key have no order.
+	Concurrency int
+	// Window is how many events the subscription holds at most, those that wait for a held key
+	// included; when it is full nothing more is received. 0 is 64 for each of Concurrency, at
+	// least 1,024.
+	Window int
+	// Timeout bounds one attempt, by its context; 0 is 30 s, NoTimeout none.
+	Timeout time.Duration
+
+	// Immediate is how often a failed event is tried again at once; 0 is 2, NoRetries never.
+	Immediate int
+	// Delays are the pauses before further attempts; nil is 1 s, 5 s, 30 s, 2 min, 10 min, an
+	// empty slice none. During a pause the key of the event is held: what comes behind it waits,
+	// other keys go on.
+	Delays []time.Duration
+	// StepAside gives the order up for throughput: an event that waits for its next attempt lets
+	// others of its key pass.
+	StepAside bool
+	// DeadLetter is the group that takes what failed for good; "" is "<group>.dlq".
+	DeadLetter string
+	// Unknown is what happens to an event of a type that no route takes.
+	Unknown Unknown
+
+	// Breaker stops receiving while everything fails.
+	Breaker Breaker
+}
+
+// Values of Policy that are spelled out.
+const (
+	NoTimeout time.Duration = -1
+	NoRetries               = -1
+	NoBreaker               = -1
+)
+
+// AckMode chooses the guarantee of delivery.
+type AckMode uint8
+
+const (
+	// AfterHandle: at least once. A crash hands an event out again.
+	AfterHandle AckMode = iota
+	// BeforeHandle: at most once. The broker is told, and has said so, before the handler runs;
+	// a crash loses what was in hand, and nothing is tried again after a failure.
+	BeforeHandle
+)
+
+// Unknown is what happens to events that no route takes.
+type Unknown uint8
+
+const (
+	// SkipUnknown acknowledges and counts them: a topic may have more types than a reader needs.
+	SkipUnknown Unknown = iota
+	// DeadLetterUnknown puts them among the dead letters.
+	DeadLetterUnknown
+	// FailUnknown ends Run with an error and leaves the event where it is.
+	FailUnknown
+)
+
+// Breaker is a circuit breaker: after so many failed attempts with none between that succeeded it
+// opens, and nothing new is handled for a while; then one event is tried, and closes it or opens
+// it again. Attempts that it holds back are not counted against any event.
+type Breaker struct {
+	// Failures in a row that open it; 0 is 50, NoBreaker never.
+	Failures int
+	// Pause is how long it stays open; 0 is 10 s.
+	Pause time.Duration
+}
