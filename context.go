@@ -1,6 +1,9 @@
 package tidings
 
-import "context"
+import (
+	"context"
+	"maps"
+)
 
 type hopKey struct{}
 
@@ -51,9 +54,13 @@ func Current(ctx context.Context) (e Event, ok bool) {
 // Group is the group whose handler ctx comes from, "" outside of one.
 func Group(ctx context.Context) string { return hopOf(ctx).group }
 
-// Stamp sets what an event gets when it is published: source, correlation, causation and trace, as
-// far as they are not set. The source is that of ctx where source is "". An event that begins a
-// conversation is named by its own id.
+// ExtSaga is the extension that leads answers back to the instance of a saga, see package saga. It
+// is the one extension that what is published in a handler inherits.
+const ExtSaga = "sagaid"
+
+// Stamp sets what an event gets when it is published: source, correlation, causation, trace and
+// ExtSaga, as far as they are not set. The source is that of ctx where source is "". An event that
+// begins a conversation is named by its own id.
 func Stamp(ctx context.Context, source string, e *Event) {
 	h := hopOf(ctx)
 	if source == "" {
@@ -64,11 +71,25 @@ func Stamp(ctx context.Context, source string, e *Event) {
 	if h.event != nil {
 		setEmpty(&e.Correlation, h.event.ID)
 		setEmpty(&e.Causation, h.event.ID)
+		inheritSaga(h.event, e)
 	}
 	setEmpty(&e.Correlation, e.ID)
 	if e.TraceParent == "" {
 		e.TraceParent, e.TraceState = h.traceParent, h.traceState
 	}
+}
+
+// inheritSaga copies the map of extensions, which events may share.
+func inheritSaga(cause, e *Event) {
+	saga := cause.Extensions[ExtSaga]
+	if saga == "" || e.Extensions[ExtSaga] != "" {
+		return
+	}
+	e.Extensions = maps.Clone(e.Extensions)
+	if e.Extensions == nil {
+		e.Extensions = map[string]string{}
+	}
+	e.Extensions[ExtSaga] = saga
 }
 
 func setEmpty(field *string, value string) {

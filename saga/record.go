@@ -1,0 +1,109 @@
+package saga
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"iter"
+	"time"
+
+	"github.com/tidings-io/tidings"
+)
+
+// Status of an instance.
+type Status string
+
+const (
+	Running      Status = "running"
+	Compensating Status = "compensating"
+	Completed    Status = "completed"
+	Compensated  Status = "compensated"
+	// Stuck needs somebody who decides, see Resolve. Nothing is dropped.
+	Stuck Status = "stuck"
+)
+
+// Ended says whether nothing will happen any more.
+func (s Status) Ended() bool { return s == Completed || s == Compensated }
+
+// Record is an instance as it is stored. One without a version is not there yet.
+type Record struct {
+	Saga    string
+	ID      string
+	Version int
+	Status  Status
+	// Step is the one whose answer is waited for, "" when the instance has ended.
+	Step string
+	// Attempt counts how often the command of Step was sent.
+	Attempt int
+	// Done are the steps that were completed, Undo those yet to be compensated, the next one last.
+	Done []string
+	Undo []string
+	// StuckIn is what the instance was before it was stuck, Reason why it is compensating or stuck.
+	StuckIn Status
+	Reason  string
+	State   json.RawMessage
+	// History has at most MaxHistory transitions, the latest ones; Forgotten counts the others.
+	History   []Transition
+	Forgotten int
+	Started   time.Time
+	Updated   time.Time
+}
+
+// MaxHistory bounds the transitions that an instance keeps.
+const MaxHistory = 500
+
+// Transition is a line of an instance's history.
+type Transition struct {
+	At    time.Time
+	Step  string
+	From  Status
+	To    Status
+	What  string // what happened: "sent", "done", "failed", "undo sent", "undone", "deadline", ...
+	Event string // id of the event that made it happen, "" for a person or a program
+	Err   string
+}
+
+// Outgoing is an event that a transition sends, at once or at a time.
+type Outgoing struct {
+	Event tidings.Event
+	At    time.Time // zero for at once
+}
+
+// ErrNotFound: there is no such instance.
+var ErrNotFound = errors.New("no such saga instance")
+
+// Store keeps instances. Its suite of tests is in package storetest.
+type Store interface {
+	// Update runs fn on an instance, or on a record with nothing but Saga and ID where there is
+	// none, and commits the record and what fn sends in one transaction. Updates of one instance
+	// come one after the other; fn may be called again when a transaction has to be. With an
+	// error of fn, and where fn leaves Version 0, nothing is changed.
+	Update(ctx context.Context, saga, id string, fn func(*Record) ([]Outgoing, error)) error
+	// Load is one instance, or ErrNotFound.
+	Load(ctx context.Context, saga, id string) (Record, error)
+	// List ranges over instances, those that changed last first.
+	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
+	// Prune deletes instances that ended before a time, and returns how many.
+	Prune(ctx context.Context, before time.Time) (int, error)
+}
+
+// Filter selects instances; the zero value all of them.
+type Filter struct {
+	Saga   string    // "" any
+	Status []Status  // none: any
+	Before time.Time // last changed before; zero: any
+	Limit  int       // 0 is none
+}
+
+// Takes says whether a record is among those that the filter selects, its limit aside.
+func (f Filter) Takes(rec *Record) bool {
+	if f.Saga != "" && f.Saga != rec.Saga || !f.Before.IsZero() && !rec.Updated.Before(f.Before) {
+		return false
+	}
+	for _, s := range f.Status {
+		if s == rec.Status {
+			return true
+		}
+	}
+	return len(f.Status) == 0
+}
