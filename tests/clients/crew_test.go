@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/tidings-io/tidings/tests/clients/server"
+	"github.com/tidings-io/tidings/tests/clients/child"
 )
 
 // patience bounds the wait for anything a group does: a session may have to
@@ -88,7 +88,7 @@ func (m *member) start() error {
 	if m.out == nil {
 		m.out = eventLine
 	}
-	if err := server.StartTied(m.cmd); err != nil {
+	if err := child.Start(m.cmd); err != nil {
 		return err
 	}
 	go m.listen(stdout, stderr)

@@ -12,10 +12,7 @@ import (
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
 
-var (
-	matrixFile = flag.String("matrix", "", "file to write the matrix of clients and scenarios to")
-	needFlag   = flag.String("need", "", "clients that must be there, or the tests fail: kcat,kafkajs")
-)
+var matrixFile = flag.String("matrix", "", "file to write the matrix of clients and scenarios to")
 
 func TestMain(m *testing.M) {
 	if config := os.Getenv(memberEnv); config != "" {

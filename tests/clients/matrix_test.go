@@ -3,10 +3,11 @@ package clients
 import (
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/tidings-io/tidings/tests/clients/need"
 )
 
 // drivers are the columns of the matrix.
@@ -75,7 +76,7 @@ func tell(t *testing.T, d driver, s scenario) {
 	t.Parallel()
 	reason := d.missing()
 	defer func() { theMatrix.note(d, s, t, reason) }()
-	if reason != "" && needed(d) {
+	if reason != "" && need.Named(strings.Fields(d.name())[0]) {
 		t.Fatal(reason)
 	}
 	if reason == "" {
@@ -85,11 +86,6 @@ func tell(t *testing.T, d driver, s scenario) {
 		t.Skip(reason)
 	}
 	s.run(t, d)
-}
-
-// needed reports whether -need names the client.
-func needed(d driver) bool {
-	return slices.Contains(strings.Split(*needFlag, ","), strings.Fields(d.name())[0])
 }
 
 // theMatrix is what the run has found.

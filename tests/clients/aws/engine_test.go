@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/tidings-io/tidings/tests/clients/child"
+	"github.com/tidings-io/tidings/tests/clients/need"
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
 
@@ -70,13 +72,8 @@ var javascript = script{"javascript", []string{"node", "js/engine.js"}, "js/node
 // needed ends the test without a client: as a failure if -need has it.
 func needed(t *testing.T, e installed) {
 	t.Helper()
-	reason := e.missing()
-	switch {
-	case reason == "":
-	case strings.Contains(","+*need+",", ","+e.name()+","):
-		t.Fatalf("%s is not there: %s", e.name(), reason)
-	default:
-		t.Skipf("%s is not there: %s", e.name(), reason)
+	if reason := e.missing(); reason != "" {
+		need.Without(t, e.name(), reason)
 	}
 }
 
@@ -139,7 +136,7 @@ func talk(t *testing.T, env []string, command ...string) *talker {
 	cmd.Stderr = said
 	stdin, err1 := cmd.StdinPipe()
 	stdout, err2 := cmd.StdoutPipe()
-	if err := errors.Join(err1, err2, server.StartTied(cmd)); err != nil {
+	if err := errors.Join(err1, err2, child.Start(cmd)); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {

@@ -12,10 +12,7 @@ import (
 	"github.com/tidings-io/tidings/tests/clients/server"
 )
 
-var (
-	need  = flag.String("need", "", "what must be there, or the tests fail: javascript,boto3")
-	kills = flag.Int("kills", 20, "how often the program is killed")
-)
+var kills = flag.Int("kills", 20, "how often the program is killed")
 
 func TestMain(m *testing.M) {
 	flag.Parse()

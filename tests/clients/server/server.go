@@ -2,16 +2,16 @@ package server
 
 import (
 	"bufio"
-	"bytes"
 	"io"
 	"net/url"
 	"os"
 	"os/exec"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/tests/clients/child"
 )
 
 // readyWithin is how long a start may take before the test fails. The figures
@@ -160,7 +160,7 @@ type process struct {
 	ready  chan struct{} // closed when kafka and admin are known
 	done   chan struct{} // closed when the process is gone; then err is set
 	err    error
-	stderr tail
+	stderr child.Tail
 
 	kafka, admin, amqp, management, sqs string
 }
@@ -173,7 +173,7 @@ func spawn(cmd *exec.Cmd) (*process, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := StartTied(cmd); err != nil {
+	if err := child.Start(cmd); err != nil {
 		return nil, err
 	}
 	go func() {
@@ -213,28 +213,4 @@ func (p *process) ended() bool {
 	default:
 		return false
 	}
-}
-
-// tail keeps the last bytes that were written to it.
-type tail struct {
-	mu  sync.Mutex
-	buf []byte
-}
-
-const tailBytes = 16 << 10
-
-func (b *tail) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.buf = append(b.buf, p...)
-	if over := len(b.buf) - tailBytes; over > 0 {
-		b.buf = bytes.Clone(b.buf[over:])
-	}
-	return len(p), nil
-}
-
-func (b *tail) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return string(b.buf)
 }

@@ -1,4 +1,4 @@
-package server
+package child
 
 import (
 	"os/exec"
@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// StartTied starts a command whose process does not outlive this one, on Linux also
+// Start starts a command whose process does not outlive this one, on Linux also
 // when this one is killed or runs into its time limit.
-func StartTied(cmd *exec.Cmd) error {
+func Start(cmd *exec.Cmd) error {
 	endWithParent(cmd)
 	done := make(chan error)
 	starter() <- func() { done <- cmd.Start() }

@@ -1,4 +1,4 @@
-package server
+package child
 
 import (
 	"os/exec"
@@ -7,5 +7,8 @@ import (
 
 // endWithParent makes the kernel kill the process when the thread that started it ends.
 func endWithParent(cmd *exec.Cmd) {
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 }
