@@ -47,6 +47,7 @@ var floors = map[string]struct {
 		house:  []string{"broker", "listener"},
 		others: []string{"github.com/prometheus/client_golang"},
 	},
+	"transport/internal/lane": {never: []string{"net"}},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
 			"wire/aws", "wire/aws/notify", "console"},
