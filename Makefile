@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING.md describes. Everything works without make.
 GO ?= go
 
-.PHONY: build test race lint cross clients bench soak ci cover
+.PHONY: build test race lint cross engines clients bench soak ci cover
 
 build:
 	$(GO) build -o bin/ ./cmd/tidings
@@ -20,6 +20,9 @@ lint:
 cross:
 	for t in linux/amd64 linux/arm64 darwin/amd64 darwin/arm64 windows/amd64 windows/arm64; do \
 		GOOS=$${t%/*} GOARCH=$${t#*/} CGO_ENABLED=0 $(GO) build ./... || exit 1; done
+
+engines:
+	bash .ci/engines
 
 clients:
 	cd tests/clients && $(GO) test -count=1 -timeout 20m ./...

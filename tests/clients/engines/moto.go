@@ -14,7 +14,7 @@ type MotoEngine struct {
 	Endpoint string // a URL, for all services; any region and credentials will do
 }
 
-// Moto starts a moto for the test. It is ready within 2 to 4 seconds.
+// Moto starts a moto for the test. It takes under a second until it is ready, the first time some more.
 func Moto(t testing.TB) *MotoEngine {
 	t.Helper()
 	return motoOf(fresh(t, moto))

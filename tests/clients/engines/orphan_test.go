@@ -4,11 +4,11 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -24,29 +24,35 @@ func TestAnEngineEndsWithAProcessThatIsKilled(t *testing.T) {
 	for _, r := range recipes {
 		t.Run(r.name, func(t *testing.T) {
 			wanted(t, r)
-			parent := exec.Command(os.Args[0])
-			parent.Env = append(os.Environ(), orphanEnv+"="+r.name)
-			parent.Stderr = os.Stderr
-			out, err := parent.StdoutPipe()
-			if err == nil {
-				err = child.Start(parent)
-			}
-			if err != nil {
-				t.Fatal(err)
-			}
-			var it orphan
-			heard := json.NewDecoder(out).Decode(&it)
-			_ = parent.Process.Kill()
-			_ = parent.Wait()
-			if heard != nil || len(it.PIDs) == 0 {
-				t.Fatalf("%s has processes %v, error %v", r.name, it.PIDs, heard)
-			}
+			it := killedParent(t, r)
 			awaitGone(t, it.PIDs)
 			if err := os.RemoveAll(it.Dir); err != nil {
 				t.Error(err)
 			}
 		})
 	}
+}
+
+// killedParent starts an engine in another process and kills that.
+func killedParent(t *testing.T, r recipe) (it orphan) {
+	t.Helper()
+	parent := exec.Command(os.Args[0])
+	parent.Env = append(os.Environ(), orphanEnv+"="+r.name)
+	parent.Stderr = os.Stderr
+	out, err := parent.StdoutPipe()
+	if err == nil {
+		err = child.Start(parent)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	heard := json.NewDecoder(out).Decode(&it)
+	_ = parent.Process.Kill()
+	_ = parent.Wait()
+	if heard != nil || len(it.PIDs) == 0 {
+		t.Fatalf("%s has processes %v, error %v", r.name, it.PIDs, heard)
+	}
+	return it
 }
 
 // orphan is an engine whose process is about to be killed.
@@ -57,27 +63,17 @@ type orphan struct {
 
 // abandon starts an engine, tells its processes, and stays until it is killed.
 func abandon(name string) int {
-	for _, r := range recipes {
-		if r.name != name {
-			continue
-		}
-		n, err := startNode(r)
-		if err == nil {
-			err = json.NewEncoder(os.Stdout).Encode(orphan{n.place.dir, family(n)})
-		}
-		if err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			return 1
-		}
-		_, _ = io.Copy(io.Discard, blockingReader{})
+	i := slices.IndexFunc(recipes, func(r recipe) bool { return r.name == name })
+	n, err := startNode(recipes[i])
+	if err == nil {
+		err = json.NewEncoder(os.Stdout).Encode(orphan{n.place.dir, family(n)})
 	}
-	return 1
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		return 1
+	}
+	select {}
 }
-
-// blockingReader never has anything.
-type blockingReader struct{}
-
-func (blockingReader) Read([]byte) (int, error) { select {} }
 
 // family is the ids of all processes of an engine.
 func family(n *node) (pids []int) {

@@ -69,11 +69,12 @@ func (p *place) in(name string) string { return filepath.Join(p.dir, name) }
 // addr is host:port of one of its ports.
 func (p *place) addr(i int) string { return net.JoinHostPort("127.0.0.1", strconv.Itoa(p.ports[i])) }
 
-// command is a program that works in the place, with variables added to those of this process.
+// command is a program that works in the place, with variables added to those of this process. A killed
+// program leaves its temporary files, so they are in the place as well.
 func (p *place) command(env []string, path string, args ...string) *exec.Cmd {
 	cmd := exec.Command(path, args...)
 	cmd.Dir = p.dir
-	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "NO_COLOR=1"), env...)
+	cmd.Env = append(append(os.Environ(), "LC_ALL=C", "NO_COLOR=1", "TMPDIR="+p.dir), env...)
 	if p.servant != nil {
 		runAs(cmd, p.servant)
 	}

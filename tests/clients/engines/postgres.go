@@ -13,8 +13,8 @@ type PostgresEngine struct {
 	DSN string // postgres://, with a user who may do everything and the database postgres
 }
 
-// Postgres starts a PostgreSQL for the test. It is ready within a second or two. When root runs the
-// test, PostgreSQL runs as the user postgres, or nobody.
+// Postgres starts a PostgreSQL for the test. It takes under a second until it is ready. When root
+// runs the test, PostgreSQL runs as the user postgres, or nobody.
 func Postgres(t testing.TB) *PostgresEngine {
 	t.Helper()
 	return postgresOf(fresh(t, postgres))

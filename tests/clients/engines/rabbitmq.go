@@ -13,7 +13,7 @@ type RabbitMQEngine struct {
 	URL string // amqp://, with the user guest, who may do everything, and the virtual host /
 }
 
-// RabbitMQ starts a RabbitMQ for the test. It is ready within 6 to 8 seconds.
+// RabbitMQ starts a RabbitMQ for the test. It takes some 6 seconds until it is ready, and 5 after a Kill.
 func RabbitMQ(t testing.TB) *RabbitMQEngine {
 	t.Helper()
 	return rabbitMQOf(fresh(t, rabbitMQ))
