@@ -20,7 +20,7 @@
 // A test whose engine is not on the machine is skipped, or fails if the flag -need names it: kafka,
 // rabbitmq, postgres, moto. `make engines` installs what is missing.
 //
-// All processes are children of the test process. On Linux they also end when that is killed or runs
-// into its time limit; elsewhere PostgreSQL, RabbitMQ and Kafka may then be left behind. What an
-// engine said last is in the log of a test that fails.
+// All processes end with the test. On Linux they also end when the test process is killed, panics or runs
+// into its time limit; elsewhere they are left behind then. Their directories in the temporary one are left
+// in any case. What an engine said last is in the log of a test that fails.
 package engines

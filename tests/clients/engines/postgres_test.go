@@ -42,3 +42,27 @@ func execPostgres(t *testing.T, conn *pgx.Conn, sql string) {
 		t.Fatalf("%s: %v", sql, err)
 	}
 }
+
+// TestPostgresIsKilledInTheMiddleOfAQuery since a process that computes does not notice that the first one
+// is gone.
+func TestPostgresIsKilledInTheMiddleOfAQuery(t *testing.T) {
+	p := Postgres(t)
+	busy, witness := connectPostgres(t, p), connectPostgres(t, p)
+	ended := make(chan error)
+	go func() {
+		_, err := busy.Exec(bounded(t), `do $$ begin loop null; end loop; end $$`)
+		ended <- err
+	}()
+	active := `select count(*) from pg_stat_activity where state = 'active' and pid <> pg_backend_pid()`
+	for n := 0; n == 0; { // nothing tells when a query has begun
+		if err := witness.QueryRow(bounded(t), active).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p.Kill()
+	if err := <-ended; err == nil {
+		t.Error("the query has ended")
+	}
+	p.Restart()
+	execPostgres(t, connectPostgres(t, p), `select 1`)
+}

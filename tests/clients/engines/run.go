@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"os/exec"
 	"time"
 
@@ -20,27 +21,36 @@ const (
 
 // run is one process, from its start to its end.
 type run struct {
-	cmd   *exec.Cmd
-	ready chan struct{} // closed when it has said that it is ready
-	ended chan struct{} // closed when it is gone, with all that could still write its output
-	err   error         // why it ended, once ended is closed
+	cmd    *exec.Cmd
+	output *os.File      // what it says; its end is the end of all processes that have the other side
+	ready  chan struct{} // closed when it has said that it is ready
+	ended  chan struct{} // closed after the end of its output
+	err    error         // why it ended, once ended is closed
 }
 
 // launch starts a program, which leads a group of processes and ends with this one.
 func launch(p program, log io.Writer) (*run, error) {
-	r := &run{cmd: p.cmd, ready: make(chan struct{}), ended: make(chan struct{})}
-	p.cmd.Stdout = io.MultiWriter(log, &watch{words: []byte(p.ready), seen: r.ready})
-	p.cmd.Stderr = p.cmd.Stdout
-	p.cmd.WaitDelay = goneWithin
-	leadGroup(p.cmd)
-	if err := child.Start(p.cmd); err != nil {
+	output, input, err := os.Pipe()
+	if err != nil {
 		return nil, err
 	}
-	go func() {
-		r.err = p.cmd.Wait()
-		close(r.ended)
-	}()
+	defer input.Close()
+	p.cmd.Stdout, p.cmd.Stderr = input, input
+	leadGroup(p.cmd)
+	if err := child.Start(p.cmd); err != nil {
+		return nil, errors.Join(err, output.Close())
+	}
+	r := &run{cmd: p.cmd, output: output, ready: make(chan struct{}), ended: make(chan struct{})}
+	go r.listen(io.MultiWriter(log, &watch{words: []byte(p.ready), seen: r.ready}))
 	return r, nil
+}
+
+// listen runs until the end of the output. Until then the id of the process belongs to nobody else.
+func (r *run) listen(to io.Writer) {
+	_, _ = io.Copy(to, r.output)
+	r.err = r.cmd.Wait()
+	_ = r.output.Close()
+	close(r.ended)
 }
 
 func (r *run) awaitReady() error {
@@ -82,11 +92,15 @@ func (r *run) kill() error {
 	if !r.hasEnded() {
 		killFamily(r.cmd.Process.Pid)
 	}
-	<-r.ended // at most goneWithin later, see launch
-	if errors.Is(r.err, exec.ErrWaitDelay) {
-		return fmt.Errorf("%s left processes behind that outlived it by %v", r.cmd.Path, goneWithin)
+	late := time.NewTimer(goneWithin)
+	defer late.Stop()
+	select {
+	case <-r.ended:
+		return nil
+	case <-late.C:
+		_ = r.output.Close() // for listen
+		return fmt.Errorf("%s has started processes that outlive it by %v", r.cmd.Path, goneWithin)
 	}
-	return nil
 }
 
 // watch closes a channel when it has been written some words. They may come in pieces.
