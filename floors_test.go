@@ -26,6 +26,7 @@ var floors = map[string]struct {
 	"codec/avro":     {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
 	"codec/protobuf": {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
 	"saga":           {house: []string{"."}, never: []string{"net"}},
+	"tidingstest":    {house: []string{"."}, never: []string{"net"}},
 	"storage/vfs":    {never: []string{"net"}},
 	"storage":        {house: []string{"storage/vfs"}, never: []string{"net"}},
 	"broker": {
