@@ -22,13 +22,16 @@ var floors = map[string]struct {
 	others []string // module path prefixes
 	never  []string // of the standard library
 }{
-	".":              {never: []string{"net"}},
-	"codec/avro":     {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
-	"codec/protobuf": {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
-	"saga":           {house: []string{"."}, never: []string{"net"}},
-	"tidingstest":    {house: []string{"."}, never: []string{"net"}},
-	"storage/vfs":    {never: []string{"net"}},
-	"storage":        {house: []string{"storage/vfs"}, never: []string{"net"}},
+	".":               {never: []string{"net"}},
+	"codec/avro":      {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
+	"codec/protobuf":  {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
+	"saga":            {house: []string{"."}, never: []string{"net"}},
+	"tidingstest":     {house: []string{"."}, never: []string{"net"}},
+	"storage/vfs":     {never: []string{"net"}},
+	"storage":         {house: []string{"storage/vfs"}, never: []string{"net"}},
+	"eventstore":      {house: []string{"."}, never: []string{"net"}},
+	"store/embedded":  {house: []string{".", "broker", "eventstore"}, never: []string{"net"}},
+	"store/storetest": {house: []string{".", "eventstore"}, never: []string{"net"}},
 	"broker": {
 		house:  []string{"storage", "storage/vfs"},
 		others: []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},
