@@ -1,0 +1,118 @@
+package tidingstest
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/tidings-io/tidings/saga"
+)
+
+// Sagas is a saga.Store in memory, whose transitions publish to a Transport.
+type Sagas struct {
+	to *Transport
+
+	mu   sync.Mutex
+	recs map[string][]byte // as JSON, so that nothing is shared
+}
+
+// NewSagas is an empty store.
+func NewSagas(to *Transport) *Sagas { return &Sagas{to: to, recs: map[string][]byte{}} }
+
+// Update changes an instance; see saga.Store. Where the publish fails the record stays as it was.
+func (s *Sagas) Update(ctx context.Context, name, id string,
+	fn func(*saga.Record) ([]saga.Outgoing, error)) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec, _, err := s.loadLocked(name, id)
+	if err != nil {
+		return err
+	}
+	out, err := fn(&rec)
+	if err != nil || rec.Version == 0 {
+		return err
+	}
+	text, err := json.Marshal(rec)
+	if err != nil {
+		return fmt.Errorf("saga %s/%s: %w", name, id, err)
+	}
+	for _, o := range out {
+		if err := s.to.PublishAt(ctx, o.At, o.Event); err != nil {
+			return err
+		}
+	}
+	s.recs[key(name, id)] = text
+	return nil
+}
+
+func key(name, id string) string { return name + "\x00" + id }
+
+func (s *Sagas) loadLocked(name, id string) (rec saga.Record, ok bool, err error) {
+	rec = saga.Record{Saga: name, ID: id}
+	text, ok := s.recs[key(name, id)]
+	if ok {
+		err = json.Unmarshal(text, &rec)
+	}
+	return rec, ok, err
+}
+
+// Load is one instance; see saga.Store.
+func (s *Sagas) Load(_ context.Context, name, id string) (saga.Record, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rec, ok, err := s.loadLocked(name, id)
+	if !ok {
+		err = fmt.Errorf("%w: %s/%s", saga.ErrNotFound, name, id)
+	}
+	return rec, err
+}
+
+// List ranges over instances; see saga.Store.
+func (s *Sagas) List(_ context.Context, f saga.Filter) iter.Seq2[saga.Record, error] {
+	return func(yield func(saga.Record, error) bool) {
+		found, err := s.find(f)
+		if err != nil {
+			yield(saga.Record{}, err)
+			return
+		}
+		for _, rec := range found {
+			if !yield(rec, nil) {
+				return
+			}
+		}
+	}
+}
+
+func (s *Sagas) find(f saga.Filter) (found []saga.Record, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range s.recs {
+		var rec saga.Record
+		if err := json.Unmarshal(text, &rec); err != nil {
+			return nil, err
+		}
+		if f.Takes(&rec) {
+			found = append(found, rec)
+		}
+	}
+	slices.SortFunc(found, func(a, b saga.Record) int { return b.Updated.Compare(a.Updated) })
+	if f.Limit > 0 && len(found) > f.Limit {
+		found = found[:f.Limit]
+	}
+	return found, nil
+}
+
+// Prune deletes instances that ended before a time; see saga.Store.
+func (s *Sagas) Prune(_ context.Context, before time.Time) (int, error) {
+	old, err := s.find(saga.Filter{Before: before, Status: []saga.Status{saga.Completed, saga.Compensated}})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, rec := range old {
+		delete(s.recs, key(rec.Saga, rec.ID))
+	}
+	return len(old), err
+}
