@@ -14,6 +14,7 @@ type hop struct {
 	event                   *Event // being handled
 	correlation             string
 	traceParent, traceState string
+	publisher               Publisher // of the service that handles
 }
 
 func hopOf(ctx context.Context) hop {

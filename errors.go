@@ -20,6 +20,8 @@ var (
 	ErrClosed = errors.New("closed")
 	// ErrLost: the broker has taken a delivery back, which somebody else may have by now.
 	ErrLost = errors.New("delivery lost")
+	// ErrDrained: the service has stopped, and the time for handlers to finish is over.
+	ErrDrained = errors.New("service has stopped")
 )
 
 // Permanent marks an error as one that trying again will not mend: the event goes to the dead

@@ -61,6 +61,8 @@ type Route struct {
 	BatchWait time.Duration
 	// Describes are the declared types behind Types, for a topology.
 	Describes []Described
+
+	reply Described // what a Replier answers with
 }
 
 // On leads events of a type, and older ones that it reads, to fn.

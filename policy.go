@@ -1,13 +1,18 @@
 package tidings
 
-import "time"
+import (
+	"errors"
+	"fmt"
+	"time"
+)
 
 // Policy is how a subscription works, and what happens when a handler fails. The zero value keeps
 // the order of each key, tries three times at once and five times later, and then puts the event
 // aside among the dead letters.
 type Policy struct {
 	// Group names the subscription's group; "" is the name of the service. Commands always go to
-	// the group that is their address.
+	// the group that is their address. A group has one policy in a service: subscriptions of the
+	// same group and policy are one, different policies need different groups.
 	Group string
 	// From is where a new group begins.
 	From Start
@@ -80,4 +85,61 @@ type Breaker struct {
 	Failures int
 	// Pause is how long it stays open; 0 is 10 s.
 	Pause time.Duration
+}
+
+// defaultDelays are Policy.Delays where it is nil.
+var defaultDelays = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
+
+const (
+	defaultConcurrency = 16
+	defaultTimeout     = 30 * time.Second
+	defaultImmediate   = 2
+	minWindow          = 1024
+	windowPerHandler   = 64
+	defaultFailures    = 50
+	defaultPause       = 10 * time.Second
+)
+
+// complete is the policy with its defaults spelled out.
+func (p Policy) complete() Policy {
+	p.Concurrency = orDefault(p.Concurrency, defaultConcurrency)
+	p.Window = orDefault(p.Window, max(minWindow, windowPerHandler*p.Concurrency))
+	p.Timeout = orDefault(p.Timeout, defaultTimeout)
+	p.Immediate = max(0, orDefault(p.Immediate, defaultImmediate))
+	if p.Delays == nil {
+		p.Delays = defaultDelays
+	}
+	p.Breaker.Failures = orDefault(p.Breaker.Failures, defaultFailures)
+	p.Breaker.Pause = orDefault(p.Breaker.Pause, defaultPause)
+	return p
+}
+
+func orDefault[N int | time.Duration](n, otherwise N) N {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// check refuses what makes no sense, and what a transport cannot do.
+func (p Policy) check(c Capabilities) error {
+	switch {
+	case p.Concurrency < 0 || p.Window < 0 || p.Breaker.Pause < 0:
+		return errors.New("a concurrency, window or pause is negative")
+	case p.Immediate < NoRetries || p.Breaker.Failures < NoBreaker || p.Timeout < NoTimeout:
+		return errors.New("a number of retries or failures, or a timeout, is below the value for none")
+	case p.Unknown > FailUnknown || p.Ack > BeforeHandle || p.From > Earliest:
+		return errors.New("a mode has no such value")
+	case p.From == Earliest && !c.Replay:
+		return fmt.Errorf("begin with the earliest: %w", ErrUnsupported)
+	}
+	for _, d := range p.Delays {
+		if d < 0 {
+			return fmt.Errorf("a delay of %v is negative", d)
+		}
+		if p.StepAside && d > c.MaxDelay {
+			return fmt.Errorf("step aside for %v, longer than %v: %w", d, c.MaxDelay, ErrUnsupported)
+		}
+	}
+	return nil
 }

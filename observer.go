@@ -1,0 +1,112 @@
+package tidings
+
+import "time"
+
+// Observer is told what a service does, for metrics and traces. Every field may be nil, and costs
+// nothing then. The functions are called by the goroutine that does the thing, many at once, and
+// must not block. Deliveries are to be read during the call only.
+type Observer struct {
+	// Received tells how many deliveries a group has got at once.
+	Received func(group string, n int)
+	// Handled follows each attempt, failed or not; for a batch it follows for each event.
+	Handled func(Handled)
+	// Retried follows a failed attempt after which there is another.
+	Retried func(Retried)
+	// DeadLettered follows when the dead letters have the event.
+	DeadLettered func(DeadLettered)
+	// Skipped tells of an event that no route takes.
+	Skipped func(group string, d *Delivery)
+	// BreakerOpened and BreakerClosed tell of the circuit breaker of a group.
+	BreakerOpened func(group string, pause time.Duration)
+	BreakerClosed func(group string)
+	// Published follows each publish of the service, with the events as they were stamped.
+	Published func(Published)
+}
+
+// Handled is an attempt.
+type Handled struct {
+	Group    string
+	Delivery *Delivery
+	Took     time.Duration
+	Err      error // nil where it succeeded
+}
+
+// Retried is an attempt that will be made.
+type Retried struct {
+	Group    string
+	Delivery *Delivery
+	After    time.Duration // 0 at once; during a pause its key is held, or it steps aside
+	Err      error         // of the attempt before
+}
+
+// DeadLettered is an event that was put among the dead letters.
+type DeadLettered struct {
+	Group    string
+	Delivery *Delivery
+	Letters  string // the group that has it now
+	Err      error  // of the last attempt
+}
+
+// Published is a publish.
+type Published struct {
+	Events []Event
+	At     time.Time // of PublishAt; zero for now
+	Took   time.Duration
+	Err    error
+}
+
+// begin is the time of now where somebody measures.
+func (o *Observer) begin() (t time.Time) {
+	if o.Handled != nil || o.Published != nil {
+		t = time.Now()
+	}
+	return t
+}
+
+func (o *Observer) received(group string, n int) {
+	if o.Received != nil {
+		o.Received(group, n)
+	}
+}
+
+func (o *Observer) handled(group string, d *Delivery, begun time.Time, err error) {
+	if o.Handled != nil {
+		o.Handled(Handled{group, d, time.Since(begun), err})
+	}
+}
+
+func (o *Observer) retried(group string, d *Delivery, after time.Duration, err error) {
+	if o.Retried != nil {
+		o.Retried(Retried{group, d, after, err})
+	}
+}
+
+func (o *Observer) deadLettered(group string, d *Delivery, letters string, err error) {
+	if o.DeadLettered != nil {
+		o.DeadLettered(DeadLettered{group, d, letters, err})
+	}
+}
+
+func (o *Observer) skipped(group string, d *Delivery) {
+	if o.Skipped != nil {
+		o.Skipped(group, d)
+	}
+}
+
+func (o *Observer) opened(group string, pause time.Duration) {
+	if o.BreakerOpened != nil {
+		o.BreakerOpened(group, pause)
+	}
+}
+
+func (o *Observer) closed(group string) {
+	if o.BreakerClosed != nil {
+		o.BreakerClosed(group)
+	}
+}
+
+func (o *Observer) published(events []Event, at, begun time.Time, err error) {
+	if o.Published != nil {
+		o.Published(Published{events, at, time.Since(begun), err})
+	}
+}

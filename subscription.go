@@ -1,0 +1,185 @@
+package tidings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+)
+
+// itemsAtOnce is how many items are allocated together: one that is held keeps the memory of so
+// many.
+const itemsAtOnce = 32
+
+const (
+	firstPause = 100 * time.Millisecond
+	lastPause  = 10 * time.Second
+	// closeTime bounds how long a consumer may take to tell the broker what was settled, and to
+	// give back the rest.
+	closeTime = 5 * time.Second
+)
+
+// subscription is a group at work. It has four kinds of goroutines, for which run waits: the
+// receive loop, the workers, one that does what is due, one that extends leases.
+type subscription struct {
+	group
+	service *Service
+	policy  Policy // complete
+	disp    *dispatcher
+	log     *slog.Logger
+	state   status
+	fail    func(error) // ends the run of the service
+	slow    error       // cause of an attempt that takes too long
+
+	// base ends when the drain is over; handlers and settlements live under it.
+	base context.Context
+	cut  context.CancelCauseFunc
+	now  *reading // what is received; of the goroutine of run
+}
+
+// reading is one consumer's time. Its context is that of the handlers of what it has received,
+// which end with ErrLost when it does.
+type reading struct {
+	Consumer
+	ctx  context.Context
+	lose context.CancelCauseFunc
+}
+
+func newSubscription(s *Service, g *group) *subscription {
+	sub := &subscription{group: *g, service: s, policy: g.policy.complete(),
+		log: s.log.With("service", s.name, "group", g.name)}
+	sub.disp = newDispatcher(sub.policy)
+	sub.disp.work = sub.work
+	sub.slow = fmt.Errorf("attempt took longer than %v: %w", sub.policy.Timeout, context.DeadlineExceeded)
+	return sub
+}
+
+// open subscribes. What ctx carries, handlers find in theirs; that it ends, they do not notice.
+func (s *subscription) open(ctx context.Context) error {
+	if s.base == nil {
+		s.base, s.cut = context.WithCancelCause(context.WithoutCancel(ctx))
+	}
+	c, err := s.service.transport.Subscribe(ctx, Subscription{
+		Group: s.name, Topics: s.topics, From: s.policy.From, Window: s.policy.Window})
+	if err != nil {
+		return fmt.Errorf("subscribe %s: %w", s.name, err)
+	}
+	s.now = &reading{Consumer: c}
+	s.now.ctx, s.now.lose = context.WithCancelCause(s.base)
+	s.state.set(Receiving)
+	return nil
+}
+
+// run receives until ctx ends, and drains.
+func (s *subscription) run(ctx context.Context) error {
+	defer s.cut(ErrDrained)
+	clock, stop := context.WithCancel(s.base)
+	var clocks sync.WaitGroup
+	clocks.Go(func() { each(clock, s.disp.alarm.wake, s.disp.ring) })
+	clocks.Go(func() {
+		each(clock, s.disp.leases.wake, func() time.Time { return s.disp.extend(clock) })
+	})
+	s.read(ctx)
+	err := s.drain()
+	stop()
+	clocks.Wait()
+	return err
+}
+
+// read receives until ctx ends, and subscribes again where receiving fails.
+func (s *subscription) read(ctx context.Context) {
+	pause := firstPause
+	for ctx.Err() == nil {
+		err := s.receive(ctx, &pause)
+		if ctx.Err() != nil {
+			return
+		}
+		s.broken(err)
+		for err != nil && sleep(ctx, pause) {
+			pause = min(2*pause, lastPause)
+			if err = s.open(ctx); err != nil {
+				s.disp.note(err)
+			}
+		}
+	}
+}
+
+// receive takes into hand what comes until it fails.
+func (s *subscription) receive(ctx context.Context, pause *time.Duration) error {
+	for {
+		free, err := s.disp.awaitRoom(ctx)
+		if err != nil {
+			return err
+		}
+		ds, err := s.now.Receive(ctx, free)
+		if err != nil {
+			return err
+		}
+		*pause = firstPause
+		s.service.observer.received(s.name, len(ds))
+		for len(ds) > 0 {
+			n := min(len(ds), itemsAtOnce)
+			s.disp.offer(s.items(ds[:n]))
+			ds = ds[n:]
+		}
+	}
+}
+
+// items makes items of deliveries.
+func (s *subscription) items(ds []*Delivery) []item {
+	items := make([]item, len(ds))
+	for i, d := range ds {
+		it := &items[i]
+		it.d, it.from, it.key, it.first = d, s.now, d.Key, max(1, d.Attempt)
+		if s.policy.StepAside && d.Attempt > 1 {
+			it.first += s.policy.Immediate // they were made before it stepped aside
+		}
+		it.lease.deadline = d.Deadline
+		it.route = s.lookup(&d.Event)
+		it.dead = s.poison(d, it.route)
+	}
+	return items
+}
+
+// poison is why a delivery goes to the dead letters unseen. Dead letters themselves are read as
+// they are.
+func (s *subscription) poison(d *Delivery, route *bound) error {
+	if why, bad := d.Extensions[ExtMalformed]; bad && d.Extensions[ExtDeadGroup] == "" {
+		return Permanent(errors.New("malformed: " + why))
+	}
+	if route == nil && s.policy.Unknown == DeadLetterUnknown {
+		return Permanent(unknown(d))
+	}
+	return nil
+}
+
+func unknown(d *Delivery) error { return fmt.Errorf("no route takes type %q of %s", d.Type, d.Topic) }
+
+// broken ends a reading: what it has received is lost, to handlers in progress too.
+func (s *subscription) broken(err error) {
+	s.log.Warn("receive failed, subscribing again", "err", err)
+	s.state.set(Reconnecting)
+	s.disp.note(err)
+	s.now.lose(ErrLost)
+	s.disp.lose(s.now)
+	ctx, cancel := context.WithTimeout(s.base, closeTime)
+	defer cancel()
+	if err := s.now.Close(ctx); err != nil {
+		s.log.Debug("close after a failure", "err", err)
+	}
+	s.now = nil
+}
+
+// sleep waits; it says whether ctx still lives.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
