@@ -52,6 +52,7 @@ var floors = map[string]struct {
 		others: []string{"github.com/prometheus/client_golang"},
 	},
 	"transport/internal/lane": {never: []string{"net"}},
+	"transport/rabbitmq":      {house: []string{"."}, others: []string{"github.com/rabbitmq/amqp091-go"}},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
 			"wire/aws", "wire/aws/notify", "console"},

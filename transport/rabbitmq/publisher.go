@@ -1,0 +1,245 @@
+package rabbitmq
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	amqp "github.com/rabbitmq/amqp091-go"
+)
+
+// publisher owns one channel in confirm mode, and ends with it. Two goroutines share it: the writer
+// writes what callers hand over, one at a time, and puts it at the end of the ring; the collector
+// waits for the confirm of the oldest in the ring, tells its caller, and makes room. So the order
+// of publishes is that in which they were handed over, and the ring bounds how many are in flight.
+//
+// A message that nobody takes comes back before its confirm, on the same channel. The collector
+// receives returns and looks for confirms in one select, and the library hands the one over before
+// it reads the other: when a confirm is seen, its return has been.
+type publisher struct {
+	s       *session
+	ch      *amqp.Channel
+	handed  chan *pending
+	ring    chan *pending
+	returns chan amqp.Return
+	closed  chan *amqp.Error
+	dead    chan struct{} // closed by the writer: nothing more is taken
+
+	returned map[int64]string // of the collector: by the mark of a publish, why it came back
+}
+
+// pending is a message on its way.
+type pending struct {
+	ctx       context.Context
+	exchange  string
+	key       string
+	mandatory bool // returned unless some queue takes it
+	message   amqp.Publishing
+	mark      int64 // of a mandatory one
+	confirm   *amqp.DeferredConfirmation
+	done      chan error // takes one
+}
+
+// markHeader tells returned messages apart: their id does not, where one event is on its way twice.
+const markHeader = "tidings-publish"
+
+var (
+	errRefused  = errors.New("rabbitmq: the broker refused the message: a queue is full")
+	errReturned = errors.New("rabbitmq: no queue took the message")
+)
+
+// publishing is the session's publisher, a new one where the last one's channel has been closed.
+func (s *session) publishing(ctx context.Context) (*publisher, error) {
+	if p := s.ownPublisher(); p != nil {
+		return p, nil
+	}
+	err := s.do(ctx, func() error {
+		if s.ownPublisher() != nil {
+			return nil
+		}
+		p, err := newPublisher(s)
+		if err != nil {
+			return fmt.Errorf("rabbitmq: open a channel: %w", err)
+		}
+		s.mu.Lock()
+		s.publisher = p
+		s.mu.Unlock()
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	if p := s.ownPublisher(); p != nil {
+		return p, nil
+	}
+	return nil, s.gone("publish")
+}
+
+func (s *session) ownPublisher() *publisher {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.publisher == nil || s.publisher.isDead() {
+		return nil
+	}
+	return s.publisher
+}
+
+func newPublisher(s *session) (*publisher, error) {
+	ch, err := s.conn.Channel()
+	if err != nil {
+		return nil, err
+	}
+	p := &publisher{s: s, ch: ch, handed: make(chan *pending),
+		ring: make(chan *pending, s.config.Limits.InFlight), dead: make(chan struct{}),
+		returned: map[int64]string{}}
+	p.closed = ch.NotifyClose(make(chan *amqp.Error, 1))
+	p.returns = ch.NotifyReturn(make(chan amqp.Return)) // without a buffer: see publisher
+	if err := ch.Confirm(false); err != nil {
+		return nil, err
+	}
+	s.loops.Go(p.write)
+	s.loops.Go(p.collect)
+	return p, nil
+}
+
+func (p *publisher) isDead() bool {
+	select {
+	case <-p.dead:
+		return true
+	default:
+		return p.ch.IsClosed()
+	}
+}
+
+// hand gives a message to the writer. Its outcome is sent to done unless hand fails.
+func (p *publisher) hand(ctx context.Context, m *pending) error {
+	m.ctx, m.done = ctx, make(chan error, 1)
+	select {
+	case p.handed <- m:
+		return nil
+	case <-p.dead:
+		return p.s.gone("publish")
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// gone is the error of who came too late.
+func (s *session) gone(what string) error {
+	if s.isLost() {
+		return s.why()
+	}
+	return fmt.Errorf("rabbitmq: %s: %w", what, amqp.ErrClosed)
+}
+
+func (p *publisher) write() {
+	defer close(p.ring)
+	defer close(p.dead)
+	for mark := int64(1); ; mark++ {
+		select {
+		case m := <-p.handed:
+			if !p.writeOne(m, mark) {
+				p.mourn(<-p.closed)
+				return
+			}
+		case why := <-p.closed:
+			p.mourn(why)
+			return
+		}
+	}
+}
+
+// mourn: where the broker closed the channel, mostly an exchange is gone.
+func (p *publisher) mourn(why *amqp.Error) {
+	if why != nil && !p.s.isLost() {
+		p.s.log.Warn("rabbitmq: the broker closed a channel", "error", why)
+		p.s.forget()
+	}
+}
+
+// writeOne says whether the channel can go on.
+func (p *publisher) writeOne(m *pending, mark int64) bool {
+	select {
+	case <-p.s.writable():
+	case <-m.ctx.Done():
+		m.done <- m.ctx.Err()
+		return true
+	case <-p.s.lost:
+		m.done <- p.s.why()
+		return false
+	}
+	if m.mandatory {
+		m.mark = mark
+		m.message.Headers[markHeader] = mark
+	}
+	var err error
+	m.confirm, err = p.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.message)
+	if err != nil {
+		m.done <- fmt.Errorf("rabbitmq: publish: %w", err)
+		return !p.ch.IsClosed()
+	}
+	p.ring <- m
+	return true
+}
+
+// collect ends when the writer has, and everything in the ring is told of its end.
+func (p *publisher) collect() {
+	for {
+		select {
+		case m, ok := <-p.ring:
+			if !ok {
+				return
+			}
+			p.await(m)
+		case r, ok := <-p.returns:
+			p.took(r, ok)
+		}
+	}
+}
+
+func (p *publisher) await(m *pending) {
+	for {
+		select {
+		case r, ok := <-p.returns:
+			p.took(r, ok)
+		case <-m.confirm.Done():
+			m.done <- p.outcome(m)
+			return
+		}
+	}
+}
+
+func (p *publisher) took(r amqp.Return, ok bool) {
+	if !ok {
+		p.returns = nil // the channel has been closed
+		return
+	}
+	if mark, ok := r.Headers[markHeader].(int64); ok {
+		p.returned[mark] = r.ReplyText
+	}
+}
+
+func (p *publisher) outcome(m *pending) error {
+	why, returned := p.returned[m.mark]
+	delete(p.returned, m.mark)
+	switch {
+	case returned:
+		return fmt.Errorf("%w: %s", errReturned, why)
+	case m.confirm.Acked():
+		return nil
+	case p.ch.IsClosed(): // the library answers for the broker then
+		return p.s.gone("publish")
+	default:
+		return errRefused
+	}
+}
+
+// wait is the outcome of a message that was handed over.
+func (m *pending) wait(ctx context.Context) error {
+	select {
+	case err := <-m.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
