@@ -25,6 +25,8 @@ var floors = map[string]struct {
 	".":               {never: []string{"net"}},
 	"codec/avro":      {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
 	"codec/protobuf":  {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
+	"otel":            {house: []string{"."}, others: []string{"go.opentelemetry.io/otel"}, never: []string{"net"}},
+	"asyncapi":        {house: []string{"."}, others: []string{"github.com/google/jsonschema-go"}, never: []string{"net"}},
 	"saga":            {house: []string{"."}, never: []string{"net"}},
 	"tidingstest":     {house: []string{".", "saga"}, never: []string{"net"}},
 	"storage/vfs":     {never: []string{"net"}},
