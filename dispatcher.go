@@ -11,7 +11,7 @@ import (
 // Equal keys are one line: its front is ready, running or held, and what is behind the front waits
 // until the front is settled. So a line is handled in order, by one worker at a time, and an
 // event that is held for its next attempt holds its own line only. Events without a key are
-// lines of one.
+// lines of one; a route may have all of a lane in one line.
 //
 // The naive way, a channel and a goroutine for each key, costs a goroutine where keys are many
 // and finds no end for those of keys that never come again. Here a line is its last item, in a map,

@@ -61,6 +61,12 @@ type Route struct {
 	BatchWait time.Duration
 	// Describes are the declared types behind Types, for a topology.
 	Describes []Described
+	// ByLane keeps the events of each lane in order, as those of each key are otherwise: one after
+	// the other, and a failing one holds back its lane.
+	ByLane bool
+	// Needs looks at what the route gets before anything is received; its error ends Run. nil asks
+	// for nothing.
+	Needs func(p Policy, c Capabilities) error
 
 	reply Described // what a Replier answers with
 }

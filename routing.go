@@ -33,7 +33,24 @@ type bound struct {
 	handler Handler
 	batch   BatchHandler
 	limit   batchLimit
+	byLane  bool
 	open    *batch // what is being collected; guarded by the dispatcher's mutex
+}
+
+// check asks policy and routes whether the transport is enough for them.
+func (g *group) check(c Capabilities) error {
+	if err := g.policy.check(c); err != nil {
+		return err
+	}
+	for _, r := range g.routes {
+		if r.Needs == nil {
+			continue
+		}
+		if err := r.Needs(g.policy, c); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // lookup is the route of an event, nil for none.
@@ -87,7 +104,7 @@ func bind(r Route, wrap []Middleware) (*bound, error) {
 	case r.BatchMax < 0 || r.BatchWait < 0:
 		return nil, fmt.Errorf("a route of %s has a negative bound of batches", r.Topic)
 	}
-	b := &bound{handler: r.Handler, batch: r.Batch, limit: limitOf(r)}
+	b := &bound{handler: r.Handler, batch: r.Batch, limit: limitOf(r), byLane: r.ByLane}
 	if b.handler != nil {
 		for _, m := range slices.Backward(wrap) {
 			b.handler = m(b.handler)

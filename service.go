@@ -261,7 +261,7 @@ func (s *Service) plan() ([]*group, error) {
 		return nil, err
 	}
 	for _, g := range groups {
-		if err := g.policy.check(s.capabilities); err != nil {
+		if err := g.check(s.capabilities); err != nil {
 			return nil, fmt.Errorf("group %s: %w", g.name, err)
 		}
 		if g.deadLetters() == g.name {

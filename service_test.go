@@ -137,3 +137,47 @@ func TestAFailingEventHoldsItsKeyOnly(t *testing.T) {
 		equal(t, "pending", broker.Pending("billing"), 0)
 	})
 }
+
+// laneRoute handles orders in the order of their lane.
+func laneRoute(fn func(m tidings.Msg[placed]) error) tidings.Route {
+	r := tidings.On(orderPlaced, func(_ context.Context, m tidings.Msg[placed]) error { return fn(m) })
+	r.ByLane = true
+	return r
+}
+
+func TestAFailingEventHoldsItsLaneWhereItsRouteAsksForThat(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport(tidingstest.WithLanes(1))
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Immediate: tidings.NoRetries,
+			Delays: []time.Duration{time.Minute}},
+			laneRoute(func(m tidings.Msg[placed]) error {
+				done.add("%s %d", m.Data.Order, m.Data.Total)
+				if m.Data.Order == "a" && len(done.all()) == 1 {
+					return errFlaky
+				}
+				return nil
+			})))
+		publish(t, s, order("a", 1), order("b", 2), order("c", 3))
+		synctest.Wait()
+		equal(t, "while a is held", done.all(), []string{"a 1"})
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		equal(t, "in the end", done.all(), []string{"a 1", "a 1", "b 2", "c 3"})
+		s.end()
+	})
+}
+
+func TestARouteRefusesWhatItsTransportLacks(t *testing.T) {
+	r := laneRoute(func(tidings.Msg[placed]) error { return nil })
+	r.Needs = func(p tidings.Policy, c tidings.Capabilities) error {
+		if p.Concurrency != 3 || !c.Positions {
+			t.Errorf("asked about %+v and %+v", p, c)
+		}
+		return tidings.ErrUnsupported
+	}
+	s := tidings.NewService("billing", tidingstest.NewTransport()).Subscribe(tidings.Policy{Concurrency: 3}, r)
+	if err := s.Run(t.Context()); !errors.Is(err, tidings.ErrUnsupported) {
+		t.Errorf("run: %v, want ErrUnsupported", err)
+	}
+}

@@ -132,15 +132,25 @@ func (s *subscription) items(ds []*Delivery) []item {
 	items := make([]item, len(ds))
 	for i, d := range ds {
 		it := &items[i]
-		it.d, it.from, it.key, it.first = d, s.now, d.Key, max(1, d.Attempt)
+		it.d, it.from, it.first = d, s.now, max(1, d.Attempt)
 		if s.policy.StepAside && d.Attempt > 1 {
 			it.first += s.policy.Immediate // they were made before it stepped aside
 		}
 		it.lease.deadline = d.Deadline
 		it.route = s.lookup(&d.Event)
+		it.key = lineOf(d, it.route)
 		it.dead = s.poison(d, it.route)
 	}
 	return items
+}
+
+// lineOf names what a delivery keeps its order with: its key, or all of its lane, which no key can
+// be mistaken for.
+func lineOf(d *Delivery, route *bound) string {
+	if route != nil && route.byLane && d.Lane != "" {
+		return "\x00lane " + d.Lane
+	}
+	return d.Key
 }
 
 // poison is why a delivery goes to the dead letters unseen. Dead letters themselves are read as
