@@ -33,7 +33,7 @@ var floors = map[string]struct {
 	"storage":         {house: []string{"storage/vfs"}, never: []string{"net"}},
 	"eventstore":      {house: []string{"."}, never: []string{"net"}},
 	"store/embedded":  {house: []string{".", "broker", "eventstore", "saga"}, never: []string{"net"}},
-	"store/storetest": {house: []string{".", "eventstore", "saga"}, never: []string{"net"}},
+	"store/storetest": {house: []string{".", "eventstore", "inbox", "outbox", "saga"}, never: []string{"net"}},
 	"broker": {
 		house:  []string{"storage", "storage/vfs"},
 		others: []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},
@@ -49,6 +49,17 @@ var floors = map[string]struct {
 	"wire/aws/filter":      {never: []string{"net/http"}},
 	"wire/aws":             {house: []string{"broker", "listener", "wire/aws/filter", "wire/aws/notify"}},
 	"wire/amqp/management": {house: []string{"broker", "listener", "wire/amqp"}},
+	"inbox":                {house: []string{"."}, never: []string{"net"}},
+	"outbox":               {house: []string{"."}, never: []string{"net"}},
+	"store/internal/relational": {
+		house: []string{".", "inbox", "outbox"},
+		never: []string{"net", "database/sql"},
+	},
+	"store/sql": {house: []string{".", "inbox", "outbox", "store/internal/relational"}},
+	"store/postgres": {
+		house:  []string{".", "inbox", "outbox", "store/internal/relational"},
+		others: []string{"github.com/jackc/pgx/v5"},
+	},
 	"console": {
 		house:  []string{"broker", "listener"},
 		others: []string{"github.com/prometheus/client_golang"},

@@ -1,0 +1,175 @@
+package outbox
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidings-io/tidings"
+)
+
+// publish publishes rows in rounds, in which no two events have a topic and key in common: a
+// publisher may fail the first of two and keep the second. It says whether anything was published;
+// its error is the table's.
+func (r *Relay) publish(ctx context.Context, rows []Row) (published bool, err error) {
+	for len(rows) > 0 && ctx.Err() == nil {
+		var round []Row
+		round, rows = heads(rows)
+		held, err := r.round(ctx, round)
+		if err != nil {
+			return published, err
+		}
+		published = published || len(held) < len(round)
+		rows = without(rows, held)
+	}
+	return published, nil
+}
+
+// heads splits off the first row of each topic and key, and all rows without a key.
+func heads(rows []Row) (heads, rest []Row) {
+	seen := map[topicKey]bool{}
+	for _, row := range rows {
+		lane, ordered := row.lane()
+		if ordered && seen[lane] {
+			rest = append(rest, row)
+			continue
+		}
+		seen[lane] = true
+		heads = append(heads, row)
+	}
+	return heads, rest
+}
+
+// without drops the rows of held topics and keys.
+func without(rows []Row, held []topicKey) (others []Row) {
+	if len(held) == 0 {
+		return rows
+	}
+	stop := map[topicKey]bool{}
+	for _, lane := range held {
+		stop[lane] = true
+	}
+	for _, row := range rows {
+		if lane, _ := row.lane(); !stop[lane] {
+			others = append(others, row)
+		}
+	}
+	return others
+}
+
+// round publishes rows and then marks them. held are the topics and keys of those that are to be
+// tried again. Where the end of ctx has cut the publish off, only what was published is marked.
+func (r *Relay) round(ctx context.Context, rows []Row) (held []topicKey, err error) {
+	errs, cut := r.attempt(ctx, rows)
+	var done []int64
+	var failures []Failure
+	for i, row := range rows {
+		if errs[i] == nil {
+			done = append(done, row.Seq)
+			continue
+		}
+		if cut {
+			continue
+		}
+		f := r.failure(row, errs[i])
+		failures = append(failures, f)
+		if lane, _ := row.lane(); !f.Park {
+			held = append(held, lane)
+		}
+	}
+	return held, r.mark(ctx, done, failures)
+}
+
+// mark writes what has become of rows, also after ctx has ended: a row that is published and not
+// marked is published again.
+func (r *Relay) mark(ctx context.Context, done []int64, failures []Failure) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.drain)
+	defer cancel()
+	if len(done) > 0 {
+		r.note(nil)
+		if err := r.source.Done(ctx, done...); err != nil {
+			return fmt.Errorf("published and not marked: %w", err)
+		}
+	}
+	if len(failures) > 0 {
+		return r.source.Fail(ctx, failures...)
+	}
+	return nil
+}
+
+// failure decides what becomes of a row that was not published.
+func (r *Relay) failure(row Row, err error) Failure {
+	f := Failure{Seq: row.Seq, Reason: err.Error(), Park: row.Err != nil || forGood(err)}
+	what := "outbox: an event is parked"
+	if !f.Park {
+		what = "outbox: an event is tried again"
+		f.Again = growing(r.first, r.longest, row.Attempts)
+	}
+	r.note(err)
+	r.log.Warn(what, "relay", r.name, "seq", row.Seq, "id", row.Event.ID, "topic", row.Event.Topic,
+		"key", row.Event.Key, "attempts", row.Attempts+1, "again", f.Again, "err", err)
+	return f
+}
+
+// attempt publishes rows and returns an error, or nil, for each; cut says that the end of ctx may be
+// the reason. A PublishError tells the reason of its first event only: where that is refused for
+// good, the others are tried one by one.
+func (r *Relay) attempt(ctx context.Context, rows []Row) (errs []error, cut bool) {
+	lasting, end := r.outlast(ctx)
+	defer end()
+	errs = make([]error, len(rows))
+	events := make([]tidings.Event, 0, len(rows))
+	at := make([]int, 0, len(rows)) // where each of events is in rows
+	for i := range rows {
+		if errs[i] = rows[i].Err; errs[i] == nil {
+			events = append(events, rows[i].Event)
+			at = append(at, i)
+		}
+	}
+	if len(events) == 0 {
+		return errs, false
+	}
+	failed, err := outcome(r.to.Publish(lasting, events...), len(events))
+	alone := len(failed) > 1 && forGood(err)
+	for _, n := range failed {
+		errs[at[n]] = err
+		if alone {
+			_, errs[at[n]] = outcome(r.to.Publish(lasting, events[n]), 1)
+		}
+	}
+	return errs, lasting.Err() != nil && ctx.Err() != nil
+}
+
+// outcome is which of n events were not published, and why the first was not.
+func outcome(err error, n int) (failed []int, reason error) {
+	if err == nil {
+		return nil, nil
+	}
+	if some, ok := errors.AsType[*tidings.PublishError](err); ok && len(some.Failed) > 0 {
+		return some.Failed, some.Err
+	}
+	for i := range n {
+		failed = append(failed, i)
+	}
+	return failed, err
+}
+
+// forGood says whether trying again will not mend an error.
+func forGood(err error) bool {
+	return errors.Is(err, tidings.ErrTooLarge) || errors.Is(err, tidings.ErrUnroutable) ||
+		errors.Is(err, tidings.ErrUnsupported) || tidings.IsPermanent(err)
+}
+
+// outlast is a context for one publish: it ends after the relay's timeout, and where ctx ends before
+// that, not at once, so that what is being published can be marked.
+func (r *Relay) outlast(ctx context.Context) (context.Context, context.CancelFunc) {
+	lasting, end := context.WithCancel(context.WithoutCancel(ctx))
+	limit := time.AfterFunc(r.timeout, end)
+	unwatch := context.AfterFunc(ctx, func() { limit.Reset(min(r.drain, r.timeout)) })
+	return lasting, func() {
+		unwatch()
+		limit.Stop()
+		end()
+	}
+}
