@@ -66,6 +66,7 @@ var floors = map[string]struct {
 	},
 	"transport/internal/lane": {never: []string{"net"}},
 	"transport/rabbitmq":      {house: []string{"."}, others: []string{"github.com/rabbitmq/amqp091-go"}},
+	"transport/transporttest": {house: []string{"."}, others: []string{"go.uber.org/goleak"}},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
 			"wire/aws", "wire/aws/notify", "console"},

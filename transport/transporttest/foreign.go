@@ -1,0 +1,102 @@
+package transporttest
+
+import (
+	"github.com/tidings-io/tidings"
+)
+
+// malformedReason is the extension that says why a message is no CloudEvent though it seems to be.
+const malformedReason = "malformed"
+
+func (s *suite) publishRaw(topic string, m Raw) {
+	s.Helper()
+	ctx, cancel := s.patience()
+	defer cancel()
+	s.must("publish raw", s.h.PublishRaw(ctx, topic, m))
+}
+
+func structuredModeIsRead(s *suite) {
+	topic := s.name("orders")
+	r := s.subscribe(s.name("billing"), topic)
+	want := s.golden(topic)
+	want = append(want[:1:1], want[3]) // the full one, and one with bytes
+	for i := range want {
+		body, err := want[i].MarshalJSON() // json.Marshal would change the bytes of its data
+		s.must("encode", err)
+		s.publishRaw(topic, Raw{ContentType: "application/cloudevents+json; charset=UTF-8", Key: want[i].Key, Body: body})
+	}
+	for range want {
+		d := r.next(1)[0]
+		r.ack(d)
+		if d.ID == want[0].ID {
+			s.same(d.Event, want[0])
+		} else {
+			s.same(d.Event, want[1])
+		}
+	}
+	r.nothing("both events have come")
+}
+
+func foreignMessagesAreDelivered(s *suite) {
+	topic, group := s.name("orders"), s.name("billing")
+	r := s.subscribe(group, topic)
+	body := "\x00 not an event"
+	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", Key: "k", Body: []byte(body)})
+	first := r.next(1)[0]
+	if string(first.Payload) != body || first.ContentType != "text/x-foreign" || first.Type != "" || first.Topic != topic {
+		s.Errorf("got %+v with payload %q, want the message as it is, without a type", first.Event, first.Payload)
+	}
+	if first.ID == "" || first.Source == "" {
+		s.Errorf("got id %q and source %q, want both", first.ID, first.Source)
+	}
+	s.sameIDAgain(r, group, topic, first)
+}
+
+// sameIDAgain wants ids that an inbox can rely on: after a Nack, and for another consumer.
+func (s *suite) sameIDAgain(r *reader, group, topic string, first *tidings.Delivery) {
+	s.Helper()
+	r.nack(0, first)
+	second := r.next(1)[0]
+	s.must("close", r.end())
+	r = s.subscribe(group, topic)
+	third := r.next(1)[0]
+	if second.ID != first.ID || third.ID != first.ID {
+		s.Errorf("ids of the deliveries: got %q, %q and %q, want one", first.ID, second.ID, third.ID)
+	}
+	r.ack(third)
+}
+
+func malformedMessagesAreDelivered(s *suite) {
+	topic := s.name("orders")
+	r := s.subscribe(s.name("billing"), topic)
+	valid := map[string]string{"specversion": "1.0", "id": s.run, "source": "elsewhere", "type": "t"}
+	with := func(name, value string) map[string]string {
+		all := map[string]string{name: value}
+		for n, v := range valid {
+			if n != name {
+				all[n] = v
+			}
+		}
+		return all
+	}
+	messages := []Raw{
+		{ContentType: tidings.StructuredType, Body: []byte(`{"specversion":"1.0","id":`)},
+		{ContentType: tidings.StructuredType, Body: []byte(`{"specversion":"1.0","id":"1","source":"s"}`)},
+		{ContentType: "application/json", Attributes: with("time", "yesterday"), Body: []byte(`{}`)},
+		{ContentType: "application/json", Attributes: with("specversion", "0.3"), Body: []byte(`{}`)},
+	}
+	for _, m := range messages {
+		s.publishRaw(topic, m)
+	}
+	seen := map[string]bool{}
+	for _, d := range r.next(len(messages)) {
+		if d.Extensions[malformedReason] == "" || d.ID == "" || seen[d.ID] {
+			s.Errorf("payload %q came as %q with extensions %q, want an id of its own and the reason in %q",
+				d.Payload, d.ID, d.Extensions, malformedReason)
+		}
+		seen[d.ID] = true
+		r.ack(d)
+	}
+	after := s.event(topic, "")
+	s.publish(after)
+	r.exactly(after)
+}
