@@ -237,7 +237,7 @@ func (s *suite) gather(events []tidings.Event, readers ...*reader) []*tidings.De
 
 func (g *gathering) read(ctx context.Context, stop func(), r *reader) {
 	for ctx.Err() == nil {
-		ds, err := r.Receive(ctx, 5)
+		ds, err := r.Receive(ctx, 40) // so many that a key is several times among them
 		if err != nil && ctx.Err() == nil {
 			g.s.Errorf("receive: %v", err)
 			return
