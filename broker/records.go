@@ -194,7 +194,11 @@ func openBatch(raw []byte) (r batchReader, err error) {
 }
 
 // next returns the next record; ok is false behind the last one.
-func (r *batchReader) next() (rec Record, ok bool, err error) {
+func (r *batchReader) next() (rec Record, ok bool, err error) { return r.nextInto(nil, nil) }
+
+// nextInto is next with the headers appended to a list, and names as keeper knows them, if it is not nil:
+// then the list is kept there too.
+func (r *batchReader) nextInto(to []Header, keeper *RecordReader) (rec Record, ok bool, err error) {
 	if r.read == r.info.Count {
 		if len(r.body) != 0 {
 			return rec, false, fail(Corrupt, "decode batch", "",
@@ -202,7 +206,7 @@ func (r *batchReader) next() (rec Record, ok bool, err error) {
 		}
 		return rec, false, nil
 	}
-	if rec, r.body, err = decodeRecord(r.body, &r.info); err != nil {
+	if rec, r.body, err = decodeRecord(r.body, &r.info, to, keeper); err != nil {
 		return rec, false, decodeError(err)
 	}
 	r.read++
@@ -221,14 +225,14 @@ func decodeError(err error) error {
 }
 
 // decodeRecord reads the first record of b and returns what follows it.
-func decodeRecord(b []byte, info *BatchInfo) (Record, []byte, error) {
+func decodeRecord(b []byte, info *BatchInfo, to []Header, keeper *RecordReader) (Record, []byte, error) {
 	n, w := binary.Varint(b)
 	if w <= 0 || n < 1 || n > int64(len(b)-w) {
 		return Record{}, nil, errors.New("record does not fit into its batch")
 	}
 	c := recordReader{b: b[w+1 : w+int(n)]}
 	timeDelta, offsetDelta := c.varint(), c.varint()
-	rec := Record{Key: c.bytes(), Value: c.bytes(), Headers: c.headers()}
+	rec := Record{Key: c.bytes(), Value: c.bytes(), Headers: c.headers(to, keeper)}
 	if c.bad || len(c.b) != 0 {
 		return Record{}, nil, errors.New("record is malformed")
 	}
@@ -284,7 +288,7 @@ func (c *recordReader) bytes() []byte {
 	return v
 }
 
-func (c *recordReader) headers() []Header {
+func (c *recordReader) headers(to []Header, keeper *RecordReader) []Header {
 	n := c.varint()
 	// A header takes two bytes at least, so a count beyond half of what is left
 	// is a lie that must not be allocated for.
@@ -295,12 +299,17 @@ func (c *recordReader) headers() []Header {
 	if n == 0 {
 		return nil
 	}
-	hs := make([]Header, 0, n)
+	if int64(cap(to)) < n {
+		to = make([]Header, 0, n)
+	}
 	for range n {
-		hs = append(hs, Header{Key: string(c.bytes()), Value: c.bytes()})
+		to = append(to, Header{Key: keeper.name(c.bytes()), Value: c.bytes()})
 		if c.bad {
 			return nil
 		}
 	}
-	return hs
+	if keeper != nil {
+		keeper.headers = to
+	}
+	return to
 }
