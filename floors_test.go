@@ -67,6 +67,10 @@ var floors = map[string]struct {
 	"transport/internal/lane": {never: []string{"net"}},
 	"transport/rabbitmq":      {house: []string{"."}, others: []string{"github.com/rabbitmq/amqp091-go"}},
 	"transport/transporttest": {house: []string{"."}, others: []string{"go.uber.org/goleak"}},
+	"transport/embedded": {
+		house: []string{".", "broker", "transport/internal/lane"},
+		never: []string{"net"},
+	},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
 			"wire/aws", "wire/aws/notify", "console"},
