@@ -70,6 +70,9 @@ var floors = map[string]struct {
 	"transport/embedded": {
 		house: []string{".", "broker", "transport/internal/lane"},
 		never: []string{"net"},
+	"transport/kafka": {
+		house:  []string{".", "transport/internal/lane"},
+		others: []string{"github.com/twmb/franz-go"},
 	},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",

@@ -1,0 +1,8 @@
+package kafka
+
+// Reserved extensions of package tidings.
+const (
+	extOriginTopic = "origintopic"
+	extAttempt     = "attempt"
+	extMalformed   = "malformed"
+)
