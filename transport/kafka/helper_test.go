@@ -75,25 +75,37 @@ func (r *rig) kill() {
 // transport connects to the broker; the test closes it at its end.
 func (r *rig) transport(change ...func(*kafka.Config)) *kafka.Transport {
 	r.t.Helper()
+	tr := dial(r.t, r.addr, change...)
+	r.t.Cleanup(func() {
+		if err := tr.Close(bounded(r.t)); err != nil {
+			r.t.Error(err)
+		}
+	})
+	return tr
+}
+
+// dial makes a transport that is quick to hear of changes.
+func dial(t testing.TB, addr string, change ...func(*kafka.Config)) *kafka.Transport {
+	t.Helper()
 	c := kafka.Config{
-		Seeds: []string{r.addr}, Partitions: 2, CommitEvery: 20 * time.Millisecond,
-		Logger:  slog.New(slog.DiscardHandler),
-		Options: []kgo.Opt{kgo.HeartbeatInterval(50 * time.Millisecond), kgo.MetadataMinAge(10 * time.Millisecond)},
+		Seeds: []string{addr}, Partitions: 2, CommitEvery: 20 * time.Millisecond,
+		Logger: slog.New(slog.DiscardHandler),
+		Options: []kgo.Opt{
+			kgo.HeartbeatInterval(50 * time.Millisecond), kgo.MetadataMinAge(10 * time.Millisecond),
+			kgo.FetchMaxWait(50 * time.Millisecond), kgo.RetryBackoffFn(soon),
+		},
 	}
 	for _, f := range change {
 		f(&c)
 	}
-	t, err := kafka.New(c)
+	tr, err := kafka.New(c)
 	if err != nil {
-		r.t.Fatal(err)
+		t.Fatal(err)
 	}
-	r.t.Cleanup(func() {
-		if err := t.Close(bounded(r.t)); err != nil {
-			r.t.Error(err)
-		}
-	})
-	return t
+	return tr
 }
+
+func soon(int) time.Duration { return 20 * time.Millisecond }
 
 // client is a plain Kafka client of the broker.
 func (r *rig) client(opts ...kgo.Opt) *kgo.Client {

@@ -21,6 +21,9 @@ import (
 // When ctx ends first, what is on its way may be kept all the same.
 func (t *Transport) Publish(ctx context.Context, events ...tidings.Event) error {
 	call := newPublishing(len(events))
+	if ctx.Err() != nil {
+		return call.wait(ctx)
+	}
 	records := make([]*kgo.Record, len(events))
 	for i := range events {
 		record, err := t.prepare(ctx, &events[i])
@@ -35,9 +38,7 @@ func (t *Transport) Publish(ctx context.Context, events ...tidings.Event) error 
 			continue
 		}
 		reply := events[i].Kind == tidings.KindReply
-		t.producer.Produce(ctx, record, func(_ *kgo.Record, err error) {
-			call.settle(i, outcome(record.Topic, reply, err))
-		})
+		t.send(ctx, record, func(err error) { call.settle(i, outcome(record.Topic, reply, err)) })
 	}
 	err := call.wait(ctx)
 	for _, topic := range gone(err, records) {
@@ -80,9 +81,19 @@ func (t *Transport) routable(ctx context.Context, topic string) error {
 	return err
 }
 
-// produce publishes a record that the transport has made.
-func (t *Transport) produce(ctx context.Context, r *kgo.Record) error {
-	return outcome(r.Topic, false, t.producer.ProduceSync(ctx, r).FirstErr())
+// send hands a record to the producer, once there is room. From then on the record does not know
+// of ctx: the end of it would fail the whole batch, in which others have records as well.
+func (t *Transport) send(ctx context.Context, r *kgo.Record, settle func(error)) {
+	select {
+	case t.buffer <- struct{}{}:
+	case <-ctx.Done():
+		settle(ctx.Err())
+		return
+	}
+	t.producer.Produce(context.WithoutCancel(ctx), r, func(_ *kgo.Record, err error) {
+		<-t.buffer
+		settle(err)
+	})
 }
 
 // gone are the topics of records that failed because theirs is not there any more.

@@ -143,7 +143,9 @@ func (h *handed) publishCopy(ctx context.Context, due time.Time) error {
 	r.Headers = append(r.Headers, kgo.RecordHeader{
 		Key: notBeforeHeader, Value: strconv.AppendInt(nil, due.UnixMilli(), 10),
 	})
-	return h.consumer.transport.produce(ctx, r)
+	call := newPublishing(1)
+	h.consumer.transport.send(ctx, r, func(err error) { call.settle(0, outcome(r.Topic, false, err)) })
+	return call.wait(ctx)
 }
 
 // Extend has nothing to move, since there is no deadline: it says whether the delivery is lost.

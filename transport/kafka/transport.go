@@ -16,7 +16,11 @@ type Transport struct {
 	config   Config
 	producer *kgo.Client
 	topics   *topics
+	buffer   chan struct{} // holds one for each record that the producer has
 }
+
+// maxBuffered bounds what the producer has; whoever publishes more waits.
+const maxBuffered = 10_000
 
 var _ tidings.Transport = (*Transport)(nil)
 
@@ -31,13 +35,17 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := &Transport{config: c, topics: &topics{config: &c, known: map[string]int{}}}
+	t := &Transport{
+		config: c, topics: &topics{config: &c, known: map[string]int{}},
+		buffer: make(chan struct{}, maxBuffered),
+	}
 	t.producer, err = t.client(
 		kgo.RequiredAcks(kgo.AllISRAcks()),
 		kgo.ProducerBatchCompression(codec),
 		kgo.ProducerBatchMaxBytesFn(t.batchBytes),
 		kgo.BrokerMaxWriteBytes(int32(max(100<<20, c.MaxBytes+1<<20))),
-		kgo.ProducerLinger(0), // batches emerge from what waits for a request in flight
+		kgo.MaxBufferedRecords(maxBuffered), // so that Produce never waits
+		kgo.ProducerLinger(0),               // batches emerge from what waits for a request in flight
 	)
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
