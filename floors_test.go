@@ -32,8 +32,9 @@ var floors = map[string]struct {
 	"storage/vfs":     {never: []string{"net"}},
 	"storage":         {house: []string{"storage/vfs"}, never: []string{"net"}},
 	"eventstore":      {house: []string{"."}, never: []string{"net"}},
-	"store/embedded":  {house: []string{".", "broker", "eventstore", "saga"}, never: []string{"net"}},
+	"store/embedded":  {house: []string{".", "broker", "eventstore", "projection", "saga"}, never: []string{"net"}},
 	"store/storetest": {house: []string{".", "eventstore", "inbox", "outbox", "saga"}, never: []string{"net"}},
+	"projection":      {house: []string{".", "eventstore"}, never: []string{"net"}},
 	"broker": {
 		house:  []string{"storage", "storage/vfs"},
 		others: []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},

@@ -1,6 +1,8 @@
 package embedded_test
 
 import (
+	"context"
+	"slices"
 	"testing"
 
 	"github.com/tidings-io/tidings/broker"
@@ -33,4 +35,23 @@ func TestEventStore(t *testing.T) {
 	storetest.EventStore(t, func(t *testing.T) eventstore.Store {
 		return openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{})
 	})
+}
+
+func TestProjection(t *testing.T) {
+	storetest.Projection(t, func(t *testing.T) storetest.Projected[*embedded.Tx] {
+		return projected(openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{}))
+	})
+}
+
+func projected(s *embedded.Store) storetest.Projected[*embedded.Tx] {
+	return storetest.Projected[*embedded.Tx]{Store: s, Checkpoints: s.Checkpoints(),
+		Append: func(_ context.Context, tx *embedded.Tx, key, text string) error {
+			was, _ := tx.Get(key)
+			tx.Put(key, append(slices.Clip(was), text...))
+			return nil
+		},
+		Text: func(_ context.Context, key string) (string, error) {
+			v, _ := s.Get(key)
+			return string(v), nil
+		}}
 }

@@ -16,6 +16,8 @@ const (
 	keyKeys        = "k/" // keys by their ids
 	subjectKeys    = "u/" // ids of keys by subject
 	checkpointKeys = "c/"
+	skippedKeys    = "x/" // events that projections passed over
+	activeKeys     = "a/" // versions of projections that readers use
 )
 
 // maxSpace leaves MaxKey bytes for keys.
