@@ -56,9 +56,9 @@ func (s *Store) try(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 		streams: map[string]int64{}, events: map[string][]eventstore.Recorded{}}
 	if err := fn(ctx, tx); err != nil {
 		if tx.stale() {
-			err = errStale // fn may have seen values of two times
+			return broker.Confirm{}, errStale // fn may have seen values of two times
 		}
-		return broker.Confirm{}, err
+		return broker.Confirm{}, errors.Join(err, tx.awaitSeen(ctx))
 	}
 	return tx.commit(ctx)
 }
