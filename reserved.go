@@ -12,6 +12,8 @@ const (
 	// events among the dead letters.
 	ExtMalformed = "malformed"
 
+	// deadPrefix begins the names of those on dead letters.
+	deadPrefix = "dlq"
 	// ExtDeadReason is the last error, cut to 1,000 bytes.
 	ExtDeadReason = "dlqreason"
 	// ExtDeadAttempts is how often the event was tried, as far as it was counted.

@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -69,6 +70,14 @@ func publish(t *testing.T, p tidings.Publisher, events ...tidings.Event) {
 	if err := p.Publish(t.Context(), events...); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// placeOrder is a command to a service that is named like a topic.
+var placeOrder = tidings.DefineCommand[placed]("orders", "shop.order.place.v1")
+
+func sorted(text []string) []string {
+	slices.Sort(text)
+	return text
 }
 
 func order(id string, total int64) tidings.Event {

@@ -1,0 +1,143 @@
+package tidings
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"strings"
+	"time"
+)
+
+const (
+	redriveAtOnce = 256
+	redriveWait   = 5 * time.Second
+)
+
+// redrive is one call of Redrive.
+type redrive struct {
+	transport Transport
+	group     string
+	letters   string
+	left      int
+	wait      time.Duration
+	begun     time.Time
+}
+
+// RedriveOption changes what Redrive does.
+type RedriveOption func(*redrive)
+
+// RedriveFrom takes the dead letters from a group other than "<group>.dlq", where the policy named
+// one.
+func RedriveFrom(letters string) RedriveOption { return func(r *redrive) { r.letters = letters } }
+
+// RedriveMax bounds how many are redriven.
+func RedriveMax(n int) RedriveOption { return func(r *redrive) { r.left = n } }
+
+// RedriveWait is how long Redrive waits for another dead letter until it takes it that there is
+// none; the default is 5 s. It includes the time that a broker takes to let a consumer in.
+func RedriveWait(d time.Duration) RedriveOption { return func(r *redrive) { r.wait = d } }
+
+// Redrive publishes the dead letters of a group back to that group, and to nobody else, with the
+// ids that they have always had, so that an inbox knows them. Each is a dead letter until it is
+// published; where the redrive fails in between it is both. It returns how many were published
+// when none has come for a while (see RedriveWait), with an error when ctx ends before. What
+// became a dead letter after the call, by the clock of the service that put it there, is left, and
+// so is what belongs to another group.
+func Redrive(ctx context.Context, t Transport, group string, opts ...RedriveOption) (n int, err error) {
+	r := &redrive{transport: t, group: group, letters: DeadLetters(group), left: int(^uint(0) >> 1),
+		wait: redriveWait, begun: time.Now()}
+	for _, o := range opts {
+		o(r)
+	}
+	c, err := t.Subscribe(ctx, Subscription{Group: r.letters})
+	if err != nil {
+		return 0, fmt.Errorf("redrive %s: %w", group, err)
+	}
+	n, err = r.run(ctx, c)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTime)
+	defer cancel()
+	if err = errors.Join(err, c.Close(closing)); err != nil {
+		return n, fmt.Errorf("redrive %s: %w", group, err)
+	}
+	return n, nil
+}
+
+// run moves until nothing comes any more.
+func (r *redrive) run(ctx context.Context, c Consumer) (n int, err error) {
+	for n < r.left {
+		ds, err := r.receive(ctx, c, min(redriveAtOnce, r.left-n))
+		if err != nil || len(ds) == 0 {
+			return n, err
+		}
+		moved, err := r.move(ctx, ds)
+		if n += moved; err != nil {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// receive is what comes in time; none is no error.
+func (r *redrive) receive(ctx context.Context, c Consumer, max int) ([]*Delivery, error) {
+	waiting, cancel := context.WithTimeout(ctx, r.wait)
+	defer cancel()
+	ds, err := c.Receive(waiting, max)
+	if err != nil && waiting.Err() != nil && ctx.Err() == nil {
+		return nil, nil
+	}
+	return ds, err
+}
+
+// move publishes dead letters and then settles them.
+func (r *redrive) move(ctx context.Context, ds []*Delivery) (n int, err error) {
+	var moving []*Delivery
+	var events []Event
+	for _, d := range ds {
+		if r.takes(d) {
+			moving, events = append(moving, d), append(events, r.event(d))
+		}
+	}
+	if len(events) == 0 {
+		return 0, nil
+	}
+	failed := map[int]bool{}
+	if err = r.transport.Publish(ctx, events...); err != nil {
+		part, ok := errors.AsType[*PublishError](err)
+		if !ok {
+			return 0, err
+		}
+		for _, i := range part.Failed {
+			failed[i] = true
+		}
+	}
+	for i, d := range moving {
+		if failed[i] {
+			continue
+		}
+		n++
+		err = errors.Join(err, d.Ack(ctx))
+	}
+	return n, err
+}
+
+// takes says whether a dead letter is to be redriven.
+func (r *redrive) takes(d *Delivery) bool {
+	if of := d.Extensions[ExtDeadGroup]; of != "" && of != r.group {
+		return false
+	}
+	at, err := time.Parse(time.RFC3339Nano, d.Extensions[ExtDeadAt])
+	return err != nil || !at.After(r.begun)
+}
+
+// event is what a dead letter was before it died.
+func (r *redrive) event(d *Delivery) Event {
+	e := d.Event
+	e.Kind, e.Topic = KindCommand, r.group
+	e.Extensions = maps.Clone(e.Extensions)
+	if topic := e.Extensions[ExtDeadTopic]; topic != "" {
+		e.Extensions[ExtOriginTopic] = topic
+	}
+	maps.DeleteFunc(e.Extensions, func(name, _ string) bool { return strings.HasPrefix(name, deadPrefix) })
+	return e
+}
