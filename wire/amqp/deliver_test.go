@@ -3,6 +3,8 @@ package amqp
 import (
 	"testing"
 	"time"
+
+	"github.com/tidings-io/tidings/storage/vfs"
 )
 
 // Trap 1: what comes back goes to its place, ahead of what is newer.
@@ -47,6 +49,30 @@ func TestRequeuedMessagesComeBackInTheirPlace(t *testing.T) {
 			equal(t, "then", c.deliveries(1, 5), "1* 2* 3* 4 5")
 		})
 	}
+}
+
+// "An ack is on disk when a passive queue.declare behind it is answered."
+func TestAPassiveDeclarationIsBehindTheAcksBeforeIt(t *testing.T) {
+	t.Parallel()
+	disk := vfs.NewMem()
+	slow := newGate(disk)
+	r := serveOn(t, disk, slow)
+	c := r.dial()
+	c.queue(queueDeclare{queue: "q", durable: true})
+	c.put("q", "a", "b")
+	c.consume(1, basicConsume{queue: "q"})
+	equal(t, "deliveries", c.deliveries(1, 2), "a b")
+	open := slow.shut()
+	c.send(1, &basicAck{deliveryTag: 1}, &queueDeclare{queue: "q", passive: true})
+	<-slow.met
+	c.nc.SetReadDeadline(time.Now().Add(20 * time.Millisecond))
+	if n, err := c.nc.Read(make([]byte, 1)); err == nil {
+		t.Errorf("%d bytes of an answer while the disk holds the ack", n)
+	}
+	open()
+	want[*queueDeclareOk](c, 1)
+	c = r.kill().dial()
+	equal(t, "after a crash", c.get("q"), "b*")
 }
 
 // Trap 2: also after the connection is lost, and after a restart.

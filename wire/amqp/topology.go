@@ -342,10 +342,15 @@ func (ch *channel) declareQueue(m *queueDeclare) error {
 	return ch.declared(m, q)
 }
 
+// declarePassive waits until the settlements before it are on disk: a consumer has no other way to
+// know, since an ack has no answer.
 func (ch *channel) declarePassive(m *queueDeclare) error {
 	q, t, err := ch.find(m.queue)
 	if err != nil {
 		return err
+	}
+	if err := ch.c.tx.settled.Wait(ch.c.ctx); err != nil {
+		return failed(err)
 	}
 	if q == nil {
 		return ch.declaredStream(m, t)

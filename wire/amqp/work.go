@@ -26,7 +26,8 @@ type work struct {
 	settles   []settled
 	n         int
 	confirms  []confirm
-	durably   bool // commit waits for the disk
+	durably   bool           // commit waits for the disk
+	settled   broker.Confirm // of the last commit that settled something
 }
 
 // settled is kept until the commit, in case it must be tried again.
@@ -78,6 +79,9 @@ func (w *work) commit() error {
 		err = confirmed.Wait(w.c.ctx)
 	}
 	if err == nil {
+		if len(w.settles) > 0 {
+			w.settled = confirmed
+		}
 		w.c.unblocked()
 		w.committed(tx)
 		tx.Release()
