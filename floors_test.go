@@ -22,19 +22,8 @@ var floors = map[string]struct {
 	others []string // module path prefixes
 	never  []string // of the standard library
 }{
-	".":               {never: []string{"net"}},
-	"codec/avro":      {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
-	"codec/protobuf":  {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
-	"otel":            {house: []string{"."}, others: []string{"go.opentelemetry.io/otel"}, never: []string{"net"}},
-	"asyncapi":        {house: []string{"."}, others: []string{"github.com/google/jsonschema-go"}, never: []string{"net"}},
-	"saga":            {house: []string{"."}, never: []string{"net"}},
-	"tidingstest":     {house: []string{".", "saga"}, never: []string{"net"}},
-	"storage/vfs":     {never: []string{"net"}},
-	"storage":         {house: []string{"storage/vfs"}, never: []string{"net"}},
-	"eventstore":      {house: []string{"."}, never: []string{"net"}},
-	"store/embedded":  {house: []string{".", "broker", "eventstore", "projection", "saga"}, never: []string{"net"}},
-	"store/storetest": {house: []string{".", "eventstore", "inbox", "outbox", "saga"}, never: []string{"net"}},
-	"projection":      {house: []string{".", "eventstore"}, never: []string{"net"}},
+	"storage/vfs": {never: []string{"net"}},
+	"storage":     {house: []string{"storage/vfs"}, never: []string{"net"}},
 	"broker": {
 		house:  []string{"storage", "storage/vfs"},
 		others: []string{"github.com/klauspost/compress", "github.com/pierrec/lz4/v4"},
@@ -50,30 +39,9 @@ var floors = map[string]struct {
 	"wire/aws/filter":      {never: []string{"net/http"}},
 	"wire/aws":             {house: []string{"broker", "listener", "wire/aws/filter", "wire/aws/notify"}},
 	"wire/amqp/management": {house: []string{"broker", "listener", "wire/amqp"}},
-	"inbox":                {house: []string{"."}, never: []string{"net"}},
-	"outbox":               {house: []string{"."}, never: []string{"net"}},
-	"store/internal/relational": {
-		house: []string{".", "inbox", "outbox"},
-		never: []string{"net", "database/sql"},
-	},
-	"store/sql": {house: []string{".", "inbox", "outbox", "store/internal/relational"}},
-	"store/postgres": {
-		house:  []string{".", "inbox", "outbox", "store/internal/relational"},
-		others: []string{"github.com/jackc/pgx/v5"},
-	},
 	"console": {
 		house:  []string{"broker", "listener"},
 		others: []string{"github.com/prometheus/client_golang"},
-	},
-	"transport/internal/lane": {never: []string{"net"}},
-	"transport/rabbitmq":      {house: []string{"."}, others: []string{"github.com/rabbitmq/amqp091-go"}},
-	"transport/transporttest": {house: []string{"."}, others: []string{"go.uber.org/goleak"}},
-	"transport/embedded": {
-		house: []string{".", "broker", "transport/internal/lane"},
-		never: []string{"net"},
-	"transport/kafka": {
-		house:  []string{".", "transport/internal/lane"},
-		others: []string{"github.com/twmb/franz-go"},
 	},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
@@ -81,6 +49,47 @@ var floors = map[string]struct {
 		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
 			"github.com/prometheus/client_golang"},
 	},
+
+	// The library.
+	".":              {never: []string{"net"}},
+	"codec/avro":     {house: []string{"."}, others: []string{"github.com/twmb/avro"}, never: []string{"net"}},
+	"codec/protobuf": {house: []string{"."}, others: []string{"google.golang.org/protobuf"}, never: []string{"net"}},
+	"otel":           {house: []string{"."}, others: []string{"go.opentelemetry.io/otel"}, never: []string{"net"}},
+	"asyncapi":       {house: []string{"."}, others: []string{"github.com/google/jsonschema-go"}, never: []string{"net"}},
+	"inbox":          {house: []string{"."}, never: []string{"net"}},
+	"outbox":         {house: []string{"."}, never: []string{"net"}},
+	"eventstore":     {house: []string{"."}, never: []string{"net"}},
+	"projection":     {house: []string{".", "eventstore"}, never: []string{"net"}},
+	"saga":           {house: []string{"."}, never: []string{"net"}},
+	"tidingstest":    {house: []string{".", "saga"}, never: []string{"net"}},
+	"store/embedded": {
+		house: []string{".", "broker", "eventstore", "projection", "saga"},
+		never: []string{"net"},
+	},
+	"store/internal/relational": {
+		house: []string{".", "inbox", "outbox"},
+		never: []string{"net", "database/sql"},
+	},
+	"store/postgres": {
+		house:  []string{".", "inbox", "outbox", "store/internal/relational"},
+		others: []string{"github.com/jackc/pgx/v5"},
+	},
+	"store/sql": {house: []string{".", "inbox", "outbox", "store/internal/relational"}},
+	"store/storetest": {
+		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga"},
+		never: []string{"net"},
+	},
+	"transport/embedded": {
+		house: []string{".", "broker", "transport/internal/lane"},
+		never: []string{"net"},
+	},
+	"transport/internal/lane": {never: []string{"net"}},
+	"transport/kafka": {
+		house:  []string{".", "transport/internal/lane"},
+		others: []string{"github.com/twmb/franz-go"},
+	},
+	"transport/rabbitmq":      {house: []string{"."}, others: []string{"github.com/rabbitmq/amqp091-go"}},
+	"transport/transporttest": {house: []string{"."}, others: []string{"go.uber.org/goleak"}},
 }
 
 // TestARoomImportsOnlyRoomsBelowIt reads the imports of every product file.
