@@ -183,6 +183,9 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer s.end()
 	if err := s.open(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was told to end
+		}
 		return err
 	}
 	close(s.ready)

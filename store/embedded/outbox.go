@@ -1,0 +1,101 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/broker"
+)
+
+// Local is the broker of a store as a transport: transport/embedded.Transport is one.
+type Local interface {
+	tidings.Transport
+	Publisher
+}
+
+// Outbox is a Publisher for Config where the events are for another broker: they wait in this one,
+// committed with the transaction, until a relay has published them there. What package outbox
+// promises of a table holds here too; what is refused for good waits among the dead letters of the
+// outbox, from where tidings.Redrive puts it back.
+type Outbox struct {
+	local Local
+	typ   *tidings.Command[waiting]
+}
+
+// waiting is an event on its way.
+type waiting struct {
+	Topic string         `json:"topic"`
+	Event *tidings.Event `json:"event"`
+}
+
+// NewOutbox is an outbox in the group of a name, which is for nothing else.
+func NewOutbox(local Local, name string) *Outbox {
+	return &Outbox{local, tidings.DefineCommand(name, "tidings.outbox.v1", tidings.KeyBy(orderOf))}
+}
+
+// orderOf is what keeps its order: the topic and key of the event. One without a key has none.
+func orderOf(w waiting) string {
+	if w.Event.Key == "" {
+		return ""
+	}
+	return fmt.Sprintf("%d/%s/%s", len(w.Topic), w.Topic, w.Event.Key)
+}
+
+// Enlist has events published after tx has been committed.
+func (o *Outbox) Enlist(tx *broker.Tx, events ...tidings.Event) error {
+	return o.local.Enlist(tx, o.wrap(events)...)
+}
+
+// EnlistAt has events published at a time, if tx has been committed.
+func (o *Outbox) EnlistAt(tx *broker.Tx, at time.Time, events ...tidings.Event) error {
+	return o.local.EnlistAt(tx, at, o.wrap(events)...)
+}
+
+// wrap makes commands to the outbox, which have the ids of what is in them.
+func (o *Outbox) wrap(events []tidings.Event) []tidings.Event {
+	wrapped := make([]tidings.Event, len(events))
+	for i := range events {
+		e := &events[i]
+		wrapped[i] = o.typ.New(waiting{e.Topic, e}, tidings.WithID(e.ID))
+		tidings.Stamp(context.Background(), e.Source, &wrapped[i])
+	}
+	return wrapped
+}
+
+// relayPolicy tries for hours before it puts an event aside: what keeps everything from being
+// published opens the breaker instead, and is not counted against any event.
+func relayPolicy() tidings.Policy {
+	p := tidings.Policy{Concurrency: 64, Immediate: tidings.NoRetries,
+		Breaker: tidings.Breaker{Failures: 20, Pause: time.Second}}
+	for delay := 20 * time.Millisecond; len(p.Delays) < 200; delay = min(2*delay, time.Minute) {
+		p.Delays = append(p.Delays, delay)
+	}
+	return p
+}
+
+// Relay is the service that publishes what waits, in the order of each topic and key: run it. An
+// event is done when its publisher says that it is kept; a crash before that publishes it again,
+// with the same id.
+func (o *Outbox) Relay(to tidings.Publisher, opts ...tidings.Option) *tidings.Service {
+	publish := tidings.Handle(o.typ, func(ctx context.Context, m tidings.Msg[waiting]) error {
+		if m.Data.Event == nil {
+			return tidings.Permanent(errors.New("there is no event in it"))
+		}
+		m.Data.Event.Topic = m.Data.Topic
+		return final(to.Publish(ctx, *m.Data.Event))
+	})
+	return tidings.NewService(o.typ.Topic(), o.local, opts...).Subscribe(relayPolicy(), publish)
+}
+
+// final marks what trying again will not mend.
+func final(err error) error {
+	for _, lasting := range []error{tidings.ErrTooLarge, tidings.ErrUnroutable, tidings.ErrUnsupported} {
+		if errors.Is(err, lasting) {
+			return tidings.Permanent(err)
+		}
+	}
+	return err
+}
