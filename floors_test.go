@@ -62,6 +62,12 @@ var floors = map[string]struct {
 	"projection":     {house: []string{".", "eventstore"}, never: []string{"net"}},
 	"saga":           {house: []string{"."}, never: []string{"net"}},
 	"tidingstest":    {house: []string{".", "saga"}, never: []string{"net"}},
+	"examples/shop": {
+		house: []string{".", "broker", "eventstore", "inbox", "saga", "store/embedded", "transport/embedded"},
+		never: []string{"net"},
+	},
+	"examples/shop/cmd/shop": {house: []string{".", "broker", "examples/shop", "transport/embedded", "transport/kafka",
+		"transport/rabbitmq"}},
 	"store/embedded": {
 		house: []string{".", "broker", "eventstore", "projection", "saga"},
 		never: []string{"net"},

@@ -1,0 +1,67 @@
+package shop
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/store/embedded"
+)
+
+// Place is where a service lives: the broker that it talks through, and a store of its own.
+type Place struct {
+	Transport tidings.Transport
+	Store     *embedded.Store
+	// Relay publishes what the store's transactions published, where the store is not on the broker
+	// that the service talks through; else nil.
+	Relay *tidings.Service
+	// Options are for the service.
+	Options []tidings.Option
+}
+
+// Part is a service of the shop with what runs beside it.
+type Part struct {
+	*tidings.Service
+	relay *tidings.Service
+}
+
+// Run runs the service until ctx ends.
+func (p Part) Run(ctx context.Context) error {
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	if p.relay == nil {
+		return p.Service.Run(ctx)
+	}
+	relayed := make(chan error, 1)
+	go func() {
+		defer stop()
+		relayed <- p.relay.Run(ctx)
+	}()
+	err := p.Service.Run(ctx)
+	stop()
+	return errors.Join(err, <-relayed)
+}
+
+// part makes a service in a place.
+func (p Place) part(name string, policy tidings.Policy, routes ...tidings.Route) Part {
+	s := tidings.NewService(name, p.Transport, p.Options...)
+	return Part{s.Subscribe(policy, routes...), p.Relay}
+}
+
+// Names are the services of the shop.
+var Names = []string{"order", "payment", "inventory", "shipping", "notification"}
+
+// New makes the service of a name in a place; an unknown name is nil.
+func New(name string, p Place) *Part {
+	make := map[string]func(Place) Part{"order": newOrder, "payment": newPayment, "inventory": newInventory,
+		"shipping": newShipping, "notification": newNotification}[name]
+	if make == nil {
+		return nil
+	}
+	part := make(p)
+	return &part
+}
+
+// Quiet is an option for services whose failures are wanted.
+func Quiet() tidings.Option { return tidings.WithLogger(slog.New(slog.DiscardHandler)) }
