@@ -16,6 +16,8 @@ var (
 	ErrTooLarge = errors.New("event too large")
 	// ErrType: an event is not of the type that was asked for.
 	ErrType = errors.New("wrong event type")
+	// ErrNoRoute: no route of the service takes the event.
+	ErrNoRoute = errors.New("no route takes the event")
 	// ErrClosed: the consumer or transport has been closed.
 	ErrClosed = errors.New("closed")
 	// ErrLost: the broker has taken a delivery back, which somebody else may have by now.

@@ -175,13 +175,17 @@ func (p *place) reachLocked(offset int64) {
 }
 
 func (g *group) delivery(p *place, offset int64, h *handed) *tidings.Delivery {
-	d := &tidings.Delivery{Event: clone(p.lane.at(offset).event), Offset: -1, Deadline: h.deadline,
+	en := p.lane.at(offset)
+	d := &tidings.Delivery{Event: clone(en.event), Offset: -1, Deadline: h.deadline,
 		Settler: &settler{group: g, place: p, offset: offset, handed: h}}
 	if g.broker.caps.Positions {
 		d.Lane, d.Offset = p.lane.name, offset
 	}
-	if g.broker.caps.Attempts {
+	switch {
+	case g.broker.caps.Attempts:
 		d.Attempt = h.attempts
+	case en.told > 0:
+		d.Attempt = en.told + 1
 	}
 	return d
 }

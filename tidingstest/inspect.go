@@ -66,13 +66,13 @@ func (t *Transport) Pending(group string) (n int) {
 	return n
 }
 
-// DeadLetters is what the dead letter group of a group, "<group>.dlq", has not acknowledged, in
+// DeadLetters is what the dead letter group of a group, tidings.DeadLetters(group), has not acknowledged, in
 // the order of publishing. Events are as a consumer of it would get them.
 func (t *Transport) DeadLetters(group string) (events []tidings.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.advanceLocked(time.Now())
-	g := t.groups[group+".dlq"]
+	g := t.groups[tidings.DeadLetters(group)]
 	if g == nil {
 		return nil
 	}

@@ -28,6 +28,7 @@ type entry struct {
 	event    tidings.Event
 	sequence int64 // its place among the events of all lanes
 	attempts int   // that were counted before it came to this lane
+	told     int   // those of them that its publisher has told
 }
 
 func newTopic(name string, lanes int) *topic {
@@ -86,29 +87,23 @@ func (to *topic) kept() (n int) {
 	return n
 }
 
-// Reserved extensions of an event that travels through the address of a group.
-const (
-	originTopic   = "origintopic"
-	attemptsSoFar = "attempt"
-)
-
 // arriving is a published event as it is kept: what came through an address for the sake of one
 // group is an event of its topic again.
 func arriving(e tidings.Event) (entry, error) {
 	en := entry{event: e}
-	if count, ok := e.Extensions[attemptsSoFar]; ok {
+	if count, ok := e.Extensions[tidings.ExtAttempt]; ok {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 {
-			return en, fmt.Errorf("extension %s: %q is not a count", attemptsSoFar, count)
+			return en, fmt.Errorf("extension %s: %q is not a count", tidings.ExtAttempt, count)
 		}
-		en.attempts = n
+		en.attempts, en.told = n, n
 	}
-	if origin, ok := e.Extensions[originTopic]; ok && e.Kind == tidings.KindCommand {
+	if origin, ok := e.Extensions[tidings.ExtOriginTopic]; ok && e.Kind == tidings.KindCommand {
 		en.event.Kind, en.event.Topic = tidings.KindEvent, origin
 	}
 	en.event = clone(en.event)
-	delete(en.event.Extensions, attemptsSoFar)
-	delete(en.event.Extensions, originTopic)
+	delete(en.event.Extensions, tidings.ExtAttempt)
+	delete(en.event.Extensions, tidings.ExtOriginTopic)
 	if len(en.event.Extensions) == 0 {
 		en.event.Extensions = nil
 	}

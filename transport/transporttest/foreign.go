@@ -4,9 +4,6 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
-// malformedReason is the extension that says why a message is no CloudEvent though it seems to be.
-const malformedReason = "malformed"
-
 func (s *suite) publishRaw(topic string, m Raw) {
 	s.Helper()
 	ctx, cancel := s.patience()
@@ -89,9 +86,9 @@ func malformedMessagesAreDelivered(s *suite) {
 	}
 	seen := map[string]bool{}
 	for _, d := range r.next(len(messages)) {
-		if d.Extensions[malformedReason] == "" || d.ID == "" || seen[d.ID] {
+		if d.Extensions[tidings.ExtMalformed] == "" || d.ID == "" || seen[d.ID] {
 			s.Errorf("payload %q came as %q with extensions %q, want an id of its own and the reason in %q",
-				d.Payload, d.ID, d.Extensions, malformedReason)
+				d.Payload, d.ID, d.Extensions, tidings.ExtMalformed)
 		}
 		seen[d.ID] = true
 		r.ack(d)
