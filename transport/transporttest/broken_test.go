@@ -100,6 +100,11 @@ var broken = []struct {
 			return next.Publish(ctx, events...)
 		}
 	}},
+	{"does not hear of contexts", "ASilentBrokerHoldsNobody", func(c *changed) {
+		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
+			return next.Publish(context.WithoutCancel(ctx), events...)
+		}
+	}},
 	{"does not know duplicates", "DuplicatesWithinTheWindowComeOnce", func(c *changed) {
 		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
 			for i := range events {
@@ -210,6 +215,9 @@ var broken = []struct {
 	}},
 }
 
+// whole is the whole suite.
+var whole = slices.Concat(checks, disturbing)
+
 // each is a publish that changes events, and loses those for which change is false.
 func each(change func(*tidings.Event) bool) func(context.Context, tidings.Publisher, []tidings.Event) error {
 	return func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
@@ -253,7 +261,7 @@ func TestEachCheckCanFail(t *testing.T) {
 			t.Run(name+"/"+strings.ReplaceAll(b.what, " ", "_"), func(t *testing.T) { mustNotice(t, name, b.spoil) })
 		}
 	}
-	for _, c := range checks {
+	for _, c := range whole {
 		if !noticed[c.name] {
 			t.Errorf("no broken transport shows that %s can fail", c.name)
 		}
@@ -261,7 +269,7 @@ func TestEachCheckCanFail(t *testing.T) {
 }
 
 func mustNotice(t *testing.T, name string, spoil func(*changed)) {
-	i := slices.IndexFunc(checks, func(c check) bool { return c.name == name })
+	i := slices.IndexFunc(whole, func(c check) bool { return c.name == name })
 	if i < 0 {
 		t.Fatal("there is no such check")
 	}
@@ -271,7 +279,7 @@ func mustNotice(t *testing.T, name string, spoil func(*changed)) {
 		return c
 	}).withDefaults()
 	h.Around(t, func(t *testing.T) {
-		failures, skipped := record(t, checks[i], h)
+		failures, skipped := record(t, whole[i], h)
 		if len(failures) == 0 {
 			t.Errorf("it passes (skipped: %q)", skipped)
 		}
@@ -292,8 +300,8 @@ func TestASkippedCheckSaysWhy(t *testing.T) {
 		"NothingIsLostInCuts":               "the harness has no Cut",
 	} {
 		h.Around(t, func(t *testing.T) {
-			i := slices.IndexFunc(checks, func(c check) bool { return c.name == name })
-			if failures, skipped := record(t, checks[i], h); skipped != want || len(failures) > 0 {
+			i := slices.IndexFunc(whole, func(c check) bool { return c.name == name })
+			if failures, skipped := record(t, whole[i], h); skipped != want || len(failures) > 0 {
 				t.Errorf("%s: got %q, want %q", name, skipped, want)
 			}
 		})

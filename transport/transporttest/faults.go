@@ -2,6 +2,7 @@ package transporttest
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"go.uber.org/goleak"
@@ -138,6 +139,44 @@ func (s *suite) restart() {
 	s.h.Restart(s.TB)
 }
 
+// aSilentBrokerHoldsNobody wants calls to end with their contexts, and the client to go on when the
+// network does.
+func aSilentBrokerHoldsNobody(s *suite) {
+	client, stall := s.h.Stall(s.TB)
+	s.open(client)
+	topic := s.name("orders")
+	sub := tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}}
+	w := &worker{s: s, client: client, sub: sub, handled: map[string]bool{}}
+	defer w.giveUp()
+	s.declare(sub)
+	first, second := s.event(topic, ""), s.event(topic, "")
+	w.publishUntilKept([]tidings.Event{first})
+	w.handle([]tidings.Event{first}, 0, nil) // so that nothing is on its way when silence begins
+
+	resume := stall()
+	defer resume()
+	s.endsInTime("publish", func(ctx context.Context) error { return client.Publish(ctx, second) })
+	s.endsInTime("receive", func(ctx context.Context) error {
+		_, err := w.reader.Receive(ctx, 10)
+		return err
+	})
+	resume()
+	w.publishUntilKept([]tidings.Event{second})
+	w.handle([]tidings.Event{first, second}, 0, nil)
+}
+
+// endsInTime wants a call to end soon after its context, and to say so.
+func (s *suite) endsInTime(what string, call func(context.Context) error) {
+	s.Helper()
+	ctx, cancel := context.WithTimeout(s.Context(), s.h.Quiet)
+	defer cancel()
+	ended := make(chan error, 1)
+	go func() { ended <- call(ctx) }()
+	if err := s.await(ended); !errors.Is(err, context.DeadlineExceeded) {
+		s.Errorf("%s while the broker is silent: got %v, want %v", what, err, context.DeadlineExceeded)
+	}
+}
+
 func publishIsDurable(s *suite) {
 	topic := s.name("orders")
 	sub := tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}}
@@ -156,7 +195,7 @@ func scheduleSurvivesARestart(s *suite) {
 	sub := tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}}
 	s.declare(sub)
 	e := s.event(topic, "")
-	at := time.Now().Add(s.within(2*later, s.caps.MaxSchedule))
+	at := time.Now().Add(s.within(later, s.caps.MaxSchedule))
 	s.publishAt(at, e)
 	s.restart()
 	r := s.read(s.open(s.h.New(s.TB)), sub)

@@ -37,7 +37,7 @@ func foreignMessagesAreDelivered(s *suite) {
 	topic, group := s.name("orders"), s.name("billing")
 	r := s.subscribe(group, topic)
 	body := "\x00 not an event"
-	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", Key: "k", Body: []byte(body)})
+	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", ID: s.run, Key: "k", Body: []byte(body)})
 	first := r.next(1)[0]
 	if string(first.Payload) != body || first.ContentType != "text/x-foreign" || first.Type != "" || first.Topic != topic {
 		s.Errorf("got %+v with payload %q, want the message as it is, without a type", first.Event, first.Payload)

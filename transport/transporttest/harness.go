@@ -20,6 +20,9 @@ type Harness struct {
 	// Cut is a client, and what cuts its connections at once as a network would. The client can
 	// connect again.
 	Cut func(t testing.TB) (client tidings.Transport, cut func())
+	// Stall is a client, and what lets nothing pass between it and the broker until resume is
+	// called, as a network that drops packets.
+	Stall func(t testing.TB) (client tidings.Transport, stall func() (resume func()))
 	// Kill ends the broker as a crash would, and Restart starts it again where clients of before
 	// find it. Both are called in turn, by one test at a time; nil where it cannot be done.
 	Kill, Restart func(t testing.TB)
@@ -37,6 +40,10 @@ type Harness struct {
 	Quiet time.Duration
 	// Skip has tests that cannot pass on this broker, by name, with the reason.
 	Skip map[string]string
+	// Parallel runs the tests side by side that leave the broker and each other alone, so that
+	// quiet times are waited for together. They begin when the test that called Run returns, so
+	// that what it has started is for t.Cleanup to end.
+	Parallel bool
 	// Around runs each test; nil runs it as it is. synctest.Test puts it into virtual time.
 	Around func(t *testing.T, test func(t *testing.T))
 }
@@ -44,6 +51,8 @@ type Harness struct {
 // Raw is a message as foreign programs publish it.
 type Raw struct {
 	ContentType string
+	// ID goes where the protocol has a publisher name its message, such as message-id of AMQP.
+	ID string
 	// Attributes are those of CloudEvents in the binary mode of the protocol, which adds what goes
 	// before their names. Neither names nor values need be valid.
 	Attributes map[string]string
@@ -54,8 +63,14 @@ type Raw struct {
 // Run runs the suite.
 func Run(t *testing.T, h Harness) {
 	h = h.withDefaults()
+	for _, c := range disturbing {
+		t.Run(c.name, func(t *testing.T) { h.Around(t, func(t *testing.T) { c.on(t, h) }) })
+	}
 	for _, c := range checks {
 		t.Run(c.name, func(t *testing.T) {
+			if h.Parallel {
+				t.Parallel()
+			}
 			h.Around(t, func(t *testing.T) { c.on(t, h) })
 		})
 	}
@@ -100,7 +115,7 @@ func (c check) on(t testing.TB, h Harness) {
 	c.run(s)
 }
 
-// checks is the suite, in the order in which a new transport should pass it.
+// checks is most of the suite, in the order in which a new transport should pass it.
 var checks = []check{
 	{"EventsArriveUnchanged", nil, eventsArriveUnchanged},
 	{"EveryGroupGetsEachEvent", nil, everyGroupGetsEachEvent},
@@ -145,6 +160,11 @@ var checks = []check{
 
 	{"UnsettledComesBackAfterACut", needCut, unsettledComesBackAfterACut},
 	{"NothingIsLostInCuts", needCut, nothingIsLostInCuts},
+	{"ASilentBrokerHoldsNobody", needStall, aSilentBrokerHoldsNobody},
+}
+
+// disturbing are the checks that do something to other clients, or look at the whole process.
+var disturbing = []check{
 	{"PublishIsDurable", needKill, publishIsDurable},
 	{"ScheduleSurvivesARestart", both(needSchedule, needKill), scheduleSurvivesARestart},
 	{"NothingIsLostInARestart", needKill, nothingIsLostInARestart},
@@ -194,6 +214,7 @@ var (
 		return c.MaxBytes > 0 && c.MaxBytes <= 32<<20 // more would take the memory of the machine
 	})
 	needLeased = hook("Leased", func(h Harness) bool { return h.Leased != nil })
+	needStall  = hook("Stall", func(h Harness) bool { return h.Stall != nil })
 	needCut    = hook("Cut", func(h Harness) bool { return h.Cut != nil })
 	needKill   = hook("Kill and Restart", func(h Harness) bool { return h.Kill != nil && h.Restart != nil })
 	needRaw    = hook("PublishRaw", func(h Harness) bool { return h.PublishRaw != nil })

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -25,6 +26,10 @@ func memory(opts []tidingstest.Option, wrap func(tidings.Transport) tidings.Tran
 		Cut: func(testing.TB) (tidings.Transport, func()) {
 			return wrap(b), b.Crash
 		},
+		Stall: func(testing.TB) (tidings.Transport, func() func()) {
+			n := &network{}
+			return wrap(n.before(b)), n.stall
+		},
 		Kill:    func(testing.TB) { b.Crash() },
 		Restart: func(testing.TB) {},
 		PublishRaw: func(ctx context.Context, topic string, m Raw) error {
@@ -38,6 +43,52 @@ func memory(opts []tidingstest.Option, wrap func(tidings.Transport) tidings.Tran
 			})
 		},
 	}
+}
+
+// network is between a client and the broker in memory.
+type network struct {
+	mu      sync.Mutex
+	resumed chan struct{} // nil while everything passes
+}
+
+func (n *network) stall() (resume func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	resumed := make(chan struct{})
+	n.resumed = resumed
+	return sync.OnceFunc(func() { close(resumed) })
+}
+
+func (n *network) pass(ctx context.Context) error {
+	n.mu.Lock()
+	resumed := n.resumed
+	n.mu.Unlock()
+	if resumed == nil {
+		return nil
+	}
+	select {
+	case <-resumed:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+func (n *network) before(t tidings.Transport) tidings.Transport {
+	c := &changed{Transport: t}
+	c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
+		if err := n.pass(ctx); err != nil {
+			return err
+		}
+		return next.Publish(ctx, events...)
+	}
+	c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+		if err := n.pass(ctx); err != nil {
+			return nil, err
+		}
+		return next.Receive(ctx, max)
+	}
+	return c
 }
 
 // decode is what a transport makes of a message. The broker in memory has no messages but events,
@@ -102,8 +153,9 @@ func TestTheBrokerInMemoryWithLess(t *testing.T) {
 func TestTheBrokerInMemoryInRealTime(t *testing.T) {
 	b := tidingstest.NewTransport()
 	Run(t, Harness{
-		New:   func(testing.TB) tidings.Transport { return b },
-		Quiet: 20 * time.Millisecond,
+		New:      func(testing.TB) tidings.Transport { return b },
+		Quiet:    20 * time.Millisecond,
+		Parallel: true,
 		Skip: map[string]string{
 			"NackComesNotBeforeItsDelay": "takes seconds, and has its turn in virtual time",
 			"PublishAtComesAtItsTime":    "takes seconds, and has its turn in virtual time",
