@@ -17,10 +17,8 @@ func TestAServiceHandlesOneEventWithoutABroker(t *testing.T) {
 	boom := errors.New("boom")
 	var s *tidings.Service
 	wrapped := 0
-	s = tidings.NewService("billing", broker, tidings.WithMiddleware(func(h tidings.Handler) tidings.Handler {
-		wrapped++
-		return h
-	}))
+	count := func(h tidings.Handler) tidings.Handler { wrapped++; return h }
+	s = tidings.NewService("billing", broker, tidings.WithMiddleware(count))
 	s.Subscribe(tidings.Policy{},
 		tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
 			if m.Data.Total < 0 {
@@ -38,7 +36,8 @@ func TestAServiceHandlesOneEventWithoutABroker(t *testing.T) {
 	}
 	equal(t, "wrapped", wrapped > 0, true)
 	published := broker.Published()
-	equal(t, "published", []any{len(published), published[0].Source, published[0].Causation}, []any{1, "billing", cause.ID})
+	equal(t, "published", []any{len(published), published[0].Source, published[0].Causation},
+		[]any{1, "billing", cause.ID})
 	if err := s.Handle(t.Context(), order("a", -1)); err == nil {
 		t.Error("a handler that panics has no error")
 	}

@@ -1,5 +1,5 @@
-// Package tidingstest is for the tests of services: a broker in memory, faults for it, and scenarios
-// of given, when and then.
+// Package tidingstest is for the tests of services: a broker in memory, faults for it, and
+// scenarios of given, when and then.
 //
 // [NewTransport] is a [tidings.Transport] with every capability but transactions. It uses nothing
 // but the clock and channels and starts no goroutine, so that in a bubble of testing/synctest

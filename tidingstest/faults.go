@@ -118,12 +118,14 @@ func (t *Transport) loseLocked(g *group) bool {
 }
 
 func (t *Transport) dropsAckLocked(s *settler) bool {
-	return t.faults.chance(t.faults.DropAcks, "ack "+s.group.name+s.place.lane.name, s.offset, int64(s.handed.attempts))
+	what := "ack " + s.group.name + s.place.lane.name
+	return t.faults.chance(t.faults.DropAcks, what, s.offset, int64(s.handed.attempts))
 }
 
 func (t *Transport) duplicatesLocked(s *settler) bool {
 	first := s.handed.attempts == s.place.lane.at(s.offset).attempts+1
-	return first && t.faults.chance(t.faults.Duplicate, "again "+s.group.name+s.place.lane.name, s.offset)
+	what := "again " + s.group.name + s.place.lane.name
+	return first && t.faults.chance(t.faults.Duplicate, what, s.offset)
 }
 
 // slow waits as a slow broker would.
@@ -163,7 +165,7 @@ func (g *group) pickAnyLocked(c *consumer) (from *place, offset int64) {
 	if len(choices) == 0 {
 		return nil, 0
 	}
-	first := choices[0]
-	n := faults.random("order "+g.name+first.place.lane.name, first.offset, int64(len(choices))).IntN(len(choices))
+	first, what := choices[0], "order "+g.name+choices[0].place.lane.name
+	n := faults.random(what, first.offset, int64(len(choices))).IntN(len(choices))
 	return choices[n].place, choices[n].offset
 }

@@ -151,7 +151,8 @@ func (p *place) freeLocked(c *consumer) bool {
 	return true
 }
 
-func (g *group) handOutLocked(c *consumer, p *place, offset int64, now time.Time) *tidings.Delivery {
+func (g *group) handOutLocked(c *consumer, p *place, offset int64,
+	now time.Time) *tidings.Delivery {
 	p.reachLocked(offset)
 	p.again = slices.DeleteFunc(p.again, func(o int64) bool { return o == offset })
 	// A new one each time, so that an earlier delivery of the event has nothing to settle.
@@ -236,6 +237,8 @@ func (g *group) returnLocked(match func(*handed) bool) {
 // commitLocked makes known what a consumer has acknowledged.
 func (g *group) commitLocked(c *consumer) {
 	for _, p := range g.places {
-		maps.DeleteFunc(p.open, func(_ int64, h *handed) bool { return h.state == acked && h.consumer == c })
+		maps.DeleteFunc(p.open, func(_ int64, h *handed) bool {
+			return h.state == acked && h.consumer == c
+		})
 	}
 }

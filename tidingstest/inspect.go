@@ -66,8 +66,8 @@ func (t *Transport) Pending(group string) (n int) {
 	return n
 }
 
-// DeadLetters is what the dead letter group of a group, tidings.DeadLetters(group), has not acknowledged, in
-// the order of publishing. Events are as a consumer of it would get them.
+// DeadLetters is what the dead letter group of a group, tidings.DeadLetters(group), has not
+// acknowledged, in the order of publishing. Events are as a consumer of it would get them.
 func (t *Transport) DeadLetters(group string) (events []tidings.Event) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

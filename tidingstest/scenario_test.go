@@ -108,7 +108,9 @@ func TestAScenarioTellsWhatIsDifferent(t *testing.T) {
 		scenario func(t testing.TB)
 		want     string
 	}{
-		"other data": {func(t testing.TB) { begin(t).When(place).Then(invoiceIssued.New(invoiced{"o-1", 1})) },
+		"other data": {func(t testing.TB) {
+			begin(t).When(place).Then(invoiceIssued.New(invoiced{"o-1", 1}))
+		},
 			`events published (- missing, + not wanted)
 - event invoices shop.invoice.issued.v1 key o-1 {"Cents":1,"Order":"o-1"}
 + event invoices shop.invoice.issued.v1 key o-1 {"Cents":990,"Order":"o-1"}
@@ -123,9 +125,12 @@ func TestAScenarioTellsWhatIsDifferent(t *testing.T) {
 			`events published (- missing, + not wanted)
 + event invoices shop.invoice.voided.v1 {"Cents":0,"Order":"o-1"}
 `},
-		"an error":       {func(t testing.TB) { begin(t).When(cancel).Then() }, "the handler failed: no invoice"},
-		"no error":       {func(t testing.TB) { begin(t).When(place).ThenError(errNoInvoice) }, "error of the handler\ngot  <nil>\nwant no invoice"},
-		"given an error": {func(t testing.TB) { begin(t).Given(cancel) }, `given event orders shop.order.cancelled.v1 {"Order":"o-1"}: no invoice`},
+		"an error": {func(t testing.TB) { begin(t).When(cancel).Then() },
+			"the handler failed: no invoice"},
+		"no error": {func(t testing.TB) { begin(t).When(place).ThenError(errNoInvoice) },
+			"error of the handler\ngot  <nil>\nwant no invoice"},
+		"given an error": {func(t testing.TB) { begin(t).Given(cancel) },
+			`given event orders shop.order.cancelled.v1 {"Order":"o-1"}: no invoice`},
 		"no route": {func(t testing.TB) { begin(t).When(voided).Then() },
 			`the handler failed: event to invoices of type "shop.invoice.voided.v1": no route takes the event`},
 		"nothing scheduled": {func(t testing.TB) { begin(t).ThenScheduled(time.Hour, issued) },

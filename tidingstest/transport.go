@@ -68,8 +68,8 @@ func WithFaults(f Faults) Option { return func(t *Transport) { t.faults = f } }
 // NewTransport is an empty broker.
 func NewTransport(opts ...Option) *Transport {
 	t := &Transport{
-		caps: tidings.Capabilities{Order: tidings.OrderLane, Replay: true, Positions: true, Attempts: true,
-			Temporary: true, MaxDelay: tidings.Forever, MaxSchedule: tidings.Forever},
+		caps: tidings.Capabilities{Order: tidings.OrderLane, Replay: true, Positions: true,
+			Attempts: true, Temporary: true, MaxDelay: tidings.Forever, MaxSchedule: tidings.Forever},
 		laneCount: 4,
 		lease:     30 * time.Second,
 		changed:   make(chan struct{}),
@@ -256,7 +256,8 @@ func (t *Transport) Declare(ctx context.Context, s tidings.Subscription) error {
 		return err
 	}
 	if s.Temporary {
-		return fmt.Errorf("declare %s: a temporary group lives with its consumer: %w", s.Group, tidings.ErrUnsupported)
+		return fmt.Errorf("declare %s: a temporary group lives with its consumer: %w", s.Group,
+			tidings.ErrUnsupported)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -265,7 +266,8 @@ func (t *Transport) Declare(ctx context.Context, s tidings.Subscription) error {
 }
 
 // Subscribe declares and reads.
-func (t *Transport) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+func (t *Transport) Subscribe(ctx context.Context,
+	s tidings.Subscription) (tidings.Consumer, error) {
 	if err := t.checkSubscription(ctx, s); err != nil {
 		return nil, err
 	}

@@ -159,7 +159,8 @@ func TestWhatIsNotInTheCapabilitiesIsRefused(t *testing.T) {
 
 func TestADroppedAckComesAgainAndADuplicateOnce(t *testing.T) {
 	for what, faults := range map[string]tidingstest.Faults{
-		"dropped": {DropAcks: 0.5}, "duplicate": {Duplicate: 0.5}, "both": {DropAcks: 0.5, Duplicate: 0.5},
+		"dropped": {DropAcks: 0.5}, "duplicate": {Duplicate: 0.5},
+		"both": {DropAcks: 0.5, Duplicate: 0.5},
 	} {
 		var runs [2]map[string]int
 		for i := range runs {
@@ -183,7 +184,7 @@ func TestADroppedAckComesAgainAndADuplicateOnce(t *testing.T) {
 }
 
 func TestReorderKeepsWhatIsPromised(t *testing.T) {
-	for _, kind := range []tidings.Order{tidings.Unordered, tidings.OrderQueue, tidings.OrderLane, tidings.OrderKey} {
+	for kind := tidings.Unordered; kind <= tidings.OrderKey; kind++ {
 		synctest.Test(t, func(t *testing.T) {
 			b := tidingstest.NewTransport(tidingstest.WithFaults(tidingstest.Faults{Reorder: 5}),
 				tidingstest.WithCapabilities(func(c *tidings.Capabilities) { c.Order = kind }))
@@ -202,7 +203,8 @@ func TestReorderKeepsWhatIsPromised(t *testing.T) {
 				last[d.Key] = n
 				all = append(all, d.ID)
 			}
-			mixed := !slices.EqualFunc(all, events, func(id string, e tidings.Event) bool { return id == e.ID })
+			mixed := !slices.EqualFunc(all, events,
+				func(id string, e tidings.Event) bool { return id == e.ID })
 			keysMixed := slices.Contains([]bool{byKey["0"], byKey["1"], byKey["2"], byKey["3"]}, true)
 			equal(t, kind.String(), []bool{mixed, keysMixed},
 				[]bool{kind != tidings.OrderQueue, kind == tidings.Unordered})
@@ -228,7 +230,8 @@ func TestAPublishFailsBeforeOrAfterTheEventsWereKept(t *testing.T) {
 
 func TestLostConsumersCanSubscribeAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		b := tidingstest.NewTransport(tidingstest.WithFaults(tidingstest.Faults{Lose: 0.2, Slow: time.Second}))
+		faults := tidingstest.Faults{Lose: 0.2, Slow: time.Second}
+		b := tidingstest.NewTransport(tidingstest.WithFaults(faults))
 		c := subscribe(t, b, "billing")
 		is(t, "publish", b.Publish(t.Context(), orders(50)...), nil)
 		lost, handled := 0, map[string]bool{}
@@ -304,12 +307,14 @@ func TestDeliverRunsTheHandlerOfTheType(t *testing.T) {
 	is(t, "any", tidingstest.Deliver(t.Context(), other, routes...), nil)
 	other.Topic, other.Type = "batches", "b"
 	is(t, "batch", tidingstest.Deliver(t.Context(), other, routes...), boom)
-	is(t, "command", tidingstest.Deliver(t.Context(), chargeCard.New(placed{}), routes...), tidings.ErrNoRoute)
+	is(t, "command", tidingstest.Deliver(t.Context(), chargeCard.New(placed{}), routes...),
+		tidings.ErrNoRoute)
 }
 
 func ExampleNewTransport() {
 	ctx := context.Background()
-	broker := tidingstest.NewTransport(tidingstest.WithFaults(tidingstest.Faults{Seed: 7, Duplicate: 1}))
+	faults := tidingstest.Faults{Seed: 7, Duplicate: 1}
+	broker := tidingstest.NewTransport(tidingstest.WithFaults(faults))
 	c, _ := broker.Subscribe(ctx, tidings.Subscription{Group: "billing", Topics: []string{"orders"}})
 	e := orderPlaced.New(placed{"o-1"})
 	e.Source = "shop"

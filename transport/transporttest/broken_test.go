@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings"
-	"github.com/tidings-io/tidings/tidingstest"
 )
 
 // broken are transports that break one promise each, and the checks that must notice.
@@ -19,15 +18,20 @@ var broken = []struct {
 	checks string // separated by spaces
 	spoil  func(c *changed)
 }{
-	{"drops an attribute", "EventsArriveUnchanged NackComesAgain StructuredModeIsRead", func(c *changed) {
-		c.delivery = func(d *tidings.Delivery) { d.Subject, d.Causation, d.Time = "", "", time.Time{} }
-	}},
-	{"compacts payloads", "EventsArriveUnchanged StructuredModeIsRead", func(c *changed) {
-		c.delivery = func(d *tidings.Delivery) { d.Payload = []byte(strings.ReplaceAll(string(d.Payload), " ", "")) }
-	}},
-	{"has one group for all", "EveryGroupGetsEachEvent CommandsReachTheirGroupOnly", func(c *changed) {
-		c.subscribe = func(s *tidings.Subscription) { s.Group = s.Group[:13] }
-	}},
+	{"drops an attribute",
+		"EventsArriveUnchanged NackComesAgain StructuredModeIsRead", func(c *changed) {
+			c.delivery = func(d *tidings.Delivery) { d.Subject, d.Causation, d.Time = "", "", time.Time{} }
+		}},
+	{"compacts payloads",
+		"EventsArriveUnchanged StructuredModeIsRead", func(c *changed) {
+			c.delivery = func(d *tidings.Delivery) {
+				d.Payload = []byte(strings.ReplaceAll(string(d.Payload), " ", ""))
+			}
+		}},
+	{"has one group for all",
+		"EveryGroupGetsEachEvent CommandsReachTheirGroupOnly", func(c *changed) {
+			c.subscribe = func(s *tidings.Subscription) { s.Group = s.Group[:13] }
+		}},
 	{"gives each consumer a group", "ConsumersOfAGroupShare", func(c *changed) {
 		c.subscribe = func(s *tidings.Subscription) { s.Group += tidings.NewID() }
 	}},
@@ -37,13 +41,15 @@ var broken = []struct {
 	{"begins with the earliest", "LatestBeginsWithTheDeclaration", func(c *changed) {
 		c.subscribe = func(s *tidings.Subscription) { s.From = tidings.Earliest }
 	}},
-	{"declares nothing", "LatestBeginsWithTheDeclaration PublishIsDurable", func(c *changed) {
-		c.declare = func(context.Context, tidings.Transport, tidings.Subscription) error { return nil }
-	}},
+	{"declares nothing",
+		"LatestBeginsWithTheDeclaration PublishIsDurable", func(c *changed) {
+			c.declare = func(context.Context, tidings.Transport, tidings.Subscription) error { return nil }
+		}},
 	{"begins with the latest", "EarliestReadsThePast", func(c *changed) {
 		c.subscribe = func(s *tidings.Subscription) { s.From = tidings.Latest }
 	}},
-	{"publishes commands as events", "CommandsReachTheirGroupOnly CommandsWaitForTheirGroup AddressesGiveTheTopicBack",
+	{"publishes commands as events",
+		"CommandsReachTheirGroupOnly CommandsWaitForTheirGroup AddressesGiveTheTopicBack",
 		func(c *changed) {
 			c.publish = each(func(e *tidings.Event) bool { e.Kind = tidings.KindEvent; return true })
 		}},
@@ -54,14 +60,15 @@ var broken = []struct {
 			}
 		}
 	}},
-	{"makes addresses for replies", "RepliesNeedAnAddress TemporaryGroupsVanish", func(c *changed) {
-		c.publish = each(func(e *tidings.Event) bool {
-			if e.Kind == tidings.KindReply {
-				e.Kind = tidings.KindCommand
-			}
-			return true
-		})
-	}},
+	{"makes addresses for replies",
+		"RepliesNeedAnAddress TemporaryGroupsVanish", func(c *changed) {
+			c.publish = each(func(e *tidings.Event) bool {
+				if e.Kind == tidings.KindReply {
+					e.Kind = tidings.KindCommand
+				}
+				return true
+			})
+		}},
 	{"keeps temporary groups", "TemporaryGroupsVanish", func(c *changed) {
 		c.subscribe = func(s *tidings.Subscription) { s.Temporary = false }
 	}},
@@ -70,22 +77,25 @@ var broken = []struct {
 		n := 0
 		c.publish = each(func(*tidings.Event) bool { n++; return n <= 500 })
 	}},
-	{"loses the fiftieth event", "ManyEventsInOnePublish EqualKeysStayInOrder PublishReceiveAndAckSideBySide PublishIsDurable",
+	{"loses the fiftieth event",
+		"ManyEventsInOnePublish EqualKeysStayInOrder PublishReceiveAndAckSideBySide PublishIsDurable",
 		func(c *changed) {
 			c.publish = each(func(e *tidings.Event) bool { return !strings.HasSuffix(e.ID, "-50") })
 		}},
-	{"does not say which event failed", "LargeEventsAreRefused WhatDoesNotEncodeIsRefused", func(c *changed) {
-		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-			if err := next.Publish(ctx, events...); err != nil {
-				return errors.Unwrap(err)
+	{"does not say which event failed",
+		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused", func(c *changed) {
+			c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+				if err := next.Publish(ctx, es...); err != nil {
+					return errors.Unwrap(err)
+				}
+				return nil
 			}
-			return nil
-		}
-	}},
-	{"names too few of those that failed", "LargeEventsAreRefused WhatDoesNotEncodeIsRefused PublishEndsWithItsContext",
+		}},
+	{"names too few of those that failed",
+		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused PublishEndsWithItsContext",
 		func(c *changed) {
-			c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-				err := next.Publish(ctx, events...)
+			c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+				err := next.Publish(ctx, es...)
 				if e, ok := errors.AsType[*tidings.PublishError](err); ok {
 					e.Failed = e.Failed[1:]
 				}
@@ -93,69 +103,73 @@ var broken = []struct {
 			}
 		}},
 	{"ends a publish never", "PublishEndsWithItsContext", func(c *changed) {
-		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-			if len(events) == 100 {
+		c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+			if len(es) == 100 {
 				time.Sleep(time.Hour)
 			}
-			return next.Publish(ctx, events...)
+			return next.Publish(ctx, es...)
 		}
 	}},
 	{"does not hear of contexts", "ASilentBrokerHoldsNobody", func(c *changed) {
-		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-			return next.Publish(context.WithoutCancel(ctx), events...)
+		c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+			return next.Publish(context.WithoutCancel(ctx), es...)
 		}
 	}},
 	{"does not know duplicates", "DuplicatesWithinTheWindowComeOnce", func(c *changed) {
-		c.publish = func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-			for i := range events {
-				events[i].Source += tidings.NewID()
+		c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+			for i := range es {
+				es[i].Source += tidings.NewID()
 			}
-			return next.Publish(ctx, events...)
+			return next.Publish(ctx, es...)
 		}
 	}},
-	{"publishes at once", "PublishAtComesAtItsTime ScheduleSurvivesARestart", func(c *changed) {
-		c.publishAt = func(ctx context.Context, next tidings.Transport, _ time.Time, events []tidings.Event) error {
-			return next.Publish(ctx, events...)
-		}
-	}},
-	{"forgets what it has scheduled", "PublishAtComesAtItsTime ScheduleSurvivesARestart", func(c *changed) {
-		c.publishAt = func(context.Context, tidings.Transport, time.Time, []tidings.Event) error { return nil }
-	}},
+	{"publishes at once",
+		"PublishAtComesAtItsTime ScheduleSurvivesARestart", func(c *changed) {
+			c.publishAt = func(ctx context.Context, next tidings.Publisher, _ time.Time, es events) error {
+				return next.Publish(ctx, es...)
+			}
+		}},
+	{"forgets what it has scheduled",
+		"PublishAtComesAtItsTime ScheduleSurvivesARestart", func(c *changed) {
+			c.publishAt = func(context.Context, tidings.Publisher, time.Time, events) error { return nil }
+		}},
 	{"does what it says it cannot", "RefusesWhatItLacks", func(c *changed) {
 		c.caps = func(caps *tidings.Capabilities) {
 			*caps = tidings.Capabilities{MaxDelay: time.Minute, MaxSchedule: time.Minute}
 		}
 	}},
 
-	{"turns batches around", "EqualKeysStayInOrder EqualKeysStayInOrderAmongConsumers PositionsAscend", func(c *changed) {
-		c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
-			ds, err := next.Receive(ctx, max)
-			slices.Reverse(ds)
-			return ds, err
-		}
-	}},
+	{"turns batches around",
+		"EqualKeysStayInOrder EqualKeysStayInOrderAmongConsumers PositionsAscend", func(c *changed) {
+			c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
+				ds, err := next.Receive(ctx, max)
+				slices.Reverse(ds)
+				return ds, err
+			}
+		}},
 	{"has no positions", "PositionsAscend", func(c *changed) {
 		c.delivery = func(d *tidings.Delivery) { d.Lane, d.Offset = "", -1 }
 	}},
 	{"receives more than max", "ReceiveHonoursMax", func(c *changed) {
-		c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+		c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
 			return next.Receive(ctx, max+1)
 		}
 	}},
 	{"knows no window", "WindowBoundsWhatIsHeld", func(c *changed) {
 		c.subscribe = func(s *tidings.Subscription) { s.Window = 0 }
 	}},
-	{"does not say why receive ended", "ReceiveEndsWithItsContext ReceiveAfterCloseIsErrClosed", func(c *changed) {
-		c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
-			ds, err := next.Receive(ctx, max)
-			if err != nil {
-				err = io.EOF
+	{"does not say why receive ended",
+		"ReceiveEndsWithItsContext ReceiveAfterCloseIsErrClosed", func(c *changed) {
+			c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
+				ds, err := next.Receive(ctx, max)
+				if err != nil {
+					err = io.EOF
+				}
+				return ds, err
 			}
-			return ds, err
-		}
-	}},
+		}},
 	{"ends with a receive that ends", "ReceiveEndsWithItsContext", func(c *changed) {
-		c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+		c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
 			ds, err := next.Receive(ctx, max)
 			if err != nil {
 				_ = next.Close(ctx)
@@ -164,27 +178,38 @@ var broken = []struct {
 		}
 	}},
 
-	{"acknowledges what is given back", "NackComesAgain NackComesNotBeforeItsDelay AttemptsCountUp",
-		settling(settles{nack: func(ctx context.Context, next tidings.Settler, _ time.Duration) error { return next.Ack(ctx) }})},
+	{"acknowledges what is given back",
+		"NackComesAgain NackComesNotBeforeItsDelay AttemptsCountUp",
+		settling(settles{nack: func(ctx context.Context, next tidings.Settler, _ time.Duration) error {
+			return next.Ack(ctx)
+		}})},
 	{"gives back at once", "NackComesNotBeforeItsDelay",
-		settling(settles{nack: func(ctx context.Context, next tidings.Settler, _ time.Duration) error { return next.Nack(ctx, 0) }})},
+		settling(settles{nack: func(ctx context.Context, next tidings.Settler, _ time.Duration) error {
+			return next.Nack(ctx, 0)
+		}})},
 	{"counts no attempts", "AttemptsCountUp", func(c *changed) {
 		c.delivery = func(d *tidings.Delivery) { d.Attempt = 1 }
 	}},
 	{"does not extend", "ExtendKeepsADelivery",
-		settling(settles{extend: func(context.Context, tidings.Settler, time.Duration) error { return nil }})},
+		settling(settles{extend: func(context.Context, tidings.Settler, time.Duration) error {
+			return nil
+		}})},
 	{"takes nothing back", "OverdueDeliveriesAreTakenBack", func(c *changed) {
 		c.delivery = func(d *tidings.Delivery) { _ = d.Extend(context.Background(), time.Hour) }
 	}},
 	{"lets others settle", "OverdueDeliveriesAreTakenBack", anyDeliverySettles},
-	{"loses acknowledgements", "CommittedDoesNotComeBack UnsettledComesBackAfterClose UnsettledComesBackAfterACut",
+	{"loses acknowledgements",
+		"CommittedDoesNotComeBack UnsettledComesBackAfterClose UnsettledComesBackAfterACut",
 		settling(settles{ack: func(context.Context, tidings.Settler) error { return nil }})},
-	{"commits nothing", "CommittedDoesNotComeBack UnsettledComesBackAfterACut", func(c *changed) {
-		c.commit = func(context.Context, tidings.Consumer) error { return nil }
-	}},
+	{"commits nothing",
+		"CommittedDoesNotComeBack UnsettledComesBackAfterACut", func(c *changed) {
+			c.commit = func(context.Context, tidings.Consumer) error { return nil }
+		}},
 	{"acknowledges what it hands out",
-		"UnsettledComesBackAfterClose UnsettledComesBackAfterACut NothingIsLostInCuts NothingIsLostInARestart", func(c *changed) {
-			c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+		"UnsettledComesBackAfterClose UnsettledComesBackAfterACut " +
+			"NothingIsLostInCuts NothingIsLostInARestart",
+		func(c *changed) {
+			c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
 				ds, err := next.Receive(ctx, max)
 				for _, d := range ds {
 					_ = d.Ack(ctx)
@@ -202,7 +227,7 @@ var broken = []struct {
 		c.delivery = func(d *tidings.Delivery) { delete(d.Extensions, "malformed") }
 	}},
 	{"ends with a malformed message", "MalformedMessagesAreDelivered", func(c *changed) {
-		c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+		c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
 			ds, err := next.Receive(ctx, max)
 			if len(ds) > 0 && ds[0].Extensions["malformed"] != "" {
 				return nil, errors.New("what is that?")
@@ -219,10 +244,10 @@ var broken = []struct {
 var whole = slices.Concat(checks, disturbing)
 
 // each is a publish that changes events, and loses those for which change is false.
-func each(change func(*tidings.Event) bool) func(context.Context, tidings.Publisher, []tidings.Event) error {
-	return func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error {
-		var some []tidings.Event
-		for _, e := range events {
+func each(change func(*tidings.Event) bool) func(context.Context, tidings.Publisher, events) error {
+	return func(ctx context.Context, next tidings.Publisher, es events) error {
+		var some events
+		for _, e := range es {
 			if change(&e) {
 				some = append(some, e)
 			}
@@ -258,7 +283,9 @@ func TestEachCheckCanFail(t *testing.T) {
 	for _, b := range broken {
 		for name := range strings.FieldsSeq(b.checks) {
 			noticed[name] = true
-			t.Run(name+"/"+strings.ReplaceAll(b.what, " ", "_"), func(t *testing.T) { mustNotice(t, name, b.spoil) })
+			t.Run(name+"/"+strings.ReplaceAll(b.what, " ", "_"), func(t *testing.T) {
+				mustNotice(t, name, b.spoil)
+			})
 		}
 	}
 	for _, c := range whole {
@@ -273,7 +300,7 @@ func mustNotice(t *testing.T, name string, spoil func(*changed)) {
 	if i < 0 {
 		t.Fatal("there is no such check")
 	}
-	h := memory([]tidingstest.Option{tidingstest.WithCapabilities(limited)}, func(b tidings.Transport) tidings.Transport {
+	h := memory(all, func(b tidings.Transport) tidings.Transport {
 		c := &changed{Transport: untyped(b)}
 		spoil(c)
 		return c

@@ -7,15 +7,21 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
+// Short names, for the many funcs.
+type (
+	events     = []tidings.Event
+	deliveries = []*tidings.Delivery
+)
+
 // changed is a transport with some of its behaviour replaced. A nil func leaves it as it is.
 type changed struct {
 	tidings.Transport
 	caps      func(*tidings.Capabilities)
-	publish   func(ctx context.Context, next tidings.Publisher, events []tidings.Event) error
-	publishAt func(ctx context.Context, next tidings.Transport, at time.Time, events []tidings.Event) error
+	publish   func(ctx context.Context, next tidings.Publisher, es events) error
+	publishAt func(ctx context.Context, next tidings.Publisher, at time.Time, es events) error
 	declare   func(ctx context.Context, next tidings.Transport, s tidings.Subscription) error
 	subscribe func(s *tidings.Subscription)
-	receive   func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error)
+	receive   func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error)
 	commit    func(ctx context.Context, next tidings.Consumer) error
 	close     func(ctx context.Context, next tidings.Consumer) error
 	delivery  func(d *tidings.Delivery)
@@ -69,7 +75,7 @@ type changedConsumer struct {
 	c *changed
 }
 
-func (c *changedConsumer) Receive(ctx context.Context, max int) (ds []*tidings.Delivery, err error) {
+func (c *changedConsumer) Receive(ctx context.Context, max int) (ds deliveries, err error) {
 	if c.c.receive != nil {
 		ds, err = c.c.receive(ctx, c.Consumer, max)
 	} else {

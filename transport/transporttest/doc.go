@@ -19,6 +19,6 @@
 // # Caveats
 //
 // A test that nothing comes waits for Harness.Quiet and can miss what comes later. Duplicates are
-// errors only where no fault explains them. Tests use topics and groups of their own, so that several
-// Runs may use one broker, but not while a Run with Kill does.
+// errors only where no fault explains them. Tests use topics and groups of their own, so that
+// several Runs may use one broker, but not while a Run with Kill does.
 package transporttest

@@ -16,8 +16,8 @@ func (s *suite) golden(topic string) []tidings.Event {
 	full.TraceParent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
 	full.TraceState = "rojo=00f067aa0ba902b7,congo=t61rcWkgMzE"
 	full.Time = time.Date(2026, 2, 28, 23, 59, 59, 123456789, time.UTC)
-	full.Extensions = map[string]string{"tenant": "北京", "n0": "7", "flag": "true", "spaces": " a  b ",
-		"twentycharactersname": "%2F=+&"}
+	full.Extensions = map[string]string{"tenant": "北京", "n0": "7", "flag": "true",
+		"spaces": " a  b ", "twentycharactersname": "%2F=+&"}
 	full.Payload = []byte(`{"a": [1, 2.50, "ü\u00fc<&>"],` + "\n" + ` "z": null}`)
 
 	bare := s.event(topic, "")

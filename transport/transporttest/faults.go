@@ -53,7 +53,8 @@ func (w *worker) handle(events []tidings.Event, faults int, fault func()) {
 		}
 		w.settle(ctx, ds)
 		if ctx.Err() != nil {
-			w.s.Fatalf("%d of %d events were handled, what came before a fault is lost", len(w.handled), len(events))
+			w.s.Fatalf("%d of %d events were handled, what came before a fault is lost",
+				len(w.handled), len(events))
 		}
 	}
 }

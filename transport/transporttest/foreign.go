@@ -19,7 +19,8 @@ func structuredModeIsRead(s *suite) {
 	for i := range want {
 		body, err := want[i].MarshalJSON() // json.Marshal would change the bytes of its data
 		s.must("encode", err)
-		s.publishRaw(topic, Raw{ContentType: "application/cloudevents+json; charset=UTF-8", Key: want[i].Key, Body: body})
+		s.publishRaw(topic, Raw{ContentType: tidings.StructuredType + "; charset=UTF-8",
+			Key: want[i].Key, Body: body})
 	}
 	for range want {
 		d := r.next(1)[0]
@@ -39,8 +40,10 @@ func foreignMessagesAreDelivered(s *suite) {
 	body := "\x00 not an event"
 	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", ID: s.run, Key: "k", Body: []byte(body)})
 	first := r.next(1)[0]
-	if string(first.Payload) != body || first.ContentType != "text/x-foreign" || first.Type != "" || first.Topic != topic {
-		s.Errorf("got %+v with payload %q, want the message as it is, without a type", first.Event, first.Payload)
+	if string(first.Payload) != body || first.ContentType != "text/x-foreign" ||
+		first.Type != "" || first.Topic != topic {
+		s.Errorf("got %+v with payload %q, want the message as it is, without a type",
+			first.Event, first.Payload)
 	}
 	if first.ID == "" || first.Source == "" {
 		s.Errorf("got id %q and source %q, want both", first.ID, first.Source)
@@ -77,7 +80,8 @@ func malformedMessagesAreDelivered(s *suite) {
 	}
 	messages := []Raw{
 		{ContentType: tidings.StructuredType, Body: []byte(`{"specversion":"1.0","id":`)},
-		{ContentType: tidings.StructuredType, Body: []byte(`{"specversion":"1.0","id":"1","source":"s"}`)},
+		{ContentType: tidings.StructuredType,
+			Body: []byte(`{"specversion":"1.0","id":"1","source":"s"}`)},
 		{ContentType: "application/json", Attributes: with("time", "yesterday"), Body: []byte(`{}`)},
 		{ContentType: "application/json", Attributes: with("specversion", "0.3"), Body: []byte(`{}`)},
 	}

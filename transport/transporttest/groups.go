@@ -24,7 +24,7 @@ func consumersOfAGroupShare(s *suite) {
 	const rounds = 5
 	topic, group := s.name("orders"), s.name("billing")
 	first := s.subscribe(group, topic)
-	second := s.read(s.open(s.h.New(s.TB)), tidings.Subscription{Group: group, Topics: []string{topic}})
+	second := s.another(group, topic)
 	for range rounds {
 		events := s.several(topic, 40, 40)
 		s.publish(events...)
@@ -68,7 +68,8 @@ func earliestReadsThePast(s *suite) {
 	topic := s.name("orders")
 	past := s.several(topic, 5, 3)
 	s.publish(past...)
-	sub := tidings.Subscription{Group: s.name("audit"), Topics: []string{topic}, From: tidings.Earliest}
+	sub := tidings.Subscription{Group: s.name("audit"), Topics: []string{topic},
+		From: tidings.Earliest}
 	r := s.read(s.client, sub)
 	r.exactly(past...)
 	// From is for a group without a past.
@@ -107,7 +108,8 @@ func addressesGiveTheTopicBack(s *suite) {
 	want.Extensions = map[string]string{"tenant": "t1"}
 	sent := want
 	sent.Kind, sent.Topic = tidings.KindCommand, group
-	sent.Extensions = map[string]string{"tenant": "t1", tidings.ExtOriginTopic: topic, tidings.ExtAttempt: "3"}
+	sent.Extensions = map[string]string{"tenant": "t1",
+		tidings.ExtOriginTopic: topic, tidings.ExtAttempt: "3"}
 	s.publish(sent)
 	d := billing.next(1)[0]
 	s.same(d.Event, want)
@@ -179,7 +181,8 @@ func (s *suite) eventuallyUnroutable(address string) {
 			return
 		}
 		if err != nil || !pause(ctx, s.h.Quiet/5) {
-			s.Fatalf("reply to a temporary group that was closed: got %v, want %v", err, tidings.ErrUnroutable)
+			s.Fatalf("reply to a temporary group that was closed: got %v, want %v",
+				err, tidings.ErrUnroutable)
 		}
 	}
 }

@@ -138,7 +138,7 @@ var checks = []check{
 	{"RefusesWhatItLacks", nil, refusesWhatItLacks},
 
 	{"EqualKeysStayInOrder", needOrder(tidings.OrderQueue), equalKeysStayInOrder},
-	{"EqualKeysStayInOrderAmongConsumers", needOrder(tidings.OrderLane), equalKeysStayInOrderAmongConsumers},
+	{"EqualKeysStayInOrderAmongConsumers", needOrder(tidings.OrderLane), inOrderAmongConsumers},
 	{"PositionsAscend", needPositions, positionsAscend},
 	{"ReceiveHonoursMax", nil, receiveHonoursMax},
 	{"WindowBoundsWhatIsHeld", nil, windowBoundsWhatIsHeld},
@@ -199,23 +199,29 @@ func both(a, b need) need {
 }
 
 func needOrder(least tidings.Order) need {
-	return capability("order "+least.String(), func(c tidings.Capabilities) bool { return c.Order >= least })
+	return capability("order "+least.String(),
+		func(c tidings.Capabilities) bool { return c.Order >= least })
 }
 
+// caps is short, for the table.
+type caps = tidings.Capabilities
+
 var (
-	needReplay    = capability("Replay", func(c tidings.Capabilities) bool { return c.Replay })
-	needTemporary = capability("Temporary", func(c tidings.Capabilities) bool { return c.Temporary })
-	needPositions = capability("Positions", func(c tidings.Capabilities) bool { return c.Positions })
-	needAttempts  = capability("Attempts", func(c tidings.Capabilities) bool { return c.Attempts })
-	needDelay     = capability("MaxDelay", func(c tidings.Capabilities) bool { return c.MaxDelay >= time.Second })
-	needSchedule  = capability("MaxSchedule", func(c tidings.Capabilities) bool { return c.MaxSchedule >= time.Second })
-	needDedup     = capability("DedupWindow", func(c tidings.Capabilities) bool { return c.DedupWindow > 0 })
-	needMaxBytes  = capability("MaxBytes up to 32 MiB", func(c tidings.Capabilities) bool {
+	needReplay    = capability("Replay", func(c caps) bool { return c.Replay })
+	needTemporary = capability("Temporary", func(c caps) bool { return c.Temporary })
+	needPositions = capability("Positions", func(c caps) bool { return c.Positions })
+	needAttempts  = capability("Attempts", func(c caps) bool { return c.Attempts })
+	needDelay     = capability("MaxDelay", func(c caps) bool { return c.MaxDelay >= time.Second })
+	needSchedule  = capability("MaxSchedule", func(c caps) bool { return c.MaxSchedule >= time.Second })
+	needDedup     = capability("DedupWindow", func(c caps) bool { return c.DedupWindow > 0 })
+	needMaxBytes  = capability("MaxBytes up to 32 MiB", func(c caps) bool {
 		return c.MaxBytes > 0 && c.MaxBytes <= 32<<20 // more would take the memory of the machine
 	})
 	needLeased = hook("Leased", func(h Harness) bool { return h.Leased != nil })
 	needStall  = hook("Stall", func(h Harness) bool { return h.Stall != nil })
 	needCut    = hook("Cut", func(h Harness) bool { return h.Cut != nil })
-	needKill   = hook("Kill and Restart", func(h Harness) bool { return h.Kill != nil && h.Restart != nil })
-	needRaw    = hook("PublishRaw", func(h Harness) bool { return h.PublishRaw != nil })
+	needKill   = hook("Kill and Restart", func(h Harness) bool {
+		return h.Kill != nil && h.Restart != nil
+	})
+	needRaw = hook("PublishRaw", func(h Harness) bool { return h.PublishRaw != nil })
 )

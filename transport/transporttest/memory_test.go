@@ -82,7 +82,7 @@ func (n *network) before(t tidings.Transport) tidings.Transport {
 		}
 		return next.Publish(ctx, events...)
 	}
-	c.receive = func(ctx context.Context, next tidings.Consumer, max int) ([]*tidings.Delivery, error) {
+	c.receive = func(ctx context.Context, next tidings.Consumer, max int) (deliveries, error) {
 		if err := n.pass(ctx); err != nil {
 			return nil, err
 		}
@@ -114,7 +114,8 @@ func decode(topic, id string, m Raw) tidings.Event {
 		return e
 	}
 	return tidings.Event{Topic: topic, Key: m.Key, ID: id, Source: "memory:" + topic, Type: foreign,
-		ContentType: m.ContentType, Payload: m.Body, Extensions: map[string]string{"malformed": err.Error()}}
+		ContentType: m.ContentType, Payload: m.Body,
+		Extensions: map[string]string{"malformed": err.Error()}}
 }
 
 // foreign stands for no type.
@@ -129,12 +130,13 @@ func untyped(t tidings.Transport) tidings.Transport {
 	}}
 }
 
-func limited(c *tidings.Capabilities) {
+// all is every capability, limits too.
+var all = []tidingstest.Option{tidingstest.WithCapabilities(func(c *tidings.Capabilities) {
 	c.MaxBytes, c.DedupWindow = 1<<20, time.Minute
-}
+})}
 
 func TestTheBrokerInMemory(t *testing.T) {
-	Run(t, memory([]tidingstest.Option{tidingstest.WithCapabilities(limited)}, untyped))
+	Run(t, memory(all, untyped))
 }
 
 // The suite holds for less capable brokers too, and what they lack they refuse.

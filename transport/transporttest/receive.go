@@ -25,10 +25,10 @@ func equalKeysStayInOrder(s *suite) {
 	}
 }
 
-func equalKeysStayInOrderAmongConsumers(s *suite) {
+func inOrderAmongConsumers(s *suite) {
 	topic, group := s.name("orders"), s.name("billing")
 	first := s.subscribe(group, topic)
-	second := s.read(s.open(s.h.New(s.TB)), tidings.Subscription{Group: group, Topics: []string{topic}})
+	second := s.another(group, topic)
 	warm := s.several(topic, 20, 10)
 	s.publish(warm...)
 	s.gather(warm, first, second)
@@ -93,7 +93,8 @@ func receiveHonoursMax(s *suite) {
 
 func windowBoundsWhatIsHeld(s *suite) {
 	topic := s.name("orders")
-	r := s.read(s.client, tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}, Window: 3})
+	r := s.read(s.client, tidings.Subscription{Group: s.name("billing"), Topics: []string{topic},
+		Window: 3})
 	events := s.several(topic, 10, 10)
 	s.publish(events...)
 	held := r.next(3)
@@ -164,7 +165,7 @@ func receiveAfterCloseIsErrClosed(s *suite) {
 // Publishers, consumers and those who settle work side by side; the race detector sees the rest.
 func sideBySide(s *suite) {
 	topic, group := s.name("orders"), s.name("billing")
-	readers := []*reader{s.subscribe(group, topic), s.subscribe(group, topic), s.subscribe(group, topic)}
+	readers := []*reader{s.subscribe(group, topic), s.subscribe(group, topic), s.another(group, topic)}
 	events := s.several(topic, 200, 20)
 	var publishers sync.WaitGroup
 	for part := range slices.Chunk(events, 50) {

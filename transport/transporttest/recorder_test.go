@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 	"testing"
 )
 
@@ -12,9 +13,11 @@ import (
 type recorder struct {
 	testing.TB
 	ctx      context.Context
-	failures []string
 	skipped  string
 	cleanups []func()
+
+	mu       sync.Mutex // checks fail in several goroutines
+	failures []string
 }
 
 // record makes a check and returns what it found, and why it was skipped.
@@ -39,11 +42,17 @@ func record(t testing.TB, c check, h Harness) (failures []string, skipped string
 func (r *recorder) Context() context.Context  { return r.ctx }
 func (r *recorder) Cleanup(f func())          { r.cleanups = append(r.cleanups, f) }
 func (r *recorder) Failed() bool              { return len(r.failures) > 0 }
-func (r *recorder) Fail()                     { r.failures = append(r.failures, "") }
-func (r *recorder) Error(args ...any)         { r.failures = append(r.failures, fmt.Sprint(args...)) }
-func (r *recorder) Errorf(f string, a ...any) { r.failures = append(r.failures, fmt.Sprintf(f, a...)) }
+func (r *recorder) Fail()                     { r.note("") }
+func (r *recorder) Error(args ...any)         { r.note(fmt.Sprint(args...)) }
+func (r *recorder) Errorf(f string, a ...any) { r.note(fmt.Sprintf(f, a...)) }
 func (r *recorder) Log(...any)                {}
 func (r *recorder) Logf(string, ...any)       {}
+
+func (r *recorder) note(failure string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.failures = append(r.failures, failure)
+}
 
 func (r *recorder) FailNow() {
 	r.Fail()

@@ -60,7 +60,8 @@ func attemptsCountUp(s *suite) {
 func (s *suite) leased() (*reader, *tidings.Delivery) {
 	s.Helper()
 	topic := s.name("orders")
-	r := s.read(s.open(s.h.Leased(s.TB)), tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}})
+	r := s.read(s.open(s.h.Leased(s.TB)),
+		tidings.Subscription{Group: s.name("billing"), Topics: []string{topic}})
 	s.publish(s.event(topic, "k"))
 	d := r.next(1)[0]
 	if ahead := time.Until(d.Deadline); ahead <= 0 || ahead > 10*time.Second {

@@ -108,6 +108,12 @@ func (s *suite) subscribe(group string, topics ...string) *reader {
 	return s.read(s.client, tidings.Subscription{Group: group, Topics: topics})
 }
 
+// another reads topics with a client of its own.
+func (s *suite) another(group string, topics ...string) *reader {
+	s.Helper()
+	return s.read(s.open(s.h.New(s.TB)), tidings.Subscription{Group: group, Topics: topics})
+}
+
 func (s *suite) read(client tidings.Transport, sub tidings.Subscription) *reader {
 	s.Helper()
 	ctx, cancel := s.patience()
@@ -160,8 +166,9 @@ func (r *reader) exactly(events ...tidings.Event) {
 	r.s.Helper()
 	got := r.next(len(events))
 	r.ack(got...)
-	if want := eventIDs(events); !slices.Equal(slices.Sorted(slices.Values(ids(got))), slices.Sorted(slices.Values(want))) {
-		r.s.Fatalf("received\ngot  %v\nwant %v", ids(got), want)
+	had, want := slices.Sorted(slices.Values(ids(got))), slices.Sorted(slices.Values(eventIDs(events)))
+	if !slices.Equal(had, want) {
+		r.s.Fatalf("received\ngot  %v\nwant %v", had, want)
 	}
 	r.nothing("all events have come")
 }
