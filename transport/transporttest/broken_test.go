@@ -266,13 +266,15 @@ func settling(how settles) func(c *changed) {
 	}
 }
 
-// anyDeliverySettles lets an Ack of an event settle whichever delivery of it is the last.
+// anyDeliverySettles lets an Ack of an event settle whichever delivery of it is the last, and says
+// that the first could not.
 func anyDeliverySettles(c *changed) {
 	last := map[string]tidings.Settler{}
 	c.delivery = func(d *tidings.Delivery) {
 		last[d.ID] = d.Settler
-		d.Settler = &settles{Settler: d.Settler, ack: func(ctx context.Context, _ tidings.Settler) error {
-			return last[d.ID].Ack(ctx)
+		d.Settler = &settles{Settler: d.Settler, ack: func(ctx context.Context, own tidings.Settler) error {
+			_ = last[d.ID].Ack(ctx)
+			return own.Ack(ctx)
 		}}
 	}
 }
