@@ -23,8 +23,19 @@ type consumer struct {
 	group  *group
 	window int
 	inHand int
+	acks   []ack // that the broker does not know, the oldest first
 	gone   error // why it reads no more
 }
+
+// ack is an acknowledgement on its way.
+type ack struct {
+	place  *place
+	offset int64
+	at     time.Time
+}
+
+// ackTime is how long an acknowledgement is on its way where nobody waits for it.
+const ackTime = time.Second
 
 func (g *group) joinLocked(window int) *consumer {
 	if window <= 0 {
@@ -102,7 +113,7 @@ func (c *consumer) Commit(ctx context.Context) error {
 	if c.gone != nil {
 		return c.gone
 	}
-	c.group.commitLocked(c)
+	c.commitLocked(time.Now())
 	return ctx.Err()
 }
 
@@ -112,18 +123,27 @@ func (c *consumer) Close(context.Context) error {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c.gone == nil {
-		c.group.commitLocked(c)
+		c.commitLocked(time.Now())
 		c.leaveLocked(tidings.ErrClosed)
 	}
 	c.gone = tidings.ErrClosed
 	return nil
 }
 
+// commitLocked makes known what was acknowledged up to a time.
+func (c *consumer) commitLocked(until time.Time) {
+	n := 0
+	for ; n < len(c.acks) && !c.acks[n].at.After(until); n++ {
+		delete(c.acks[n].place.open, c.acks[n].offset)
+	}
+	c.acks = slices.Delete(c.acks, 0, n)
+}
+
 // leaveLocked takes a consumer out of its group, which gets back what it held, and with a crash or
 // a loss also what it acknowledged and did not commit.
 func (c *consumer) leaveLocked(why error) {
 	g := c.group
-	c.gone = why
+	c.gone, c.acks = why, nil
 	g.consumers = slices.DeleteFunc(g.consumers, func(other *consumer) bool { return other == c })
 	g.returnLocked(func(h *handed) bool { return h.consumer == c })
 	if g.temporary && len(g.consumers) == 0 {
@@ -142,7 +162,7 @@ type settler struct {
 	done   bool
 }
 
-// Ack says that the event is done; Commit and Close make it known.
+// Ack says that the event is done. A crash forgets it until Commit or Close, or for a second.
 func (s *settler) Ack(ctx context.Context) error {
 	return s.settle(ctx, func(t *Transport) {
 		switch {
@@ -150,11 +170,12 @@ func (s *settler) Ack(ctx context.Context) error {
 			s.handed.state = forgotten
 		case t.duplicatesLocked(s):
 			s.place.giveBackLocked(s.offset, s.handed)
-			return // it is not in hand any more, and has been counted so
+			return // it has been released
 		default:
 			s.handed.state = acked
+			s.handed.consumer.acks = append(s.handed.consumer.acks, ack{s.place, s.offset, time.Now()})
 		}
-		s.handed.consumer.inHand--
+		s.place.releaseLocked(s.handed)
 	})
 }
 
@@ -164,7 +185,7 @@ func (s *settler) Nack(ctx context.Context, delay time.Duration) error {
 		return fmt.Errorf("nack for %s, at most %s: %w", delay, longest, tidings.ErrUnsupported)
 	}
 	return s.settle(ctx, func(t *Transport) {
-		s.handed.consumer.inHand--
+		s.place.releaseLocked(s.handed)
 		delete(s.place.open, s.offset)
 		back := scheduled{at: time.Now().Add(delay), again: s.group, attempts: s.handed.attempts,
 			event: s.place.lane.at(s.offset).event}

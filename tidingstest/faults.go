@@ -60,11 +60,13 @@ func (t *Transport) SetFaults(f Faults) {
 }
 
 // Crash is what services see when a broker that has a disk is killed and started again: every
-// consumer is lost with what it held, acknowledgements that were not committed are forgotten,
-// temporary groups are gone. What was published is there, and what was scheduled will come.
+// consumer is lost with what it held, acknowledgements of the last second that were not committed
+// are forgotten, temporary groups are gone. What was published is there, and what was scheduled
+// will come.
 func (t *Transport) Crash() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.advanceLocked(time.Now())
 	for _, g := range t.groups {
 		for len(g.consumers) > 0 {
 			g.consumers[0].leaveLocked(errCrashed)

@@ -23,10 +23,12 @@ type group struct {
 // place is where a group is in one lane: everything before next has been handed out, and is done
 // unless it is open.
 type place struct {
-	lane  *lane
-	next  int64
-	open  map[int64]*handed
-	again []int64 // which of open are given back, ascending
+	lane   *lane
+	next   int64
+	open   map[int64]*handed
+	again  []int64   // which of open are given back, ascending
+	inHand int       // how many of open are
+	holder *consumer // who got the last of them
 }
 
 // handed is an event that has been handed out and is not known to be done.
@@ -143,12 +145,7 @@ func (p *place) freeLocked(c *consumer) bool {
 	if c.group.broker.caps.Order < tidings.OrderLane {
 		return true
 	}
-	for _, h := range p.open {
-		if h.state == inHand && h.consumer != c {
-			return false
-		}
-	}
-	return true
+	return p.inHand == 0 || p.holder == c
 }
 
 func (g *group) handOutLocked(c *consumer, p *place, offset int64,
@@ -162,8 +159,16 @@ func (g *group) handOutLocked(c *consumer, p *place, offset int64,
 		g.deadline = earlier(g.deadline, h.deadline)
 	}
 	p.open[offset] = h
+	p.inHand++
+	p.holder = c
 	c.inHand++
 	return g.delivery(p, offset, h)
+}
+
+// releaseLocked takes a delivery out of its consumer's hands.
+func (p *place) releaseLocked(h *handed) {
+	p.inHand--
+	h.consumer.inHand--
 }
 
 // reachLocked moves next behind an offset. What it passes, all but the last by a fault only, is
@@ -194,7 +199,7 @@ func (g *group) delivery(p *place, offset int64, h *handed) *tidings.Delivery {
 // giveBackLocked lets an event be handed out again.
 func (p *place) giveBackLocked(offset int64, h *handed) {
 	if h.state == inHand {
-		h.consumer.inHand--
+		p.releaseLocked(h)
 	}
 	// The delivery keeps the old one, and finds that it is not in the lane any more.
 	p.open[offset] = &handed{state: givenBack, attempts: h.attempts}
@@ -232,13 +237,4 @@ func (g *group) returnLocked(match func(*handed) bool) {
 		}
 	}
 	g.broker.wakeLocked()
-}
-
-// commitLocked makes known what a consumer has acknowledged.
-func (g *group) commitLocked(c *consumer) {
-	for _, p := range g.places {
-		maps.DeleteFunc(p.open, func(_ int64, h *handed) bool {
-			return h.state == acked && h.consumer == c
-		})
-	}
 }

@@ -132,7 +132,8 @@ func TestAScenarioTellsWhatIsDifferent(t *testing.T) {
 		"given an error": {func(t testing.TB) { begin(t).Given(cancel) },
 			`given event orders shop.order.cancelled.v1 {"Order":"o-1"}: no invoice`},
 		"no route": {func(t testing.TB) { begin(t).When(voided).Then() },
-			`the handler failed: event to invoices of type "shop.invoice.voided.v1": no route takes the event`},
+			"the handler failed: event to invoices of type \"shop.invoice.voided.v1\": " +
+				"no route takes the event"},
 		"nothing scheduled": {func(t testing.TB) { begin(t).ThenScheduled(time.Hour, issued) },
 			`events scheduled (- missing, + not wanted)
 - event invoices shop.invoice.issued.v1 key o-1 {"Cents":990,"Order":"o-1"}

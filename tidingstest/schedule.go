@@ -42,6 +42,9 @@ func (t *Transport) advanceLocked(now time.Time) {
 	}
 	for _, g := range t.groups {
 		g.expireLocked(now)
+		for _, c := range g.consumers {
+			c.commitLocked(now.Add(-ackTime))
+		}
 	}
 }
 

@@ -115,6 +115,20 @@ func TestCrashForgetsAcksThatWereNotCommitted(t *testing.T) {
 	})
 }
 
+func TestACrashForgetsNoAckOfMoreThanASecondAgo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := tidingstest.NewTransport()
+		c := subscribe(t, b, "billing")
+		is(t, "publish", b.Publish(t.Context(), orders(2)...), nil)
+		for _, d := range receive(t, c) {
+			is(t, "ack", d.Ack(t.Context()), nil)
+			time.Sleep(time.Second)
+		}
+		b.Crash()
+		equal(t, "pending", b.Pending("billing"), 0)
+	})
+}
+
 func TestLeasesEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := tidingstest.NewTransport(tidingstest.WithLease(time.Second))
