@@ -23,23 +23,25 @@ type dispatcher struct {
 	concurrency, window int
 	work                func() // of a worker, until next says that it is over
 
-	mu       sync.Mutex
-	idle     *sync.Cond    // workers that wait for something ready
-	resting  int           // how many of them nobody has woken
-	started  int           // workers there are
-	over     chan struct{} // closed when the last worker has left a dispatcher that drains
-	ready    queue
-	lines    map[string]*item // the last item of each key that is in hand
-	hand     handList
-	running  int
-	draining bool
-	breaker  breaker
-	alarm    alarm
-	leases   leases
-	roomWait bool          // the receive loop waits for room
-	room     chan struct{} // wakes it
-	counts   Counts
-	trouble  trouble
+	mu          sync.Mutex
+	idle        *sync.Cond    // workers that wait for something ready
+	resting     int           // how many of them nobody has woken
+	started     int           // workers there are
+	over        chan struct{} // closed when the last worker has left a dispatcher that drains
+	ready       queue
+	lines       map[string]*item // the last item of each key that is in hand
+	hand        handList
+	running     int
+	draining    bool
+	breaker     breaker
+	alarm       alarm
+	leases      leases
+	roomWait    bool          // the receive loop waits for room
+	room        chan struct{} // wakes it
+	uncommitted bool
+	settled     chan struct{} // wakes who commits
+	counts      Counts
+	trouble     trouble
 }
 
 // stage is where in its life an item is.
@@ -82,7 +84,8 @@ type item struct {
 
 func newDispatcher(p Policy) *dispatcher {
 	d := &dispatcher{concurrency: p.Concurrency, window: p.Window, lines: map[string]*item{},
-		breaker: breaker{limit: p.Breaker}, room: make(chan struct{}, 1), over: make(chan struct{})}
+		breaker: breaker{limit: p.Breaker}, room: make(chan struct{}, 1), over: make(chan struct{}),
+		settled: make(chan struct{}, 1)}
 	d.idle = sync.NewCond(&d.mu)
 	d.alarm.wake, d.leases.wake = make(chan struct{}, 1), make(chan struct{}, 1)
 	return d
@@ -277,6 +280,7 @@ func (d *dispatcher) stopLocked(it *item) {
 // leaveLocked takes an item out of hand.
 func (d *dispatcher) leaveLocked(it *item) {
 	d.hand.remove(it)
+	d.leftLocked()
 	it.stage = gone
 	next := it.next
 	it.next = nil // so that a long line does not keep what was handled

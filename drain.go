@@ -50,12 +50,13 @@ func within(done <-chan struct{}, d time.Duration) bool {
 }
 
 func (s *subscription) close() error {
-	if s.now == nil { // it failed before, and was closed then
+	r := s.now.Load()
+	if r == nil { // it failed before, and was closed then
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), closeTime)
 	defer cancel()
-	if err := s.now.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
+	if err := r.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("close group %s: %w", s.name, err)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -21,8 +22,8 @@ const (
 	closeTime = 5 * time.Second
 )
 
-// subscription is a group at work. It has four kinds of goroutines, for which run waits: the
-// receive loop, the workers, one that does what is due, one that extends leases.
+// subscription is a group at work. Its goroutines, for which run waits, are the receive
+// loop, the workers, one that does what is due, one that extends leases and one that commits.
 type subscription struct {
 	group
 	service *Service
@@ -36,7 +37,7 @@ type subscription struct {
 	// base ends when the drain is over; handlers and settlements live under it.
 	base context.Context
 	cut  context.CancelCauseFunc
-	now  *reading // what is received; of the goroutine of run
+	now  atomic.Pointer[reading] // what is received, nil for nothing; changed by the goroutine of run
 }
 
 // reading is one consumer's time. Its context is that of the handlers of what it has received,
@@ -66,8 +67,9 @@ func (s *subscription) open(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("subscribe %s: %w", s.name, err)
 	}
-	s.now = &reading{Consumer: c}
-	s.now.ctx, s.now.lose = context.WithCancelCause(s.base)
+	r := &reading{Consumer: c}
+	r.ctx, r.lose = context.WithCancelCause(s.base)
+	s.now.Store(r)
 	s.state.set(Receiving)
 	return nil
 }
@@ -81,6 +83,7 @@ func (s *subscription) run(ctx context.Context) error {
 	clocks.Go(func() {
 		each(clock, s.disp.leases.wake, func() time.Time { return s.disp.extend(clock) })
 	})
+	clocks.Go(func() { s.commits(clock) })
 	s.read(ctx)
 	err := s.drain()
 	stop()
@@ -108,12 +111,13 @@ func (s *subscription) read(ctx context.Context) {
 
 // receive takes into hand what comes until it fails.
 func (s *subscription) receive(ctx context.Context, pause *time.Duration) error {
+	r := s.now.Load()
 	for {
 		free, err := s.disp.awaitRoom(ctx)
 		if err != nil {
 			return err
 		}
-		ds, err := s.now.Receive(ctx, free)
+		ds, err := r.Receive(ctx, free)
 		if err != nil {
 			return err
 		}
@@ -121,18 +125,18 @@ func (s *subscription) receive(ctx context.Context, pause *time.Duration) error 
 		s.service.observer.received(s.name, len(ds))
 		for len(ds) > 0 {
 			n := min(len(ds), itemsAtOnce)
-			s.disp.offer(s.items(ds[:n]))
+			s.disp.offer(s.items(r, ds[:n]))
 			ds = ds[n:]
 		}
 	}
 }
 
 // items makes items of deliveries.
-func (s *subscription) items(ds []*Delivery) []item {
+func (s *subscription) items(r *reading, ds []*Delivery) []item {
 	items := make([]item, len(ds))
 	for i, d := range ds {
 		it := &items[i]
-		it.d, it.from, it.first = d, s.now, max(1, d.Attempt)
+		it.d, it.from, it.first = d, r, max(1, d.Attempt)
 		if s.policy.StepAside && d.Attempt > 1 {
 			it.first += s.policy.Immediate // they were made before it stepped aside
 		}
@@ -172,14 +176,14 @@ func (s *subscription) broken(err error) {
 	s.log.Warn("receive failed, subscribing again", "err", err)
 	s.state.set(Reconnecting)
 	s.disp.note(err)
-	s.now.lose(ErrLost)
-	s.disp.lose(s.now)
+	r := s.now.Swap(nil)
+	r.lose(ErrLost)
+	s.disp.lose(r)
 	ctx, cancel := context.WithTimeout(s.base, closeTime)
 	defer cancel()
-	if err := s.now.Close(ctx); err != nil {
+	if err := r.Close(ctx); err != nil {
 		s.log.Debug("close after a failure", "err", err)
 	}
-	s.now = nil
 }
 
 // sleep waits; it says whether ctx still lives.
