@@ -142,7 +142,7 @@ func (p *place) candidateLocked(c *consumer) (offset int64, ok bool) {
 
 // freeLocked says whether nobody else has an event of the lane, where lanes are in order.
 func (p *place) freeLocked(c *consumer) bool {
-	if c.group.broker.caps.Order < tidings.OrderLane {
+	if c.group.broker.caps.Order < tidings.OrderLane || len(c.group.consumers) == 1 {
 		return true
 	}
 	return p.inHand == 0 || p.holder == c
