@@ -91,9 +91,9 @@ func (s *subscription) bounded(ctx context.Context, call func(context.Context) e
 // acknowledged tells the broker that an event is done, and waits until it knows.
 func (s *subscription) acknowledged(it *item) bool {
 	s.disp.settling(it)
-	err := it.d.Ack(s.base)
+	err := it.d.Ack(s.root)
 	if err == nil {
-		err = it.from.Commit(s.base)
+		err = it.from.Commit(s.root)
 	}
 	if err != nil {
 		s.troubled("acknowledge before handling", it.d, err)
@@ -110,7 +110,7 @@ func (s *subscription) ack(it *item) {
 	if !it.d.Deadline.IsZero() {
 		s.disp.settling(it)
 	}
-	if err := it.d.Ack(s.base); err != nil {
+	if err := it.d.Ack(s.root); err != nil {
 		s.troubled("acknowledge", it.d, err)
 	}
 }

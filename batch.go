@@ -97,7 +97,7 @@ func (s *subscription) handleBatch(b *batch) {
 func (s *subscription) allAcknowledged(b *batch) bool {
 	for _, it := range b.items[1:] {
 		s.disp.settling(it)
-		if err := it.d.Ack(s.base); err != nil {
+		if err := it.d.Ack(s.root); err != nil {
 			s.troubled("acknowledge before handling", it.d, err)
 			return false
 		}

@@ -54,7 +54,7 @@ func (s *subscription) close() error {
 	if r == nil { // it failed before, and was closed then
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(s.base), closeTime)
+	ctx, cancel := context.WithTimeout(s.root, closeTime)
 	defer cancel()
 	if err := r.Close(ctx); err != nil && !errors.Is(err, ErrClosed) {
 		return fmt.Errorf("close group %s: %w", s.name, err)

@@ -39,14 +39,19 @@ func (m *keyModel) enter(key string) {
 	m.most = max(m.most, m.now)
 }
 
-func (m *keyModel) leave(key string, n int64, err error) {
+func (m *keyModel) note(key string, n int64, err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err == nil {
+		m.handled[key] = append(m.handled[key], n)
+	}
+}
+
+func (m *keyModel) leave(key string) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.active[key]--
 	m.now--
-	if err == nil {
-		m.handled[key] = append(m.handled[key], n)
-	}
 }
 
 // check wants the events 1 to n of each key. Where the broker hands events out again, one may
@@ -70,6 +75,27 @@ func (m *keyModel) check(t *testing.T, keys, n int) {
 		if next != int64(n)+1 {
 			t.Errorf("key %s: %d events handled, want %d", key, next-1, n)
 		}
+	}
+}
+
+// checkLast wants that the last time that each event of a key was handled was in order.
+func (m *keyModel) checkLast(t *testing.T, keys, n int) {
+	t.Helper()
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	equal(t, "handlers of one key at once", m.overlaps, 0)
+	equal(t, "keys", len(m.handled), keys)
+	for key, got := range m.handled {
+		last := map[int64]int{}
+		for at, e := range got {
+			last[e] = at
+		}
+		for e := int64(2); e <= int64(n); e++ {
+			if last[e] < last[e-1] {
+				t.Errorf("key %s: %d was last handled before %d: %v", key, e, e-1, got)
+			}
+		}
+		equal(t, key, len(last), n)
 	}
 }
 
@@ -101,7 +127,8 @@ func orderUnder(t *testing.T, f tidingstest.Faults) {
 		if r.IntN(3) == 0 && m.Attempt < 6 {
 			err = errFlaky
 		}
-		model.leave(m.Key, m.Data.Total, err)
+		model.note(m.Key, m.Data.Total, err)
+		model.leave(m.Key)
 		return err
 	}
 	s := run(t, tidings.NewService("billing", broker, tidings.WithDrain(time.Minute)).Subscribe(

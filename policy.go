@@ -79,7 +79,8 @@ const (
 
 // Breaker is a circuit breaker: after so many failed attempts with none between that succeeded it
 // opens, and nothing new is handled for a while; then one event is tried, and closes it or opens
-// it again. Attempts that it holds back are not counted against any event.
+// it again. Attempts that it holds back are not counted against any event. Permanent failures are
+// about one event and not counted against the breaker.
 type Breaker struct {
 	// Failures in a row that open it; 0 is 50, NoBreaker never.
 	Failures int

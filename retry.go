@@ -62,7 +62,7 @@ func (s *subscription) stepAside(it *item, delay time.Duration) bool {
 		return false
 	}
 	s.disp.settling(it)
-	if err := it.d.Nack(s.base, delay); err != nil {
+	if err := it.d.Nack(s.root, delay); err != nil {
 		s.troubled("step aside", it.d, err)
 		s.disp.ours(it)
 		return false

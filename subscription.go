@@ -34,8 +34,10 @@ type subscription struct {
 	fail    func(error) // ends the run of the service
 	slow    error       // cause of an attempt that takes too long
 
-	// base ends when the drain is over; handlers and settlements live under it.
+	// base ends when the drain is over, and with it handlers. Settlements have root, which does not
+	// end: what was handled at the last moment is settled all the same.
 	base context.Context
+	root context.Context
 	cut  context.CancelCauseFunc
 	now  atomic.Pointer[reading] // what is received, nil for nothing; changed by the goroutine of run
 }
@@ -60,7 +62,8 @@ func newSubscription(s *Service, g *group) *subscription {
 // open subscribes. What ctx carries, handlers find in theirs; that it ends, they do not notice.
 func (s *subscription) open(ctx context.Context) error {
 	if s.base == nil {
-		s.base, s.cut = context.WithCancelCause(context.WithoutCancel(ctx))
+		s.root = context.WithoutCancel(ctx)
+		s.base, s.cut = context.WithCancelCause(s.root)
 	}
 	c, err := s.service.transport.Subscribe(ctx, Subscription{
 		Group: s.name, Topics: s.topics, From: s.policy.From, Window: s.policy.Window})
@@ -179,7 +182,7 @@ func (s *subscription) broken(err error) {
 	r := s.now.Swap(nil)
 	r.lose(ErrLost)
 	s.disp.lose(r)
-	ctx, cancel := context.WithTimeout(s.base, closeTime)
+	ctx, cancel := context.WithTimeout(s.root, closeTime)
 	defer cancel()
 	if err := r.Close(ctx); err != nil {
 		s.log.Debug("close after a failure", "err", err)

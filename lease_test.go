@@ -1,0 +1,111 @@
+package tidings_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/tidingstest"
+)
+
+// Deliveries with a deadline are extended while they are handled, and while they wait behind a
+// held key.
+func TestDeadlinesAreExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport(tidingstest.WithLease(30 * time.Second))
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(
+			tidings.Policy{Timeout: tidings.NoTimeout, Immediate: tidings.NoRetries, Delays: []time.Duration{10 * time.Minute}},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				done.add("%s %d try %d", m.Key, m.Data.Total, m.Attempt)
+				if m.Data.Total == 1 && m.Attempt == 1 {
+					return errFlaky
+				}
+				time.Sleep(10 * time.Minute)
+				return ctx.Err()
+			})))
+		publish(t, s, order("held", 1), order("held", 2), order("slow", 3))
+		time.Sleep(time.Hour)
+		equal(t, "handled", sorted(done.all()), []string{"held 1 try 1", "held 1 try 2", "held 2 try 1", "slow 3 try 1"})
+		equal(t, "lost", s.Health().Subscriptions[0].Lost, uint64(0))
+		s.end()
+		equal(t, "pending", broker.Pending("billing"), 0)
+	})
+}
+
+// A delivery that the broker has taken back is dropped without being settled: the context of its
+// handler ends with ErrLost, and what waits is not handled.
+func TestALostDeliveryIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost}
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				<-ctx.Done()
+				done.add("%d %v", m.Data.Total, context.Cause(ctx))
+				return nil
+			})))
+		publish(t, s, order("a", 1), order("a", 2))
+		time.Sleep(20 * time.Second)
+		equal(t, "handled", done.all(), []string{"1 delivery lost"})
+		h := s.Health().Subscriptions[0]
+		equal(t, "health", []any{h.InHand, h.Lost}, []any{0, uint64(2)})
+		equal(t, "pending", broker.Pending("billing"), 2)
+		s.stop()
+		<-s.over
+	})
+}
+
+// Where the broker cannot be asked to extend, it is asked again, and when the deadline has passed
+// the delivery is lost.
+func TestADeadlineThatCannotBeExtendedIsLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &grudging{Transport: tidingstest.NewTransport(), err: errFlaky}
+		var done journal
+		begun := time.Now()
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				<-ctx.Done()
+				done.add("%v after %v", context.Cause(ctx), time.Since(begun).Round(time.Second))
+				return nil
+			})))
+		publish(t, s, order("a", 1))
+		time.Sleep(31 * time.Second)
+		equal(t, "handled", done.all()[0], "delivery lost after 30s")
+		s.stop()
+		<-s.over
+	})
+}
+
+// grudging is a transport that never extends.
+type grudging struct {
+	*tidingstest.Transport
+	err error
+}
+
+func (g *grudging) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	c, err := g.Transport.Subscribe(ctx, s)
+	return &grudgingConsumer{c, g.err}, err
+}
+
+type grudgingConsumer struct {
+	tidings.Consumer
+	err error
+}
+
+func (c *grudgingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
+	ds, err := c.Consumer.Receive(ctx, max)
+	for _, d := range ds {
+		d.Settler = &grudgingSettler{d.Settler, c.err}
+	}
+	return ds, err
+}
+
+type grudgingSettler struct {
+	tidings.Settler
+	err error
+}
+
+func (s *grudgingSettler) Extend(context.Context, time.Duration) error { return s.err }
