@@ -34,7 +34,7 @@ func (s *subscription) handle(it *item) step {
 	begun := s.service.observer.begin()
 	err := s.attempt(it)
 	s.service.observer.handled(s.name, it.d, begun, err)
-	if err != nil && s.disp.failed(it, err) {
+	if err != nil && !s.cutOff(it) && s.disp.failed(it, err) {
 		s.breakerOpened(err)
 	}
 	return s.settle(it, err)
@@ -53,6 +53,10 @@ func (s *subscription) attempt(it *item) error {
 	}
 	return s.bounded(ctx, func(ctx context.Context) error { return it.route.handler.Handle(ctx, it.d) })
 }
+
+// cutOff says whether an attempt was ended from outside: because the broker took the event back, or
+// because the drain was over. It has not failed then.
+func (s *subscription) cutOff(it *item) bool { return it.lost.Load() || s.base.Err() != nil }
 
 // lifeOf ends with the reading that has received an item, unless the broker has nothing more to do
 // with it.

@@ -85,8 +85,10 @@ func (s *subscription) handleBatch(b *batch) {
 	for i, it := range b.items {
 		s.service.observer.handled(s.name, it.d, begun, errs[i])
 	}
-	if err := s.disp.failedBatch(b, errs); err != nil {
-		s.breakerOpened(err)
+	if !s.cutOff(b.items[0]) {
+		if err := s.disp.failedBatch(b, errs); err != nil {
+			s.breakerOpened(err)
+		}
 	}
 	if s.disp.finishBatch(b, s.settleBatch(b, errs)) {
 		s.breakerClosed()

@@ -86,3 +86,59 @@ func TestPermanentFailuresDoNotOpenTheBreaker(t *testing.T) {
 		s.end()
 	})
 }
+
+// A breaker that opened when nothing was left in hand tries what comes next after its pause.
+func TestABreakerWithoutEventsTriesTheNext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var healthy atomic.Bool
+		s := run(t, tidings.NewService("billing", broker).Subscribe(
+			tidings.Policy{Immediate: tidings.NoRetries, Delays: []time.Duration{},
+				Breaker: tidings.Breaker{Failures: 1, Pause: time.Minute}},
+			tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error {
+				if healthy.Load() {
+					return nil
+				}
+				return errFlaky
+			})))
+		publish(t, s, order("a", 1))
+		synctest.Wait()
+		equal(t, "in hand", s.Health().Subscriptions[0].InHand, 0)
+		publish(t, s, order("b", 1)) // the receive that had begun takes it
+		time.Sleep(time.Minute + time.Second)
+		equal(t, "after the trial", s.Health().Subscriptions[0].InHand, 0)
+		healthy.Store(true)
+		publish(t, s, order("c", 1))
+		time.Sleep(2 * time.Minute)
+		equal(t, "handled", s.Health().Subscriptions[0].Handled, uint64(1))
+		equal(t, "healthy", s.Health().OK(), true)
+		s.end()
+	})
+}
+
+// Attempts that end because the broker took the events back do not open the breaker.
+func TestLostDeliveriesDoNotOpenTheBreaker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var opened atomic.Int64
+		o := tidings.Observer{BreakerOpened: func(string, time.Duration) { opened.Add(1) }}
+		s := run(t, tidings.NewService("billing", broker, tidings.WithObserver(o)).Subscribe(
+			tidings.Policy{Breaker: tidings.Breaker{Failures: 2}},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				if m.Attempt == 1 {
+					<-ctx.Done()
+				}
+				return ctx.Err()
+			})))
+		for n := range 5 {
+			publish(t, s, order(fmt.Sprint("k", n), 1))
+		}
+		synctest.Wait()
+		broker.Crash()
+		time.Sleep(time.Minute)
+		equal(t, "opened", opened.Load(), int64(0))
+		equal(t, "handled", s.Health().Subscriptions[0].Counts,
+			tidings.Counts{Received: 10, Handled: 5, Lost: 5})
+		s.end()
+	})
+}

@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"context"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -297,14 +298,45 @@ func (d *dispatcher) leaveLocked(it *item) {
 	d.roomLocked()
 }
 
+// awaitRoom waits until something may be received, and says how much.
+func (d *dispatcher) awaitRoom(ctx context.Context) (free int, err error) {
+	for {
+		if free = d.askRoom(); free > 0 {
+			return free, nil
+		}
+		select {
+		case <-ctx.Done():
+			return 0, ctx.Err()
+		case <-d.room:
+		}
+	}
+}
+
+func (d *dispatcher) askRoom() (free int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	free = d.window - d.hand.len
+	d.roomWait = free <= 0 || d.pausedLocked()
+	if d.roomWait {
+		return 0
+	}
+	return free
+}
+
 // roomLocked wakes the receive loop when there is room for a good part of the window, or nothing
 // to do: it shall not receive one by one.
 func (d *dispatcher) roomLocked() {
 	free := d.window - d.hand.len
-	if d.roomWait && free > 0 && !d.breaker.opened() && (free >= d.window/4 || d.ready.len() == 0) {
+	if d.roomWait && free > 0 && !d.pausedLocked() && (free >= d.window/4 || d.ready.len() == 0) {
 		d.roomWait = false
 		nudge(d.room)
 	}
+}
+
+// pausedLocked says whether the breaker keeps the receive loop waiting: unless something is needed
+// for a trial.
+func (d *dispatcher) pausedLocked() bool {
+	return d.breaker.opened() && (d.ready.len() > 0 || !d.breaker.allows(time.Now()))
 }
 
 // lose drops what was received by a reading that is over.

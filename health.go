@@ -1,7 +1,6 @@
 package tidings
 
 import (
-	"context"
 	"sync/atomic"
 	"time"
 )
@@ -140,29 +139,4 @@ func (d *dispatcher) stateLocked() State {
 	default:
 		return Receiving
 	}
-}
-
-// awaitRoom waits until something may be received, and says how much.
-func (d *dispatcher) awaitRoom(ctx context.Context) (free int, err error) {
-	for {
-		if free = d.askRoom(); free > 0 {
-			return free, nil
-		}
-		select {
-		case <-ctx.Done():
-			return 0, ctx.Err()
-		case <-d.room:
-		}
-	}
-}
-
-func (d *dispatcher) askRoom() (free int) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	free = d.window - d.hand.len
-	d.roomWait = free <= 0 || d.breaker.opened()
-	if d.roomWait {
-		return 0
-	}
-	return free
 }

@@ -10,7 +10,7 @@ func (s *subscription) settle(it *item, err error) step {
 			s.ack(it)
 		}
 		return step{how: succeeded}
-	case it.lost.Load() || s.base.Err() != nil: // cut off: the broker gives it to somebody else
+	case s.cutOff(it): // the broker gives it to somebody else
 		return step{how: dropped}
 	case s.policy.Ack == BeforeHandle:
 		return s.abandon(it, err)
