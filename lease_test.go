@@ -109,3 +109,47 @@ type grudgingSettler struct {
 }
 
 func (s *grudgingSettler) Extend(context.Context, time.Duration) error { return s.err }
+
+// What was acknowledged before it is handled has no deadline any more, and cannot be lost.
+func TestAnAcknowledgedEventCannotBeLost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost}
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(
+			tidings.Policy{Ack: tidings.BeforeHandle, Timeout: tidings.NoTimeout},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				time.Sleep(time.Minute)
+				broker.Crash()
+				time.Sleep(time.Minute)
+				done.add("%v", ctx.Err())
+				return nil
+			})))
+		publish(t, s, order("a", 1))
+		time.Sleep(time.Hour)
+		equal(t, "handled", done.all(), []string{"<nil>"})
+		h := s.Health().Subscriptions[0].Counts
+		equal(t, "counts", []uint64{h.Handled, h.Lost}, []uint64{1, 0})
+		s.end()
+	})
+}
+
+// What was settled more than a second ago does not come again after a crash.
+func TestSettlementsAreCommittedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				done.add("%d", m.Data.Total)
+				return nil
+			})))
+		publish(t, s, order("a", 1), order("a", 2))
+		time.Sleep(2 * time.Second)
+		publish(t, s, order("a", 3))
+		synctest.Wait()
+		broker.Crash()
+		time.Sleep(time.Minute)
+		equal(t, "handled", done.all(), []string{"1", "2", "3", "3"})
+		s.end()
+	})
+}
