@@ -115,6 +115,7 @@ type Broker struct {
 	following   atomic.Int64 // bytes that followers keep between two rounds
 	work        sync.Pool    // of *work: batches and buffers between two appends
 	txs         sync.Pool    // of *Tx that were released
+	companions  companions
 
 	life     context.Context // ends with Close
 	end      context.CancelFunc

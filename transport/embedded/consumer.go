@@ -49,9 +49,9 @@ func (t *Transport) Subscribe(ctx context.Context, s tidings.Subscription) (tidi
 		receiving: make(chan struct{}, 1), closed: make(chan struct{})}
 	var owner *consumer
 	if s.Temporary {
-		c.g, owner = newGroup(t, s.Group, true), c
+		c.g, owner = newGroup(t.h, s.Group, true), c
 	} else {
-		c.g = t.group(s.Group)
+		c.g = t.h.group(s.Group)
 	}
 	q, err := t.address(ctx, s.Group, owner)
 	if err != nil {
@@ -275,9 +275,7 @@ func (c *consumer) Close(ctx context.Context) error {
 	close(c.done)
 	c.receiving <- struct{}{} // Receive has returned, and never begins again
 	c.letters.close()
-	c.g.mu.Lock()
-	c.g.leaveLocked(c)
-	c.g.mu.Unlock()
+	c.g.leave(c)
 	err := c.Commit(ctx)
 	if late := c.letters.end(ctx); err == nil {
 		err = late

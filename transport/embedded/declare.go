@@ -23,7 +23,7 @@ func (t *Transport) Declare(ctx context.Context, s tidings.Subscription) error {
 	if _, err := t.address(ctx, s.Group, nil); err != nil {
 		return err
 	}
-	return t.group(s.Group).declare(ctx, topics, s.From)
+	return t.h.group(s.Group).declare(ctx, topics, s.From)
 }
 
 func (t *Transport) check(s *tidings.Subscription) error {
@@ -100,11 +100,23 @@ func (g *group) declare(ctx context.Context, topics []*broker.Topic, from tiding
 	if g.temporary {
 		return nil
 	}
+	if err := g.settle(ctx, topics, from); err != nil {
+		return failure(err)
+	}
+	stored, err := g.h.b.Group(g.h.namespace, g.name)
+	if err != nil {
+		return nil // it has no topics, and so no positions
+	}
+	return failure(stored.Confirm().Wait(ctx))
+}
+
+// settle does so without waiting for the disk.
+func (g *group) settle(ctx context.Context, topics []*broker.Topic, from tidings.Start) error {
 	if err := g.takeTurn(ctx); err != nil {
 		return err
 	}
 	defer g.giveTurn()
-	tx := g.t.b.Begin()
+	tx := g.h.b.Begin()
 	for _, topic := range topics {
 		known := g.knows(topic)
 		for i := range topic.Partitions() {
@@ -112,20 +124,11 @@ func (g *group) declare(ctx context.Context, topics []*broker.Topic, from tiding
 				continue
 			}
 			p := topic.Partition(i)
-			tx.SaveCursor(g.t.c.Namespace, g.name, p, cursorOf(startOf(p, from, known), ""))
+			tx.SaveCursor(g.h.namespace, g.name, p, cursorOf(startOf(p, from, known), ""))
 		}
 	}
-	confirm, err := tx.Commit(ctx)
-	if err != nil {
-		return failure(err)
-	}
-	if err := confirm.Wait(ctx); err != nil {
-		return failure(err)
-	}
-	if stored, err := g.t.b.Group(g.t.c.Namespace, g.name); err == nil {
-		return failure(stored.Confirm().Wait(ctx)) // of what others declared
-	}
-	return nil
+	_, err := tx.Commit(ctx)
+	return err
 }
 
 // startOf is where a group begins that has no position in a partition. In a topic that it knows
@@ -150,7 +153,7 @@ func (g *group) knows(topic *broker.Topic) bool {
 
 // cursor is what the broker keeps of the group's position.
 func (g *group) cursor(topic *broker.Topic, partition int) (broker.Cursor, bool) {
-	stored, err := g.t.b.Group(g.t.c.Namespace, g.name)
+	stored, err := g.h.b.Group(g.h.namespace, g.name)
 	if err != nil || g.temporary {
 		return broker.Cursor{}, false
 	}

@@ -2,10 +2,12 @@ package embedded
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
 	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/broker"
 )
 
 // delivery is an event of a topic in somebody's hands. It has no deadline: its partition is its
@@ -44,27 +46,27 @@ func lost(d *tidings.Delivery) error {
 	return fmt.Errorf("%w: %s is settled, or its consumer is closed", tidings.ErrLost, d.ID)
 }
 
-// Nack delivers the event again from memory, or, after a delay, by the address of its group: then
-// the copy is on disk before the group's position passes the event.
+// Nack delivers the event again from memory or, after a delay, by the address of its group: that
+// the event is there, and not in its partition any more, is one step of the broker.
 func (d *delivery) Nack(ctx context.Context, delay time.Duration) error {
 	if delay <= 0 {
 		return d.giveBack()
 	}
-	g := d.c.g
-	g.mu.Lock()
-	err := d.endLocked()
-	g.mu.Unlock()
+	t, at := d.c.t, time.Now().Add(delay)
+	tx, err := t.later(d, at)
 	if err != nil {
+		return failure(err)
+	}
+	if _, err = t.CommitWith(ctx, tx, &d.Delivery); !errors.Is(err, errRoom) {
 		return err
 	}
-	if err := d.c.t.delay(ctx, g.name, &d.Delivery, delay); err != nil {
-		return d.undo(err)
+	if tx, err = t.later(d, at); err != nil {
+		return failure(err)
 	}
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	d.part.settleLocked(d.Offset)
-	d.part.settleMoveLocked()
-	return nil
+	if _, err := tx.Commit(ctx); err != nil {
+		return failure(err)
+	}
+	return d.Ack(ctx) // a crash may bring both
 }
 
 // giveBack has the owner of the partition deliver the event again.
@@ -88,17 +90,6 @@ func (d *delivery) againLocked() {
 	x.settleMoveLocked() // what is given back moves with it
 }
 
-// undo gives an event back at once that could not be delayed.
-func (d *delivery) undo(err error) error {
-	g := d.c.g
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if !d.c.ended {
-		d.againLocked()
-	}
-	return err
-}
-
 // Extend has nothing to extend.
 func (d *delivery) Extend(context.Context, time.Duration) error {
 	g := d.c.g
@@ -110,13 +101,9 @@ func (d *delivery) Extend(context.Context, time.Duration) error {
 	return nil
 }
 
-// delay publishes a copy of a delivery to its group's address, after a while.
-func (t *Transport) delay(ctx context.Context, group string, d *tidings.Delivery, delay time.Duration) error {
+// later publishes a copy of a delivery to its group's address at a time.
+func (t *Transport) later(d *delivery, at time.Time) (*broker.Tx, error) {
 	var s scratch
 	tx := t.b.Begin()
-	if err := t.publishAt(tx, s.message(group, &d.Event, d.Attempt), time.Now().Add(delay)); err != nil {
-		return err
-	}
-	_, err := tx.Commit(ctx)
-	return failure(err)
+	return tx, t.publishAt(tx, s.message(d.c.g.name, &d.Event, d.Attempt), at)
 }

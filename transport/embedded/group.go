@@ -14,7 +14,7 @@ import (
 // partition is one consumer's; when consumers come or go some are to move, and each does when
 // nothing of it is in its consumer's hands any more, so that the order of each key is kept.
 type group struct {
-	t         *Transport
+	h         *hub
 	name      string
 	temporary bool
 
@@ -24,22 +24,42 @@ type group struct {
 
 	mu      sync.Mutex
 	members []*consumer // in the order in which they came
+	saver   *saver      // of one of them
 	parts   map[*broker.Partition]*part
 	dirty   []*part // whose position is not written yet
 }
 
-func newGroup(t *Transport, name string, temporary bool) *group {
-	return &group{t: t, name: name, temporary: temporary, turn: make(chan struct{}, 1),
+func newGroup(h *hub, name string, temporary bool) *group {
+	return &group{h: h, name: name, temporary: temporary, turn: make(chan struct{}, 1),
 		parts: map[*broker.Partition]*part{}}
 }
 
-func (t *Transport) group(name string) *group {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	g := t.groups[name]
+// hub is what all transports of a broker and a namespace share: the groups, so that a partition is
+// one consumer's among all of them.
+type hub struct {
+	b         *broker.Broker
+	namespace string
+
+	mu     sync.Mutex
+	groups map[string]*group
+}
+
+// hubKey is that of a hub among the companions of its broker.
+type hubKey struct{ namespace string }
+
+func hubOf(b *broker.Broker, namespace string) *hub {
+	return b.Companion(hubKey{namespace}, func() any {
+		return &hub{b: b, namespace: namespace, groups: map[string]*group{}}
+	}).(*hub)
+}
+
+func (h *hub) group(name string) *group {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	g := h.groups[name]
 	if g == nil {
-		g = newGroup(t, name, false)
-		t.groups[name] = g
+		g = newGroup(h, name, false)
+		h.groups[name] = g
 	}
 	return g
 }
@@ -73,6 +93,7 @@ func (g *group) join(ctx context.Context, c *consumer) error {
 	if !slices.Contains(g.members, c) {
 		g.members = append(g.members, c)
 	}
+	g.saver = &g.members[0].t.saver
 	g.assignLocked()
 	return nil
 }
@@ -90,12 +111,20 @@ func (g *group) openLocked(p *broker.Partition, from tidings.Start, known bool) 
 	g.parts[p] = &part{g: g, p: p, name: p.String(), saved: placeOf(at), lane: lane.At(positionOf(at))}
 }
 
-// leaveLocked takes a consumer out, and gives its partitions to others.
-func (g *group) leaveLocked(c *consumer) {
+// leave takes a consumer out, and gives its partitions to others. Whoever writes positions is
+// waited for: that does not take long.
+func (g *group) leave(c *consumer) {
+	g.turn <- struct{}{}
+	defer g.giveTurn()
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.members = slices.DeleteFunc(g.members, func(m *consumer) bool { return m == c })
 	for _, x := range slices.Clone(c.parts) {
 		x.giveBackLocked()
 		x.moveLocked(nil)
+	}
+	if len(g.members) > 0 { // else c commits what is left
+		g.saver = &g.members[0].t.saver
 	}
 	g.assignLocked()
 }

@@ -14,11 +14,11 @@ func (s *scratch) message(queue string, e *tidings.Event, attempts int) broker.Q
 	var more [2][2]string
 	n := 0
 	if e.Kind == tidings.KindEvent {
-		more[n] = [2]string{originExtension, e.Topic}
+		more[n] = [2]string{tidings.ExtOriginTopic, e.Topic}
 		n++
 	}
 	if attempts > 0 {
-		more[n] = [2]string{attemptExtension, strconv.Itoa(attempts)}
+		more[n] = [2]string{tidings.ExtAttempt, strconv.Itoa(attempts)}
 		n++
 	}
 	rec := broker.QueueRecord{Key: queue, Group: groupOf(e), Format: broker.PropsAMQP,
@@ -49,10 +49,10 @@ func (r *reading) received(q *broker.Queue, d *broker.Delivery) (e tidings.Event
 	if e.Topic = name; e.Kind == tidings.KindEvent {
 		e.Kind = tidings.KindCommand // whatever came by the address is for the group alone
 	}
-	if origin, ok := e.Extensions[originExtension]; ok {
+	if origin, ok := e.Extensions[tidings.ExtOriginTopic]; ok {
 		e.Kind, e.Topic = tidings.KindEvent, origin
 	}
-	before, err = strconv.Atoi(e.Extensions[attemptExtension])
+	before, err = strconv.Atoi(e.Extensions[tidings.ExtAttempt])
 	if err != nil || before < 0 {
 		before = 0
 	}
@@ -62,8 +62,8 @@ func (r *reading) received(q *broker.Queue, d *broker.Delivery) (e tidings.Event
 
 // strip takes off what travelled with an event for the transport alone.
 func strip(e *tidings.Event) {
-	delete(e.Extensions, originExtension)
-	delete(e.Extensions, attemptExtension)
+	delete(e.Extensions, tidings.ExtOriginTopic)
+	delete(e.Extensions, tidings.ExtAttempt)
 	if len(e.Extensions) == 0 {
 		e.Extensions = nil
 	}

@@ -44,6 +44,8 @@ type place struct {
 
 func placeOf(c broker.Cursor) place { return place{c.Offset, c.Metadata} }
 
+func (p place) cursor() broker.Cursor { return cursorOf(p.at, p.settled) }
+
 // inHandLocked is how many deliveries the owner has.
 func (x *part) inHandLocked() int { return x.lane.Held() - len(x.again) }
 
@@ -122,7 +124,9 @@ func (x *part) soilLocked() {
 		x.dirty = true
 		x.g.dirty = append(x.g.dirty, x)
 	}
-	x.g.t.saver.settled()
+	if x.g.saver != nil {
+		x.g.saver.settled()
+	}
 }
 
 // readBytes is how much of a partition is read at once, in bytes: it is kept while its records are
@@ -229,8 +233,9 @@ func (x *part) load() (ok bool, err error) {
 // loseUntil goes on behind what retention took.
 func (x *part) loseUntil(start broker.Offset) {
 	lost := int64(start - x.pos)
-	x.g.t.lost.Add(lost)
-	x.g.t.c.Logger.Warn("retention took events before the group had come to them",
+	t := x.owner.t
+	t.lost.Add(lost)
+	t.c.Logger.Warn("retention took events before the group had come to them",
 		"group", x.g.name, "partition", x.name, "from", int64(x.pos), "to", int64(start), "events", lost)
 	x.pos, x.passed = start, start
 }

@@ -17,20 +17,12 @@ const (
 	contentTypeHeader = "content-type"
 )
 
-// Extensions that travel with an event through a group's address, and what is said of a record
-// that is no event.
-const (
-	originExtension    = "origintopic"
-	attemptExtension   = "attempt"
-	malformedExtension = "malformed"
-)
-
 // headerNames are the headers of attributes that most events have.
 var headerNames = func() map[string]string {
 	names := map[string]string{"datacontenttype": contentTypeHeader}
 	for _, name := range []string{"specversion", "id", "source", "type", "subject", "time",
 		"dataschema", "partitionkey", "correlationid", "causationid", "replyto", "traceparent",
-		"tracestate", "messagekind", originExtension, attemptExtension} {
+		"tracestate", "messagekind", tidings.ExtOriginTopic, tidings.ExtAttempt} {
 		names[name] = attributePrefix + name
 	}
 	return names
@@ -179,12 +171,12 @@ func foreign(rec *broker.Record, place func() (id, source string), malformed err
 		h := &rec.Headers[i]
 		if h.Key == contentTypeHeader {
 			e.ContentType = string(h.Value)
-		} else if _, core := headerNames[h.Key]; !core && h.Key != malformedExtension {
+		} else if _, core := headerNames[h.Key]; !core && h.Key != tidings.ExtMalformed {
 			extend(&e, h.Key, string(h.Value))
 		}
 	}
 	if malformed != nil {
-		extend(&e, malformedExtension, malformed.Error())
+		extend(&e, tidings.ExtMalformed, malformed.Error())
 	}
 	return e
 }

@@ -3,6 +3,8 @@ package embedded
 import (
 	"context"
 	"errors"
+	"maps"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -81,13 +83,15 @@ func (t *Transport) refresh() {
 	}
 }
 
-func (t *Transport) allGroups() (all []*group) {
+// allGroups are those of which it has consumers.
+func (t *Transport) allGroups() []*group {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for _, g := range t.groups {
-		all = append(all, g)
+	all := map[*group]struct{}{}
+	for c := range t.consumers {
+		all[c.g] = struct{}{}
 	}
-	return all
+	return slices.Collect(maps.Keys(all))
 }
 
 func (t *Transport) saveAll(ctx context.Context) (failed error) {
@@ -113,7 +117,7 @@ func (g *group) submit(ctx context.Context) (broker.Confirm, error) {
 		return broker.Confirm{}, err
 	}
 	defer g.giveTurn()
-	tx := g.t.b.Begin()
+	tx := g.h.b.Begin()
 	written := g.gather(tx)
 	if len(written) == 0 {
 		return g.last, nil
@@ -127,20 +131,25 @@ func (g *group) submit(ctx context.Context) (broker.Confirm, error) {
 	return confirm, nil
 }
 
-// gather adds the positions that have changed to a Tx. What is of a topic that is gone has none.
-func (g *group) gather(tx *broker.Tx) (written []*part) {
+func (g *group) gather(tx *broker.Tx) []*part {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	limit := g.t.b.Limits().CursorMetadata
+	return g.gatherLocked(tx, nil)
+}
+
+// gatherLocked adds the positions that have changed to a Tx, as if more was settled. What is of a
+// topic that is gone has none.
+func (g *group) gatherLocked(tx *broker.Tx, settled map[*part][]int64) (written []*part) {
+	limit := g.h.b.Limits().CursorMetadata
 	for _, x := range g.dirty {
 		x.dirty = false
-		if _, err := g.t.b.TopicByID(x.p.Topic().ID()); errors.Is(err, broker.NotFound) {
+		if _, err := g.h.b.TopicByID(x.p.Topic().ID()); errors.Is(err, broker.NotFound) {
 			continue
 		}
-		at := x.lane.Position()
+		at := x.lane.Position().Without(settled[x])
 		c := cursorOf(broker.Offset(at.Low), at.Text(limit))
 		x.saved = placeOf(c)
-		tx.SaveCursor(g.t.c.Namespace, g.name, x.p, c)
+		tx.SaveCursor(g.h.namespace, g.name, x.p, c)
 		written = append(written, x)
 	}
 	g.dirty = g.dirty[:0]

@@ -49,11 +49,11 @@ func (c Config) withDefaults() Config {
 }
 
 // Transport is a broker inside the program as services use it. It is safe for use by many
-// goroutines. Consumers of a group share its events among those of one Transport: make one for
-// a broker and a namespace, and share it.
+// goroutines. A program may have several of one broker: they know of each other's consumers.
 type Transport struct {
 	b *broker.Broker
 	c Config
+	h *hub
 
 	drafts sync.Pool     // of *draft
 	turn   atomic.Uint32 // whose turn it is to get events without a key
@@ -66,7 +66,6 @@ type Transport struct {
 
 	mu        sync.Mutex
 	closed    bool
-	groups    map[string]*group
 	consumers map[*consumer]struct{}
 	saving    bool // the saver runs
 	moving    bool // the mover runs
@@ -76,7 +75,7 @@ var _ tidings.Transport = (*Transport)(nil)
 
 // New makes a transport of a broker that is open. Close it before the broker.
 func New(b *broker.Broker, c Config) *Transport {
-	t := &Transport{b: b, c: c.withDefaults(), groups: map[string]*group{},
+	t := &Transport{b: b, c: c.withDefaults(), h: hubOf(b, c.Namespace),
 		consumers: map[*consumer]struct{}{}}
 	t.drafts.New = func() any { return &draft{t: t} }
 	t.life, t.end = context.WithCancel(context.Background())

@@ -132,6 +132,26 @@ func TestMemoryIsBoundedByWhatIsHeld(t *testing.T) {
 	}
 }
 
+func TestAPositionWithoutMoreIsThatOfALaneThatSettledIt(t *testing.T) {
+	for bits := range 64 {
+		l := At(Position{Low: 3, Until: 3})
+		for off := int64(3); off < 9; off++ {
+			l.Take(off)
+		}
+		before, settled := l.Position(), []int64(nil)
+		for i := range int64(6) {
+			if bits>>i&1 == 1 {
+				settled = append(settled, 3+i)
+				l.Settle(3 + i)
+			}
+		}
+		got, want := before.Without(settled), l.Position()
+		if got.Low != want.Low || got.Until != want.Until || !slices.Equal(got.Held, want.Held) {
+			t.Errorf("without %v: got %+v, want %+v", settled, got, want)
+		}
+	}
+}
+
 func TestTextSaysLessWhereThereIsNoRoom(t *testing.T) {
 	p := Position{Low: 1000, Until: 900_000}
 	for off := p.Low; off < 800_000; off += 300 {

@@ -3,6 +3,7 @@ package lane
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"slices"
 	"strings"
 )
 
@@ -11,6 +12,20 @@ import (
 type Position struct {
 	Low, Until int64
 	Held       []int64
+}
+
+// Without is the position once more is settled.
+func (p Position) Without(settled []int64) Position {
+	if len(settled) == 0 {
+		return p
+	}
+	p.Held = slices.DeleteFunc(slices.Clone(p.Held), func(off int64) bool {
+		return slices.Contains(settled, off)
+	})
+	if p.Low = p.Until; len(p.Held) > 0 {
+		p.Low = p.Held[0]
+	}
+	return p
 }
 
 // prefix tells the text of a position from what other consumers write beside an offset.
