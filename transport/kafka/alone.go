@@ -6,6 +6,7 @@ import (
 	"strconv"
 
 	"github.com/tidings-io/tidings"
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
@@ -17,7 +18,8 @@ func (t *Transport) subscribeAlone(
 ) (tidings.Consumer, error) {
 	from := map[string]map[int32]kgo.Offset{}
 	if len(s.Topics) > 0 {
-		places, err := t.places(ctx, s)
+		var places kadm.Offsets
+		err := persist(ctx, func() (err error) { places, err = t.places(ctx, s); return err })
 		if err != nil {
 			return nil, err
 		}

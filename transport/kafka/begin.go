@@ -25,22 +25,23 @@ func (t *Transport) beginAt(ctx context.Context, s tidings.Subscription) error {
 	if len(s.Topics) == 0 {
 		return nil
 	}
-	begin, err := t.places(ctx, s)
+	var begin kadm.Offsets
+	err := persist(ctx, func() (err error) { begin, err = t.places(ctx, s); return err })
 	if err != nil {
 		return err
 	}
-	for {
-		missing, err := t.uncommitted(ctx, s.Group, begin)
-		if err != nil || len(missing) == 0 {
-			return err
-		}
-		if err = t.commitFromOutside(ctx, s.Group, missing); errors.Is(err, errLive) {
-			err = t.commitFromInside(ctx, s.Group, missing)
-		}
-		if !errors.Is(err, errLive) {
-			return err
-		}
+	return persist(ctx, func() error { return t.beginIn(ctx, s.Group, begin) })
+}
+
+func (t *Transport) beginIn(ctx context.Context, group string, begin kadm.Offsets) error {
+	missing, err := t.uncommitted(ctx, group, begin)
+	if err != nil || len(missing) == 0 {
+		return err
 	}
+	if err = t.commitFromOutside(ctx, group, missing); errors.Is(err, errLive) {
+		err = t.commitFromInside(ctx, group, missing)
+	}
+	return err
 }
 
 // places are the starts or ends of topics.
@@ -172,8 +173,8 @@ func commitPlaces(ctx context.Context, member *kgo.Client, at kadm.Offsets) (err
 		_ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, failure error) {
 		err = commitError(resp, failure)
 	})
-	if errors.Is(err, kerr.IllegalGeneration) || errors.Is(err, kerr.RebalanceInProgress) {
-		return errLive // the group changed meanwhile
+	if errors.Is(err, kerr.IllegalGeneration) {
+		return kerr.RebalanceInProgress // it changed meanwhile, which passes
 	}
 	return err
 }

@@ -93,7 +93,7 @@ func decode(r *kgo.Record, group string) received {
 	e, err := readEvent(r)
 	if err != nil {
 		e = foreign(r)
-		e.Extensions[extMalformed] = err.Error()
+		e.Extensions[tidings.ExtMalformed] = err.Error()
 	}
 	if e.Key == "" {
 		e.Key = string(r.Key)
@@ -108,16 +108,16 @@ func decode(r *kgo.Record, group string) received {
 // readAddressed restores what an event was before it travelled through the address of a group.
 func readAddressed(r *kgo.Record, e tidings.Event, group string) received {
 	in := received{event: e}
-	if origin, ok := in.event.Extensions[extOriginTopic]; ok {
+	if origin, ok := in.event.Extensions[tidings.ExtOriginTopic]; ok {
 		in.event.Kind, in.event.Topic = tidings.KindEvent, origin
 	} else {
 		in.event.Kind, in.event.Topic = max(in.event.Kind, tidings.KindCommand), group
 	}
-	if n, err := strconv.Atoi(in.event.Extensions[extAttempt]); err == nil && n > 0 {
+	if n, err := strconv.Atoi(in.event.Extensions[tidings.ExtAttempt]); err == nil && n > 0 {
 		in.attempt = n + 1
 	}
-	delete(in.event.Extensions, extOriginTopic)
-	delete(in.event.Extensions, extAttempt)
+	delete(in.event.Extensions, tidings.ExtOriginTopic)
+	delete(in.event.Extensions, tidings.ExtAttempt)
 	if len(in.event.Extensions) == 0 {
 		in.event.Extensions = nil
 	}

@@ -131,9 +131,9 @@ func (h *handed) publishCopy(ctx context.Context, due time.Time) error {
 	if e.Extensions == nil {
 		e.Extensions = map[string]string{}
 	}
-	e.Extensions[extAttempt] = strconv.Itoa(max(h.attempt, 1))
+	e.Extensions[tidings.ExtAttempt] = strconv.Itoa(max(h.attempt, 1))
 	if e.Kind == tidings.KindEvent {
-		e.Extensions[extOriginTopic] = e.Topic
+		e.Extensions[tidings.ExtOriginTopic] = e.Topic
 		e.Topic = h.consumer.group
 	}
 	r, err := encodeFor(&e, address(h.consumer.group))

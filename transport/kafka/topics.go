@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 )
 
 const (
@@ -133,11 +134,20 @@ func (ts *topics) exists(ctx context.Context, topic string) (bool, error) {
 	return err == nil, err
 }
 
-func (ts *topics) look(ctx context.Context, topic string) (kadm.TopicDetail, error) {
-	details, err := ts.admin.ListTopics(ctx, topic)
-	detail := details[topic]
+// look asks the brokers. The least age is so short that no answer of before will do; kadm's own
+// functions then find this one among what the client remembers.
+func (ts *topics) look(
+	ctx context.Context, topic string,
+) (detail kmsg.MetadataResponseTopic, err error) {
+	q := kmsg.NewPtrMetadataRequest()
+	q.Topics = append(q.Topics, kmsg.MetadataRequestTopic{Topic: &topic})
+	resp, err := ts.client.RequestCachedMetadata(ctx, q, time.Nanosecond)
+	if err == nil && len(resp.Topics) != 1 {
+		err = kerr.UnknownTopicOrPartition
+	}
 	if err == nil {
-		err = detail.Err
+		detail = resp.Topics[0]
+		err = kerr.ErrorForCode(detail.ErrorCode)
 	}
 	if err != nil {
 		return detail, fmt.Errorf("kafka: look for topic %q: %w", topic, err)
@@ -163,31 +173,28 @@ func (ts *topics) create(
 
 // await asks until a topic is there with all its leaders: brokers learn of it one after the other.
 func (ts *topics) await(ctx context.Context, topic string) error {
-	pause := time.NewTicker(20 * time.Millisecond)
-	defer pause.Stop()
-	for {
+	return persist(ctx, func() error {
 		detail, err := ts.look(ctx, topic)
-		if err != nil && !kerr.IsRetriable(err) {
-			return err
+		for _, p := range detail.Partitions {
+			if err == nil {
+				err = kerr.ErrorForCode(p.ErrorCode)
+			}
 		}
-		if err == nil && led(detail) {
-			return nil
-		}
-		select {
-		case <-pause.C:
-		case <-ctx.Done():
-			return fmt.Errorf("kafka: wait for topic %q: %w", topic, ctx.Err())
-		}
-	}
+		return err
+	})
 }
 
-func led(detail kadm.TopicDetail) bool {
-	for _, p := range detail.Partitions {
-		if p.Err != nil || p.Leader < 0 {
-			return false
+// persist does what fails in a way that passes again, until ctx ends.
+func persist(ctx context.Context, do func() error) error {
+	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
+		err := do()
+		if !kerr.IsRetriable(err) {
+			return err
+		}
+		if sleep(ctx, pause) != nil {
+			return fmt.Errorf("%w: %w", ctx.Err(), err)
 		}
 	}
-	return true
 }
 
 // remove deletes a topic, or finds that it is gone.

@@ -1,8 +1,0 @@
-package kafka
-
-// Reserved extensions of package tidings.
-const (
-	extOriginTopic = "origintopic"
-	extAttempt     = "attempt"
-	extMalformed   = "malformed"
-)
