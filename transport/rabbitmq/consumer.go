@@ -33,6 +33,7 @@ type consumer struct {
 	ledger  *ledger
 	settled int           // settlements made
 	written int           // those that were written
+	known   int           // those that the broker has answered for
 	moved   chan struct{} // closed and made anew when written grows
 }
 
@@ -94,8 +95,12 @@ func (c *consumer) pump(in <-chan amqp.Delivery) {
 	}
 }
 
-// Receive waits for at least one delivery.
+// Receive waits for at least one delivery. After the end of the channel it gives nothing away that
+// the library still has: all of it will come again.
 func (c *consumer) Receive(ctx context.Context, most int) ([]*tidings.Delivery, error) {
+	if c.ch.IsClosed() {
+		return nil, c.end()
+	}
 	select {
 	case d, ok := <-c.ready:
 		if !ok {
@@ -134,7 +139,7 @@ func (c *consumer) end() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
-	case c.closing || c.s.isLost() && errors.Is(c.s.why(), tidings.ErrClosed):
+	case c.closing:
 		return tidings.ErrClosed
 	case c.s.isLost():
 		return c.s.why()
@@ -210,8 +215,14 @@ func (c *consumer) write() error {
 // Commit waits until the broker has seen every settlement that was made before. What that means
 // if the broker then fails is in the documentation of this package.
 func (c *consumer) Commit(ctx context.Context) error {
-	if err := c.flushed(ctx); err != nil {
-		return err
+	c.mu.Lock()
+	want, known := c.settled, c.known
+	c.mu.Unlock()
+	if known >= want {
+		return nil
+	}
+	if err := c.flushed(ctx, want); err != nil {
+		return fmt.Errorf("rabbitmq: commit: %w", err)
 	}
 	// A method that is answered is behind all acks of its channel.
 	err := c.s.do(ctx, func() error {
@@ -221,14 +232,14 @@ func (c *consumer) Commit(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("rabbitmq: commit: %w", err)
 	}
+	c.mu.Lock()
+	c.known = max(c.known, want)
+	c.mu.Unlock()
 	return nil
 }
 
-// flushed waits until every settlement made before has been written.
-func (c *consumer) flushed(ctx context.Context) error {
-	c.mu.Lock()
-	want := c.settled
-	c.mu.Unlock()
+// flushed waits until so many settlements have been written.
+func (c *consumer) flushed(ctx context.Context, want int) error {
 	for {
 		c.mu.Lock()
 		done, moved := c.written >= want, c.moved
@@ -239,7 +250,7 @@ func (c *consumer) flushed(ctx context.Context) error {
 		select {
 		case <-moved:
 		case <-c.ended:
-			return fmt.Errorf("rabbitmq: commit: %w", tidings.ErrLost)
+			return tidings.ErrLost
 		case <-ctx.Done():
 			return ctx.Err()
 		}

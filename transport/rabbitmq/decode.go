@@ -145,9 +145,11 @@ func (c *consumer) place(d *amqp.Delivery, e tidings.Event) tidings.Delivery {
 
 func (c *consumer) setTopic(d *amqp.Delivery, e *tidings.Event) {
 	exchange := d.Exchange
-	if kind, name, ok := delayedTo(d.RoutingKey); ok && exchange == delayOut {
-		if exchange = ""; kind == toExchange {
+	if strings.HasPrefix(exchange, delayPrefix) { // it came down from some level
+		if kind, name, _ := delayedTo(d.RoutingKey); kind == toExchange {
 			exchange = name
+		} else {
+			exchange = ""
 		}
 	}
 	switch origin := e.Extensions[extOrigin]; {

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"math/rand/v2"
 	"net"
 	"sync"
@@ -151,7 +150,7 @@ func (l *line) dial(ctx context.Context) (*session, error) {
 const handshakeTime = 30 * time.Second
 
 func (l *line) begin(conn *amqp.Connection, nc net.Conn) *session {
-	s := newSession(l.config, conn, nc, l.config.Logger.With(slog.String("line", l.name)))
+	s := newSession(l, conn, nc)
 	l.mu.Lock()
 	l.live = s
 	l.mu.Unlock()

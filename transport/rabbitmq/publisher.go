@@ -11,7 +11,7 @@ import (
 // publisher owns one channel in confirm mode, and ends with it. Two goroutines share it: the writer
 // writes what callers hand over, one at a time, and puts it at the end of the ring; the collector
 // waits for the confirm of the oldest in the ring, tells its caller, and makes room. So the order
-// of publishes is that in which they were handed over, and the ring bounds how many are in flight.
+// of publishes is that in which they were handed over, and as many are in flight as there is room.
 //
 // A message that nobody takes comes back before its confirm, on the same channel. The collector
 // receives returns and looks for confirms in one select, and the library hands the one over before
@@ -20,7 +20,8 @@ type publisher struct {
 	s       *session
 	ch      *amqp.Channel
 	handed  chan *pending
-	ring    chan *pending
+	room    chan struct{} // holds what is in flight
+	ring    chan *pending // as large as room
 	returns chan amqp.Return
 	closed  chan *amqp.Error
 	dead    chan struct{} // closed by the writer: nothing more is taken
@@ -89,9 +90,9 @@ func newPublisher(s *session) (*publisher, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &publisher{s: s, ch: ch, handed: make(chan *pending),
-		ring: make(chan *pending, s.config.Limits.InFlight), dead: make(chan struct{}),
-		returned: map[int64]string{}}
+	most := s.config.Limits.InFlight
+	p := &publisher{s: s, ch: ch, handed: make(chan *pending), room: make(chan struct{}, most),
+		ring: make(chan *pending, most), dead: make(chan struct{}), returned: map[int64]string{}}
 	p.closed = ch.NotifyClose(make(chan *amqp.Error, 1))
 	p.returns = ch.NotifyReturn(make(chan amqp.Return)) // without a buffer: see publisher
 	if err := ch.Confirm(false); err != nil {
@@ -159,14 +160,9 @@ func (p *publisher) mourn(why *amqp.Error) {
 
 // writeOne says whether the channel can go on.
 func (p *publisher) writeOne(m *pending, mark int64) bool {
-	select {
-	case <-p.s.writable():
-	case <-m.ctx.Done():
-		m.done <- m.ctx.Err()
-		return true
-	case <-p.s.lost:
-		m.done <- p.s.why()
-		return false
+	if err := p.admit(m.ctx); err != nil {
+		m.done <- err
+		return !p.ch.IsClosed()
 	}
 	if m.mandatory {
 		m.mark = mark
@@ -175,11 +171,31 @@ func (p *publisher) writeOne(m *pending, mark int64) bool {
 	var err error
 	m.confirm, err = p.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.message)
 	if err != nil {
+		<-p.room
 		m.done <- fmt.Errorf("rabbitmq: publish: %w", err)
 		return !p.ch.IsClosed()
 	}
 	p.ring <- m
 	return true
+}
+
+// admit waits until the broker lets us write and there is room for one more.
+func (p *publisher) admit(ctx context.Context) error {
+	select {
+	case <-p.s.writable():
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.s.lost:
+		return p.s.why()
+	}
+	select {
+	case p.room <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-p.s.lost:
+		return p.s.why()
+	}
 }
 
 // collect ends when the writer has, and everything in the ring is told of its end.
@@ -204,6 +220,7 @@ func (p *publisher) await(m *pending) {
 			p.took(r, ok)
 		case <-m.confirm.Done():
 			m.done <- p.outcome(m)
+			<-p.room
 			return
 		}
 	}

@@ -1,10 +1,13 @@
 package rabbitmq
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"reflect"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,15 +28,27 @@ const patience = 20 * time.Second
 type rig struct {
 	t      testing.TB
 	addr   string
+	change func(*wire.Config)
 	disk   *vfs.Mem
 	broker *broker.Broker
 	server *wire.Server
 }
 
-func serve(t testing.TB) *rig {
+func serve(t testing.TB, change ...func(*wire.Config)) *rig {
 	t.Helper()
-	r := &rig{t: t, addr: "127.0.0.1:0", disk: vfs.NewMem()}
-	r.start(r.disk)
+	disk := vfs.NewMem()
+	return serveOn(t, disk, disk, change...)
+}
+
+// serveOn starts one on a disk, or on what stands before it.
+func serveOn(t testing.TB, disk *vfs.Mem, fs vfs.FS, change ...func(*wire.Config)) *rig {
+	t.Helper()
+	r := &rig{t: t, addr: "127.0.0.1:0", disk: disk, change: func(c *wire.Config) {
+		for _, f := range change {
+			f(c)
+		}
+	}}
+	r.start(fs)
 	r.addr = r.server.Addr().String()
 	t.Cleanup(r.stop)
 	return r
@@ -48,7 +63,9 @@ func (r *rig) start(fs vfs.FS) {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	s, err := wire.Listen(b, wire.Config{Addr: r.addr, Limits: wire.Limits{ConsumerTimeout: -1}})
+	c := wire.Config{Addr: r.addr}
+	r.change(&c)
+	s, err := wire.Listen(b, c)
 	if err != nil {
 		b.Close()
 		r.t.Fatal(err)
@@ -68,9 +85,11 @@ func (r *rig) stop() {
 	r.broker.Close()
 }
 
-// kill ends the broker as SIGKILL would, and starts another one on what it leaves on disk.
+// kill ends the broker as SIGKILL would, and starts another one on what it leaves on disk. The disk
+// is gone for the old one before it is looked at, so that nothing is confirmed behind that.
 func (r *rig) kill() {
 	r.t.Helper()
+	r.disk.CutAfter(0)
 	disk := r.disk.Kill()
 	r.stop()
 	r.disk = disk
@@ -196,5 +215,89 @@ func equal(t testing.TB, what string, got, want any) {
 	t.Helper()
 	if !reflect.DeepEqual(got, want) {
 		t.Errorf("%s\ngot  %v\nwant %v", what, got, want)
+	}
+}
+
+// logged is a log that a test reads, and that tells when something was written.
+type logged struct {
+	mu    sync.Mutex
+	text  bytes.Buffer
+	wrote chan struct{} // holds one
+}
+
+func (l *logged) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	select {
+	case l.wrote <- struct{}{}:
+	default:
+	}
+	return l.text.Write(p)
+}
+
+// to is a change of a Config that logs here.
+func (l *logged) to(c *Config) {
+	l.wrote = make(chan struct{}, 1)
+	c.Logger = slog.New(slog.NewTextHandler(l, &slog.HandlerOptions{Level: slog.LevelDebug}))
+}
+
+func (l *logged) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// until waits for a text in the log.
+func (l *logged) until(t testing.TB, text string) {
+	t.Helper()
+	for !bytes.Contains([]byte(l.String()), []byte(text)) {
+		select {
+		case <-l.wrote:
+		case <-soon(t).Done():
+			t.Fatalf("the log does not say %q:\n%s", text, l)
+		}
+	}
+}
+
+// gate is a disk that can be made to hold its writes.
+type gate struct {
+	*vfs.Faulty
+	mu   sync.Mutex
+	held chan struct{} // nil: open
+	met  chan struct{} // holds one: something is held
+}
+
+func newGate(under vfs.FS) *gate {
+	g := &gate{Faulty: vfs.NewFaulty(under), met: make(chan struct{}, 1)}
+	g.FailIf(func(c vfs.Call) error {
+		if c.Op != vfs.OpSync && c.Op != vfs.OpWrite {
+			return nil
+		}
+		g.mu.Lock()
+		held := g.held
+		g.mu.Unlock()
+		if held != nil {
+			select {
+			case g.met <- struct{}{}:
+			default:
+			}
+			<-held
+		}
+		return nil
+	})
+	return g
+}
+
+// shut holds writes from now on, until open is called.
+func (g *gate) shut() (open func()) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	held := make(chan struct{})
+	g.held = held
+	return func() {
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		g.held = nil
+		close(held)
 	}
 }

@@ -16,6 +16,7 @@ import (
 // session is one connection, from its handshake until it is lost. Requests that have an answer are
 // made by its worker, one after the other, since the library waits for answers without a context.
 type session struct {
+	life   context.Context // of the transport
 	config *Config
 	conn   *amqp.Connection
 	nc     net.Conn // of conn: closing it ends even a write that waits
@@ -35,9 +36,10 @@ type session struct {
 	open      chan struct{}   // closed while the broker lets publishers write
 }
 
-func newSession(c *Config, conn *amqp.Connection, nc net.Conn, log *slog.Logger) *session {
-	s := &session{config: c, conn: conn, nc: nc, log: log, jobs: make(chan func()), lost: make(chan struct{}),
-		declared: map[string]bool{}, open: make(chan struct{})}
+func newSession(l *line, conn *amqp.Connection, nc net.Conn) *session {
+	s := &session{life: l.life, config: l.config, conn: conn, nc: nc,
+		log:  l.config.Logger.With(slog.String("line", l.name)),
+		jobs: make(chan func()), lost: make(chan struct{}), declared: map[string]bool{}, open: make(chan struct{})}
 	close(s.open)
 	s.closed = conn.NotifyClose(make(chan *amqp.Error, 1))
 	s.blocks = conn.NotifyBlocked(make(chan amqp.Blocking, 1))
@@ -55,17 +57,22 @@ func (s *session) watch() {
 			}
 			s.block(b)
 		case err := <-s.closed: // nil: we closed it
-			s.mu.Lock()
-			s.err = tidings.ErrClosed
-			if err != nil {
-				s.err = fmt.Errorf("rabbitmq: connection lost: %w", err)
-				s.log.Warn("rabbitmq: connection lost", "error", err)
-			}
-			s.mu.Unlock()
-			close(s.lost)
+			s.end(err)
 			return
 		}
 	}
+}
+
+func (s *session) end(err *amqp.Error) {
+	if err != nil && s.life.Err() == nil {
+		s.log.Warn("rabbitmq: connection lost", "error", err)
+	}
+	s.mu.Lock()
+	if err != nil {
+		s.err = fmt.Errorf("rabbitmq: connection lost: %w", err)
+	}
+	s.mu.Unlock()
+	close(s.lost)
 }
 
 func (s *session) block(b amqp.Blocking) {
@@ -105,10 +112,14 @@ func (s *session) isLost() bool {
 func (s *session) why() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.err == nil {
+	switch {
+	case s.life.Err() != nil:
+		return tidings.ErrClosed
+	case s.err == nil: // the library knows already, we do not yet
 		return errors.New("rabbitmq: connection lost")
+	default:
+		return s.err
 	}
-	return s.err
 }
 
 // work does jobs until the connection is lost. One that waits for an answer then fails.
