@@ -18,14 +18,12 @@ import (
 //	1.3 s = 13 ticks = 1101b      .0.0.1.1.0.1.q.orders
 //
 //	level 3 ─1→ [queue, 800 ms] ─→ level 2 ─1→ [queue, 400 ms] ─→ level 1 ─0─→
-//	level 0 ─1→ [queue, 100 ms] ─→ tidings.delay.out ─→ [orders]
+//	level 0 ─1→ [queue, 100 ms] ─→ out ─→ [orders]
 //
 // All messages in a queue live equally long, so none waits behind another that waits longer, and
 // there are as many queues as levels, whatever the delays and groups.
 const (
 	delayPrefix = "tidings.delay."
-	delayOut    = delayPrefix + "out"
-	delayEnd    = delayPrefix + "end"
 
 	levels = 24
 	tick   = 100 * time.Millisecond
@@ -71,19 +69,29 @@ func topLevel(ticks int64) int {
 	return level
 }
 
-func (s *session) levelName(level int) string {
-	return fmt.Sprintf("%s%s.%02d", delayPrefix, s.config.QueueType, level)
+// delayName is the name of a part of the flight that is made of a type of queues.
+func (c *Config) delayName(part string) string {
+	return delayPrefix + string(c.QueueType) + "." + part
+}
+
+// levelName is that of a level, and of what is below all of them.
+func (c *Config) levelName(level int) string {
+	if level < 0 {
+		return c.delayName("out")
+	}
+	return c.delayName(fmt.Sprintf("%02d", level))
 }
 
 // declareDelay makes the levels of a delay, and the way from the lowest to the destination. The
 // last is done each time: it is lost with a queue that is deleted and made again.
 func (s *session) declareDelay(ctx context.Context, ticks int64, kind, name string) error {
-	if err := s.once(ctx, delayOut, declareOut); err != nil {
+	out := s.config.levelName(-1)
+	if err := s.once(ctx, out, s.config.declareOut); err != nil {
 		return err
 	}
 	for level := range topLevel(ticks) + 1 {
-		err := s.once(ctx, s.levelName(level), func(ch *amqp.Channel) error {
-			return s.declareLevel(ch, level)
+		err := s.once(ctx, s.config.levelName(level), func(ch *amqp.Channel) error {
+			return s.config.declareLevel(ch, level)
 		})
 		if err != nil {
 			return fmt.Errorf("rabbitmq: level %d of delays: %w", level, err)
@@ -95,7 +103,7 @@ func (s *session) declareDelay(ctx context.Context, ticks int64, kind, name stri
 		if kind == toExchange {
 			bind = ch.ExchangeBind
 		}
-		if err := bind(name, key, delayOut, false, nil); err != nil {
+		if err := bind(name, key, out, false, nil); err != nil {
 			return fmt.Errorf("rabbitmq: lead what was delayed to %q: %w", name, err)
 		}
 		return nil
@@ -104,30 +112,28 @@ func (s *session) declareDelay(ctx context.Context, ticks int64, kind, name stri
 
 // declareOut makes where all levels end. A queue that throws everything away takes all of it too,
 // so that what leads nowhere any more has a destination: a quorum queue keeps what it cannot route,
-// and a few such messages would hold up all others of their level.
-func declareOut(ch *amqp.Channel) error {
-	if err := declareExchange(ch, delayOut); err != nil {
+// and 32 such messages would hold up all others of their level.
+func (c *Config) declareOut(ch *amqp.Channel) error {
+	out, end := c.levelName(-1), c.delayName("end")
+	if err := declareExchange(ch, out); err != nil {
 		return err
 	}
-	_, err := ch.QueueDeclare(delayEnd, true, false, false, false, amqp.Table{
-		"x-queue-type": string(Classic), "x-message-ttl": int32(0)})
+	_, err := ch.QueueDeclare(end, true, false, false, false, amqp.Table{
+		"x-queue-type": string(c.QueueType), "x-message-ttl": int32(0)})
 	if err != nil {
-		return queueError(delayEnd, err)
+		return queueError(end, err)
 	}
-	return ch.QueueBind(delayEnd, "#", delayOut, false, nil)
+	return ch.QueueBind(end, "#", out, false, nil)
 }
 
-func (s *session) declareLevel(ch *amqp.Channel, level int) error {
-	name, below := s.levelName(level), delayOut
-	if level > 0 {
-		below = s.levelName(level - 1)
-	}
+func (c *Config) declareLevel(ch *amqp.Channel, level int) error {
+	name, below := c.levelName(level), c.levelName(level-1)
 	if err := declareExchange(ch, name); err != nil {
 		return err
 	}
-	args := amqp.Table{"x-queue-type": string(s.config.QueueType), "x-dead-letter-exchange": below,
+	args := amqp.Table{"x-queue-type": string(c.QueueType), "x-dead-letter-exchange": below,
 		"x-message-ttl": (tick << level).Milliseconds()}
-	if s.config.QueueType == Quorum { // else a crash could lose what moves on
+	if c.QueueType == Quorum { // else a crash could lose what moves on
 		args["x-dead-letter-strategy"] = "at-least-once"
 		args["x-overflow"] = "reject-publish"
 	}

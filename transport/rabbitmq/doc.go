@@ -43,8 +43,8 @@
 // # Later
 //
 // PublishAt, and Nack with a delay, have the broker keep an event in durable queues named
-// "tidings.delay...", of which there are at most 24, whatever the delays; the file delay.go has the
-// picture. Delays are rounded up to 100 ms and bounded by 19 days. None waits behind another. From
+// "tidings.delay...", of which there are at most 25 of each type, whatever the delays; the file
+// delay.go has the picture. Delays are rounded up to 100 ms and bounded by 19 days. None waits behind another. From
 // one queue to the next an event goes at least once where queues are quorum, and in one step on
 // Tidings; with classic queues a crash of RabbitMQ in that moment can lose it. An event for a group
 // or topic that is deleted in the meantime is gone with it. Nack publishes the copy and then

@@ -144,7 +144,7 @@ func TestACopyKeepsWhatWouldBeLostOnItsWay(t *testing.T) {
 		t.Fatal(err)
 	}
 	arrived := delivered(m)
-	arrived.Exchange, arrived.RoutingKey = delayOut, delayKey(1, toQueue, "billing")
+	arrived.Exchange, arrived.RoutingKey = delayPrefix+"quorum.03", delayKey(1, toQueue, "billing")
 	got := reader().decode(arrived)
 	equal(t, "event", got.Event, full())
 	equal(t, "attempt", got.Attempt, 4)

@@ -300,7 +300,7 @@ func TestWhatIsNotSupportedIsRefused(t *testing.T) {
 			t.Errorf("%s: got %v, want unsupported", name, err)
 		}
 	}
-	for _, group := range []string{"", "amq.x", delayOut, strings.Repeat("x", 201)} {
+	for _, group := range []string{"", "amq.x", delayPrefix + "x", strings.Repeat("x", 201)} {
 		if _, err := tr.Subscribe(soon(t), tidings.Subscription{Group: group}); err == nil {
 			t.Errorf("group %q: got no error", group)
 		}

@@ -162,6 +162,6 @@ func (s *session) routeOnce(ctx context.Context, m *pending, e *tidings.Event, d
 		return err
 	}
 	ticks := ticksOf(delay)
-	m.exchange, m.key, m.mandatory = s.levelName(topLevel(ticks)), delayKey(ticks, kind, name), true
+	m.exchange, m.key, m.mandatory = s.config.levelName(topLevel(ticks)), delayKey(ticks, kind, name), true
 	return s.declareDelay(ctx, ticks, kind, name)
 }
