@@ -18,7 +18,7 @@ func (c *consumer) decode(d *amqp.Delivery) tidings.Delivery {
 	e, err := c.event(d)
 	if err != nil {
 		e = c.foreign(d)
-		e.Extensions[extBad] = err.Error()
+		e.Extensions[tidings.ExtMalformed] = err.Error()
 	}
 	return c.place(d, e)
 }
@@ -133,10 +133,10 @@ func (c *consumer) foreign(d *amqp.Delivery) tidings.Event {
 func (c *consumer) place(d *amqp.Delivery, e tidings.Event) tidings.Delivery {
 	c.setTopic(d, &e)
 	attempt := deliveries(d)
-	if before, err := strconv.Atoi(e.Extensions[extAttempt]); err == nil && before > 0 {
+	if before, err := strconv.Atoi(e.Extensions[tidings.ExtAttempt]); err == nil && before > 0 {
 		attempt += before
 	}
-	delete(e.Extensions, extAttempt)
+	delete(e.Extensions, tidings.ExtAttempt)
 	if len(e.Extensions) == 0 {
 		e.Extensions = nil
 	}
@@ -152,10 +152,10 @@ func (c *consumer) setTopic(d *amqp.Delivery, e *tidings.Event) {
 			exchange = ""
 		}
 	}
-	switch origin := e.Extensions[extOrigin]; {
+	switch origin := e.Extensions[tidings.ExtOriginTopic]; {
 	case origin != "":
 		e.Kind, e.Topic = tidings.KindEvent, origin
-		delete(e.Extensions, extOrigin)
+		delete(e.Extensions, tidings.ExtOriginTopic)
 	case exchange != "":
 		e.Kind, e.Topic = tidings.KindEvent, cmp.Or(c.topics[exchange], exchange)
 	case e.Kind == tidings.KindReply:

@@ -73,19 +73,12 @@ func copyOf(d *tidings.Delivery, group string) tidings.Event {
 		extensions[name] = value
 	}
 	if e.Kind == tidings.KindEvent {
-		extensions[extOrigin] = e.Topic
+		extensions[tidings.ExtOriginTopic] = e.Topic
 		e.Kind, e.Topic = tidings.KindCommand, group
 	}
 	if d.Attempt > 0 {
-		extensions[extAttempt] = fmt.Sprint(d.Attempt)
+		extensions[tidings.ExtAttempt] = fmt.Sprint(d.Attempt)
 	}
 	e.Extensions = extensions
 	return e
 }
-
-// The extensions of an event on its way to one group.
-const (
-	extOrigin  = "origintopic" // its topic
-	extAttempt = "attempt"     // how often it has been delivered
-	extBad     = "malformed"   // why it is not read as what it says it is
-)

@@ -110,7 +110,7 @@ func TestWhatIsNoValidEventIsForeignAndSaysWhy(t *testing.T) {
 		"json":  {ContentType: tidings.StructuredType, Body: []byte("{")},
 	} {
 		got := reader().decode(d)
-		if got.Extensions[extBad] == "" || got.ID == "" {
+		if got.Extensions[tidings.ExtMalformed] == "" || got.ID == "" {
 			t.Errorf("%s: got %+v, want that it is malformed", name, got.Event)
 		}
 	}

@@ -85,15 +85,21 @@ func (r *rig) stop() {
 	r.broker.Close()
 }
 
-// kill ends the broker as SIGKILL would, and starts another one on what it leaves on disk. The disk
-// is gone for the old one before it is looked at, so that nothing is confirmed behind that.
+// kill ends the broker as SIGKILL would, and starts another one on what it leaves on disk.
 func (r *rig) kill() {
+	r.t.Helper()
+	r.crash()
+	r.start(r.disk)
+}
+
+// crash takes the disk away from the broker before it looks at it, so that nothing is confirmed
+// behind that.
+func (r *rig) crash() {
 	r.t.Helper()
 	r.disk.CutAfter(0)
 	disk := r.disk.Kill()
 	r.stop()
 	r.disk = disk
-	r.start(disk)
 }
 
 func (r *rig) url() string { return "amqp://guest:guest@" + r.addr + "/" }
