@@ -190,8 +190,8 @@ func (c *Core[Tx]) outboxTexts() outboxTexts {
 		next: c.sql(`select {until min(ready)} from {p}outbox where state = 0 and ready > {now}`),
 		done: c.sql(`delete from {p}outbox where seq in {ints $1}`),
 		keep: c.sql(`update {p}outbox set state = 1, ended = {now} where seq in {ints $1}`),
-		fail: c.sql(`update {p}outbox set attempts = attempts + 1, error = $2, ready = {in $3}, state = $4,
-			ended = case when $4 = 2 then {now} end where seq = $1 and state = 0`),
+		fail: c.sql(`update {p}outbox set attempts = attempts + 1, error = $2, ready = {in $3}, state = cast($4 as integer),
+			ended = case when cast($4 as integer) = 2 then {now} end where seq = $1 and state = 0`),
 		prune: c.sql(`delete from {p}outbox where seq in (
 			select seq from {p}outbox where state = 1 and ended < {ago $1} order by ended limit $2 {skip})`),
 		status: c.sql(statusText),
