@@ -27,6 +27,8 @@ require (
 require (
 	github.com/google/go-cmp v0.7.0 // indirect
 	golang.org/x/time v0.12.0 // indirect
+	github.com/jackc/puddle/v2 v2.2.3 // indirect
+	golang.org/x/sync v0.24.0 // indirect
 )
 
 require (
@@ -60,8 +62,9 @@ require (
 	go.yaml.in/yaml/v3 v3.0.5 // indirect
 	golang.org/x/crypto v0.57.0 // indirect
 	golang.org/x/net v0.59.0 // indirect
-	golang.org/x/sys v0.48.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
 	golang.org/x/text v0.42.0 // indirect
 )
 
 replace github.com/tidings-io/tidings => ../..
+replace github.com/tidings-io/tidings => ../../
