@@ -4,22 +4,34 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
-	_ "modernc.org/sqlite"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
+	"github.com/tidings-io/tidings"
 
 	"github.com/tidings-io/tidings/outbox"
 	sqlstore "github.com/tidings-io/tidings/store/sql"
 	"github.com/tidings-io/tidings/store/storetest"
 )
 
-// openSQLite opens a database as the package's documentation wants it.
-func openSQLite(t testing.TB) *sql.DB {
+// openSQLite opens a database as the package's documentation wants it; it does not wait for the disk,
+// since no test takes the power away.
+func openSQLite(t testing.TB, file string) *sql.DB {
 	t.Helper()
-	name := "file:" + filepath.Join(t.TempDir(), "shop.db") +
-		"?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate"
+	return openWaiting(t, file, 10*time.Second)
+}
+
+func openWaiting(t testing.TB, file string, busy time.Duration) *sql.DB {
+	t.Helper()
+	name := fmt.Sprintf("file:%s?_pragma=journal_mode(WAL)&_pragma=busy_timeout(%d)&_txlock=immediate"+
+		"&_pragma=synchronous(NORMAL)", file, busy.Milliseconds())
 	db, err := sql.Open("sqlite", name)
 	if err != nil {
 		t.Fatal(err)
@@ -68,7 +80,7 @@ func (c counters) Counts(ctx context.Context) (map[string]int64, error) {
 
 func open(t *testing.T) (*sqlstore.Store, counters) {
 	t.Helper()
-	db := openSQLite(t)
+	db := openSQLite(t, filepath.Join(t.TempDir(), "shop.db"))
 	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{})
 	if err == nil {
 		err = store.Migrate(t.Context())
@@ -96,4 +108,115 @@ func TestOutboxOnSQLite(t *testing.T) {
 			return store.Outbox(sqlstore.OutboxConfig{Source: "storetest", Keep: keep, Poll: 5 * time.Millisecond})
 		}}
 	})
+}
+
+// TestAHandlerThatCannotLockTheDatabaseIsTriedAgain while another process has it locked.
+func TestAHandlerThatCannotLockTheDatabaseIsTriedAgain(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.db")
+	other := openSQLite(t, file)
+	store, err := sqlstore.New(openWaiting(t, file, time.Millisecond), sqlstore.SQLite, sqlstore.Config{})
+	if err == nil {
+		err = store.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	nothing := func(context.Context, *sql.Tx) error { return nil }
+	already, err := store.Inbox().Once(t.Context(), "g", "a", nothing)
+	busy, ok := errors.AsType[*sqlite.Error](err)
+	if already || !ok || busy.Code()&0xff != sqlite3.SQLITE_BUSY || tidings.IsPermanent(err) {
+		t.Errorf("already %v, %v: want SQLITE_BUSY, not permanent", already, err)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	if already, err = store.Inbox().Once(t.Context(), "g", "a", nothing); already || err != nil {
+		t.Errorf("again: already %v, %v", already, err)
+	}
+}
+
+func TestMigrateRunsInManyProcessesAtOnce(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "shop.db")
+	var all sync.WaitGroup
+	for range 8 {
+		db := openSQLite(t, file)
+		all.Go(func() {
+			store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{Prefix: "shop_"})
+			for range 2 {
+				if err == nil {
+					err = store.Migrate(t.Context())
+				}
+			}
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+}
+
+func TestMigrateHasNothingToDoWhereTheSchemaWasRunByHand(t *testing.T) {
+	db := openSQLite(t, filepath.Join(t.TempDir(), "shop.db"))
+	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	text, err := store.Schema()
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), text)
+	}
+	if err == nil {
+		err = store.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAPrefixIsNothingButAName(t *testing.T) {
+	for prefix, good := range map[string]bool{"": true, "a": true, "shop_": true, "_1": true, strings.Repeat("x", 32): true,
+		strings.Repeat("x", 33): false, "1a": false, "Shop": false, "a.b": false, "a;drop table": false, "a\"": false, "ä": false} {
+		if _, err := sqlstore.New(nil, sqlstore.SQLite, sqlstore.Config{Prefix: prefix}); (err == nil) != good {
+			t.Errorf("prefix %q: %v", prefix, err)
+		}
+	}
+}
+
+// TestTablesOfTwoPrefixesAreApart in one database.
+func TestTablesOfTwoPrefixesAreApart(t *testing.T) {
+	db := openSQLite(t, filepath.Join(t.TempDir(), "shop.db"))
+	for _, prefix := range []string{"one_", "two_"} {
+		store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{Prefix: prefix})
+		if err == nil {
+			err = store.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		already, err := store.Inbox().Once(t.Context(), "g", "a", func(context.Context, *sql.Tx) error { return nil })
+		if already || err != nil {
+			t.Errorf("%s: already %v, %v", prefix, already, err)
+		}
+	}
+}
+
+// TestARowThatCannotBeReadIsParked by a relay, with what its columns tell.
+func TestARowThatCannotBeReadIsParked(t *testing.T) {
+	store, db := open(t)
+	_, err := db.db.ExecContext(t.Context(), `insert into tidings_outbox (id, source, kind, topic, type, key, event)
+		values ('bad', 's', 'event', 'orders', 'placed', 'k', '{'), ('lie', 's', 'event', 'orders', 'placed', 'k',
+		'{"specversion":"1.0","id":"other","source":"s","type":"placed"}')`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := store.Outbox(sqlstore.OutboxConfig{})
+	claim, err := table.Claim(t.Context(), 10)
+	if err != nil || len(claim.Rows) != 2 || claim.Rows[0].Err == nil || claim.Rows[1].Err == nil ||
+		claim.Rows[0].Event.ID != "bad" || claim.Rows[1].Event.ID != "lie" {
+		t.Fatalf("%+v, %v", claim.Rows, err)
+	}
 }
