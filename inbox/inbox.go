@@ -13,7 +13,7 @@ import (
 type Store[Tx any] interface {
 	// Once calls fn in a transaction in which group and id have just been inserted, and commits.
 	// Where they are there already it returns true, and fn is not called. An error of fn, or its
-	// panic, rolls everything back and is returned as it is. An id has 1 to MaxName bytes.
+	// panic, rolls everything back and is returned as it is. What Check refuses is a permanent error.
 	Once(ctx context.Context, group, id string, fn func(ctx context.Context, tx Tx) error) (
 		already bool, err error)
 
@@ -29,9 +29,6 @@ type Store[Tx any] interface {
 	// stay.
 	Prune(ctx context.Context, olderThan time.Duration) (n int, err error)
 }
-
-// MaxName bounds groups, ids and lanes, in bytes.
-const MaxName = 1024
 
 // ID is what an event is remembered by: its source and its id, which CloudEvents makes unique
 // together.

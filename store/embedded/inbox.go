@@ -9,6 +9,8 @@ import (
 	"fmt"
 	"strings"
 	"time"
+
+	"github.com/tidings-io/tidings/inbox"
 )
 
 // ErrInboxFull: the inbox remembers Config.MaxOnce events; Prune makes room.
@@ -18,6 +20,9 @@ var ErrInboxFull = errors.New("inbox full")
 // inbox.Store; fn may run more than once, and what it gathered is committed once.
 func (s *Store) Once(ctx context.Context, group, id string, fn func(ctx context.Context, tx *Tx) error) (
 	already bool, err error) {
+	if err := inbox.Check(group, id); err != nil {
+		return false, err
+	}
 	key := onceKey(group, id)
 	err = s.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		if _, already = tx.get(key); already {
@@ -49,6 +54,9 @@ func isOnce(key string) bool { return strings.HasPrefix(key, onceKeys) }
 // Capabilities.Positions.
 func (s *Store) Advance(ctx context.Context, group, lane string, offset int64,
 	fn func(ctx context.Context, tx *Tx) error) (already bool, err error) {
+	if err := inbox.CheckPosition(group, lane, offset); err != nil {
+		return false, err
+	}
 	key := laneKeys + strings.TrimPrefix(onceKey(group, lane), onceKeys)
 	err = s.Do(ctx, func(ctx context.Context, tx *Tx) error {
 		v, ok := tx.get(key)

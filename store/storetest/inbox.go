@@ -143,8 +143,14 @@ func onceTwo[Tx any](t *testing.T, h InboxHarness[Tx]) {
 
 func onceNames[Tx any](t *testing.T, h InboxHarness[Tx]) {
 	long := strings.Repeat("x", inbox.MaxName)
-	h.once(t, "g", long, false)
-	h.once(t, "g", "Grüße 'quoted' \"", false)
+	for _, id := range []string{long, "Grüße 'quoted' \""} {
+		for _, want := range []bool{false, true} {
+			already, err := h.Store.Once(t.Context(), "g", id, h.effect("kept"))
+			if already != want || err != nil {
+				t.Errorf("id %.10q: already %v, %v", id, already, err)
+			}
+		}
+	}
 	for _, id := range []string{"", long + "x", "a\x00b", "\xff"} {
 		_, err := h.Store.Once(t.Context(), "g", id, h.effect("never"))
 		if !tidings.IsPermanent(err) {

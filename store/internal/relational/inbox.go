@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"time"
-	"unicode/utf8"
 
-	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/inbox"
 )
 
@@ -38,7 +35,7 @@ func (c *Core[Tx]) Inbox() *Inbox[Tx] {
 // Once is that of inbox.Store.
 func (in *Inbox[Tx]) Once(ctx context.Context, group, id string,
 	fn func(ctx context.Context, tx Tx) error) (already bool, err error) {
-	if err := checkNames(group, id); err != nil {
+	if err := inbox.Check(group, id); err != nil {
 		return false, err
 	}
 	return in.first(ctx, fn, in.once, group, id)
@@ -47,11 +44,8 @@ func (in *Inbox[Tx]) Once(ctx context.Context, group, id string,
 // Advance is that of inbox.Store.
 func (in *Inbox[Tx]) Advance(ctx context.Context, group, lane string, offset int64,
 	fn func(ctx context.Context, tx Tx) error) (already bool, err error) {
-	if err := checkNames(group, lane); err != nil {
+	if err := inbox.CheckPosition(group, lane, offset); err != nil {
 		return false, err
-	}
-	if offset < 0 {
-		return false, fmt.Errorf("inbox: offset %d of lane %q: the delivery has no position", offset, lane)
 	}
 	return in.first(ctx, fn, in.advance, group, lane, offset)
 }
@@ -97,15 +91,4 @@ func (in *Inbox[Tx]) Prune(ctx context.Context, olderThan time.Duration) (n int,
 			return n, nil
 		}
 	}
-}
-
-// checkNames refuses what not every database keeps as it is; no attempt will mend it.
-func checkNames(names ...string) error {
-	for _, name := range names {
-		if name == "" || len(name) > inbox.MaxName || !utf8.ValidString(name) || strings.IndexByte(name, 0) >= 0 {
-			return tidings.Permanent(fmt.Errorf("inbox: a name must be 1 to %d bytes of UTF-8 without byte 0: %.60q",
-				inbox.MaxName, name))
-		}
-	}
-	return nil
 }
