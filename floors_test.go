@@ -69,7 +69,7 @@ var floors = map[string]struct {
 	"examples/shop/cmd/shop": {house: []string{".", "broker", "examples/shop", "transport/embedded", "transport/kafka",
 		"transport/rabbitmq"}},
 	"store/embedded": {
-		house: []string{".", "broker", "eventstore", "inbox", "projection", "saga"},
+		house: []string{".", "broker", "eventstore", "inbox", "projection", "saga", "transport/embedded"},
 		never: []string{"net"},
 	},
 	"store/internal/relational": {

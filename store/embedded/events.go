@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/eventstore"
+	"github.com/tidings-io/tidings/transport/embedded"
 )
 
 // Read ranges over the events of a stream; see eventstore.Streams. It ends with the last event that
@@ -83,10 +84,11 @@ func offset(position int64) broker.Offset { return broker.Offset(max(position, 1
 
 func decoded(records iter.Seq2[broker.StreamRecord, error]) iter.Seq2[eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) {
+		var d embedded.Decoder
 		for rec, err := range records {
 			var r eventstore.Recorded
 			if err == nil {
-				r, err = recorded(rec)
+				r, err = recorded(&d, rec)
 			}
 			if !yield(r, err) || err != nil {
 				return
@@ -95,11 +97,11 @@ func decoded(records iter.Seq2[broker.StreamRecord, error]) iter.Seq2[eventstore
 	}
 }
 
-func recorded(rec broker.StreamRecord) (eventstore.Recorded, error) {
+func recorded(d *embedded.Decoder, rec broker.StreamRecord) (eventstore.Recorded, error) {
 	r := eventstore.Recorded{Stream: rec.Stream, Version: rec.Version,
 		Position: int64(rec.Position) + 1, At: rec.Time.UTC()}
 	var err error
-	if r.Event, err = decode(rec.Record); err != nil {
+	if r.Event, err = decode(d, &rec.Record); err != nil {
 		return eventstore.Recorded{}, fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
 	}
 	return r, nil

@@ -16,6 +16,8 @@ import (
 // ErrInboxFull: the inbox remembers Config.MaxOnce events; Prune makes room.
 var ErrInboxFull = errors.New("inbox full")
 
+var _ inbox.Store[*Tx] = (*Store)(nil)
+
 // Once runs fn in a transaction that marks (group, id) as handled, unless it is marked already. It is
 // inbox.Store; fn may run more than once, and what it gathered is committed once.
 func (s *Store) Once(ctx context.Context, group, id string, fn func(ctx context.Context, tx *Tx) error) (

@@ -1,68 +1,35 @@
 package embedded
 
 import (
-	"bytes"
-	"errors"
-	"strings"
-
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/transport/embedded"
 )
 
-// An event rests as a record in CloudEvents' binary mode of Kafka: headers "ce_<attribute>",
-// "content-type", the partition key as the record's key. The topic, which is no attribute, is one
-// more header: streams have no topic.
-const (
-	prefix      = "ce_"
-	contentType = "content-type"
-	topicHeader = "ce_origintopic"
-)
+// topicHeader holds the topic of an event, which is no attribute: streams have no topic.
+const topicHeader = "ce_" + tidings.ExtOriginTopic
 
+// encodeAll makes records of events as the transport does, and adds their topics.
 func encodeAll(events []tidings.Event) []broker.Record {
 	out := make([]broker.Record, len(events))
 	for i := range events {
-		out[i] = encode(&events[i])
+		e := &events[i]
+		out[i] = embedded.Encode(e)
+		if e.Topic != "" {
+			out[i].Headers = append(out[i].Headers, broker.Header{Key: topicHeader, Value: []byte(e.Topic)})
+		}
 	}
 	return out
 }
 
-func encode(e *tidings.Event) broker.Record {
-	rec := broker.Record{Value: e.Payload}
-	if e.Key != "" {
-		rec.Key = []byte(e.Key)
+// decode is the event of a record; its payload is a copy.
+func decode(d *embedded.Decoder, rec *broker.Record) (tidings.Event, error) {
+	topic := ""
+	if n := len(rec.Headers); n > 0 && rec.Headers[n-1].Key == topicHeader {
+		topic = string(rec.Headers[n-1].Value)
+		rec.Headers = rec.Headers[:n-1]
 	}
-	for name, value := range e.Attributes() {
-		switch name {
-		case "partitionkey": // the record's key
-		case "datacontenttype":
-			rec.Headers = append(rec.Headers, broker.Header{Key: contentType, Value: []byte(value)})
-		default:
-			rec.Headers = append(rec.Headers, broker.Header{Key: prefix + name, Value: []byte(value)})
-		}
-	}
-	if e.Topic != "" {
-		rec.Headers = append(rec.Headers, broker.Header{Key: topicHeader, Value: []byte(e.Topic)})
-	}
-	return rec
-}
-
-func decode(rec broker.Record) (e tidings.Event, err error) {
-	e.Key, e.Payload = string(rec.Key), bytes.Clone(rec.Value)
-	for _, h := range rec.Headers {
-		name, ok := strings.CutPrefix(h.Key, prefix)
-		switch {
-		case h.Key == topicHeader:
-			e.Topic = string(h.Value)
-		case h.Key == contentType:
-			e.ContentType = string(h.Value)
-		case ok:
-			if err := e.SetAttribute(name, string(h.Value)); err != nil {
-				return e, err
-			}
-		}
-	}
-	if e.ID == "" || e.Type == "" {
-		return e, errors.New("the record is no CloudEvent")
-	}
-	return e, nil
+	e, err := d.Decode(rec)
+	e.Topic = topic
+	return e, err
 }

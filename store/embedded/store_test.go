@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/tidings-io/tidings/broker"
