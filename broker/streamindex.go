@@ -222,8 +222,8 @@ func (c *commit) applyStream(a *txStream, confirm Confirm) {
 
 // Read returns the events of one stream from a version on (versions start at 1),
 // in order, and ends with the last event that was durable when it began. A stream
-// that does not exist has no events. A record's bytes are valid until the next
-// one is asked for.
+// that does not exist has no events. A record's bytes and headers are valid
+// until the next one is asked for.
 // Kinds of errors: Invalid (version below 1), Corrupt, NotFound, Closed, Storage.
 func (s *Streams) Read(ctx context.Context, stream string, fromVersion int64) iter.Seq2[
 	StreamRecord, error] {
@@ -257,6 +257,8 @@ type streamReader struct {
 	end    Offset // durable when the reading began
 	buf    Buffer
 	view   int // entry of buf that was used last
+
+	records RecordReader
 }
 
 func (r *streamReader) read(ctx context.Context, version int64,
@@ -313,7 +315,7 @@ func inEntry(positions []Offset, e storage.View) int {
 func (r *streamReader) yieldSome(e storage.View, from Offset, n int,
 	yield func(StreamRecord, error) bool) bool {
 	more := true
-	r.s.yieldEntry(e, from, func(rec StreamRecord, err error) bool {
+	r.s.yieldEntry(&r.records, e, from, func(rec StreamRecord, err error) bool {
 		if err == nil && rec.Stream != r.stream {
 			err = r.s.corrupt(e.Base, fmt.Errorf("the index of stream %q leads to stream %q",
 				r.stream, rec.Stream))

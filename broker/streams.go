@@ -204,11 +204,12 @@ const (
 
 // All returns the events of all streams from a position on, in the order of
 // positions, and ends at the end that was durable when it began. A record's bytes
-// are valid until the next one is asked for.
+// and headers are valid until the next one is asked for.
 // Kinds of errors: OutOfRange, Corrupt, NotFound, Closed, Storage.
 func (s *Streams) All(ctx context.Context, from Offset) iter.Seq2[StreamRecord, error] {
 	return func(yield func(StreamRecord, error) bool) {
 		var buf Buffer
+		var records RecordReader
 		defer buf.Release()
 		_, end := s.Bounds()
 		for {
@@ -221,7 +222,7 @@ func (s *Streams) All(ctx context.Context, from Offset) iter.Seq2[StreamRecord, 
 				return
 			}
 			for _, e := range buf.Entries {
-				if e.Base >= end || !s.yieldEntry(e, from, yield) {
+				if e.Base >= end || !s.yieldEntry(&records, e, from, yield) {
 					return
 				}
 				from = e.Base + Offset(e.Count)
@@ -249,16 +250,25 @@ func (s *Streams) alive() error {
 
 // yieldEntry passes on the events of one batch, from a position on. It reports
 // whether to go on.
-func (s *Streams) yieldEntry(e storage.View, from Offset,
+func (s *Streams) yieldEntry(records *RecordReader, e storage.View, from Offset,
 	yield func(StreamRecord, error) bool) bool {
 	var at StreamRecord
-	for rec, err := range Records(e.Bytes) {
-		if err == nil && rec.Offset == e.Base {
+	err := records.Open(e.Bytes)
+	for {
+		var rec Record
+		more := true
+		if err == nil {
+			rec, more, err = records.Next()
+		}
+		if err == nil && more && rec.Offset == e.Base {
 			at.Stream, at.Version, rec.Headers, err = takeStreamHeader(rec.Headers)
 		}
 		if err != nil {
 			yield(StreamRecord{}, s.corrupt(e.Base, err))
 			return false
+		}
+		if !more {
+			return true
 		}
 		at.Record, at.Position = rec, rec.Offset
 		if rec.Offset >= from && !yield(at, nil) {
@@ -266,7 +276,6 @@ func (s *Streams) yieldEntry(e storage.View, from Offset,
 		}
 		at.Version++
 	}
-	return true
 }
 
 func (s *Streams) corrupt(base Offset, err error) error {
