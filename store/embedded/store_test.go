@@ -3,7 +3,6 @@ package embedded_test
 import (
 	"context"
 	"slices"
-	"strings"
 	"testing"
 
 	"github.com/tidings-io/tidings/broker"
