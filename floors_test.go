@@ -66,8 +66,11 @@ var floors = map[string]struct {
 		house: []string{".", "broker", "eventstore", "inbox", "saga", "store/embedded", "transport/embedded"},
 		never: []string{"net"},
 	},
-	"examples/shop/cmd/shop": {house: []string{".", "broker", "examples/shop", "transport/embedded", "transport/kafka",
-		"transport/rabbitmq"}},
+	"examples/shop/cmd/shop": {
+		house: []string{".", "broker", "examples/shop", "transport/embedded", "transport/kafka",
+			"transport/rabbitmq"},
+		others: []string{"github.com/twmb/franz-go/pkg/kgo"},
+	},
 	"store/embedded": {
 		house: []string{".", "broker", "eventstore", "inbox", "projection", "saga", "transport/embedded"},
 		never: []string{"net"},

@@ -26,9 +26,9 @@ require (
 
 require (
 	github.com/google/go-cmp v0.7.0 // indirect
-	golang.org/x/time v0.12.0 // indirect
 	github.com/jackc/puddle/v2 v2.2.3 // indirect
 	golang.org/x/sync v0.24.0 // indirect
+	golang.org/x/time v0.12.0 // indirect
 )
 
 require (
@@ -67,4 +67,3 @@ require (
 )
 
 replace github.com/tidings-io/tidings => ../..
-replace github.com/tidings-io/tidings => ../../

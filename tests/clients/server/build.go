@@ -29,29 +29,30 @@ func Main(m *testing.M) int {
 		return 1
 	}
 	defer os.RemoveAll(dir)
-	if binary, err = build(dir); err != nil {
+	if binary, err = Build(dir, "./cmd/tidings"); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
 	return m.Run()
 }
 
-// build compiles cmd/tidings in its own module, so that the versions which the
-// clients need do not reach the product.
-func build(dir string) (string, error) {
+// Build compiles a program of the product, such as ./cmd/tidings, in its own module, so that the
+// versions which the clients need do not reach the product. It returns the path of the binary.
+func Build(dir, program string) (string, error) {
 	_, here, _, ok := runtime.Caller(0)
 	if !ok {
 		return "", errors.New("where is the source?")
 	}
-	path := filepath.Join(dir, "tidings")
+	name := filepath.Base(program)
+	path := filepath.Join(dir, name)
 	if runtime.GOOS == "windows" {
 		path += ".exe"
 	}
-	cmd := exec.Command("go", "build", "-o", path, "./cmd/tidings")
+	cmd := exec.Command("go", "build", "-o", path, program)
 	cmd.Dir = filepath.Join(filepath.Dir(here), "..", "..", "..")
 	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := cmd.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build tidings: %w\n%s", err, out)
+		return "", fmt.Errorf("build %s: %w\n%s", name, err, out)
 	}
 	return path, nil
 }

@@ -4,6 +4,9 @@ import (
 	"context"
 	"fmt"
 	"net/url"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/transport/kafka"
@@ -18,7 +21,9 @@ func connect(ctx context.Context, address string) (t tidings.Transport, end func
 	}
 	switch u.Scheme {
 	case "kafka":
-		t, err := kafka.New(kafka.Config{Seeds: []string{u.Host}})
+		// Whoever takes over from a service that was killed need not wait for long.
+		t, err := kafka.New(kafka.Config{Seeds: []string{u.Host}, Options: []kgo.Opt{
+			kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(2 * time.Second)}})
 		return t, func() { closing(ctx, t.Close) }, err
 	case "amqp", "amqps":
 		t, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: address})
