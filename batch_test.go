@@ -61,6 +61,8 @@ func TestABatchFailsInPart(t *testing.T) {
 				return &tidings.BatchError{Failed: map[int]error{1: errFlaky}}
 			})
 		publish(t, s, order("b", 1), order("a", 1), order("a", 2), order("c", 1), order("a", 3))
+		time.Sleep(time.Second)
+		equal(t, "not settled", broker.Pending("billing"), 3)
 		time.Sleep(time.Hour)
 		equal(t, "batches", calls.all(), []string{"b1 a1 a2 c1 after 0s", "a1 a2 a3 after 1m0.01s"})
 		s.end()

@@ -108,7 +108,7 @@ func TestRequestsAreAnsweredDuringTheDrain(t *testing.T) {
 // Where receiving fails the service subscribes again, with pauses; Health shows it meanwhile.
 func TestAServiceSubscribesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &away{Transport: tidingstest.NewTransport()}
+		broker := &away{Transport: tidingstest.NewTransport(tidingstest.WithLease(0))}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{},
 			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {

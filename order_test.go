@@ -156,7 +156,7 @@ func orderUnder(t *testing.T, f tidingstest.Faults) {
 // A held key that fills the window stalls its subscription, and Health says so.
 func TestTheWindowBoundsWhatIsInHand(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := tidingstest.NewTransport()
+		broker := generous{tidingstest.NewTransport()}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(
 			tidings.Policy{Window: 10, Immediate: tidings.NoRetries, Delays: []time.Duration{time.Hour}},
@@ -181,6 +181,14 @@ func TestTheWindowBoundsWhatIsInHand(t *testing.T) {
 		equal(t, "healthy", s.Health().OK(), true)
 		s.end()
 	})
+}
+
+// generous is a transport that hands out more than a window.
+type generous struct{ *tidingstest.Transport }
+
+func (g generous) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	s.Window = 1000
+	return g.Transport.Subscribe(ctx, s)
 }
 
 // Distinct keys go on while one is held for minutes.

@@ -242,6 +242,11 @@ func TestADeadLetterThatCannotBePublishedIsKept(t *testing.T) {
 		if !strings.Contains(h.LastError, "publish to dead letters billing.dlq") {
 			t.Errorf("last error %q", h.LastError)
 		}
+		s.end()
+		equal(t, "given back", broker.Pending("billing"), 1)
+
+		s, _ = failing(t, broker, tidings.Policy{}, tidings.Permanent(errFlaky))
+		time.Sleep(10 * time.Second)
 		broker.SetFaults(tidingstest.Faults{})
 		time.Sleep(time.Minute)
 		h = s.Health().Subscriptions[0]
