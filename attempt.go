@@ -51,7 +51,9 @@ func (s *subscription) attempt(it *item) error {
 		defer cancel(nil)
 		s.disp.guard(it, cancel)
 	}
-	return s.bounded(ctx, func(ctx context.Context) error { return it.route.handler.Handle(ctx, it.d) })
+	return s.bounded(ctx, func(ctx context.Context) error {
+		return it.route.handler.Handle(ctx, it.d)
+	})
 }
 
 // cutOff says whether an attempt was ended from outside: because the broker took the event back, or

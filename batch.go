@@ -124,7 +124,9 @@ func (s *subscription) attemptBatch(b *batch) []error {
 		ds[i] = it.d
 	}
 	ctx := s.handling(s.lifeOf(b.items[0]), nil)
-	err := s.bounded(ctx, func(ctx context.Context) error { return b.route.batch.HandleBatch(ctx, ds) })
+	err := s.bounded(ctx, func(ctx context.Context) error {
+		return b.route.batch.HandleBatch(ctx, ds)
+	})
 	errs := make([]error, len(ds))
 	part, some := err.(*BatchError) //nolint:errorlint // a wrapped one is about another batch
 	for i := range errs {

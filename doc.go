@@ -23,6 +23,19 @@
 // [Policy] changes that. Nothing is degraded silently: what a transport cannot do is missing from
 // its [Capabilities], and asking for it is [ErrUnsupported] before any event is handled.
 //
+// # What becomes of an event
+//
+// [Service.Run] reads the groups of its subscriptions. Equal keys are handled one after the other,
+// distinct ones in parallel. A handler that fails is called again at once, then after the delays of
+// its policy, while its key is held and others go on; with Policy.StepAside the event waits at the
+// broker instead, and others of its key pass. What has failed for good, at once where the error is
+// [Permanent], is published to the dead letters and only then settled; [Redrive] puts it back to its
+// group, as it was. [RetryAfter] chooses the delay. A [Breaker] pauses while everything fails. When
+// the context of Run ends, handlers in progress finish, and the rest is given back.
+//
+// [Request] sends a command and waits for the answer of its [Replier]. [Service.Health] and an
+// [Observer] tell what happens.
+//
 // # Envelope
 //
 // [Event] is a CloudEvents 1.0 envelope. Its partitionkey is the unit of order, correlationid the

@@ -82,7 +82,9 @@ func Handle[T any](c *Command[T], fn func(ctx context.Context, m Msg[T]) error) 
 }
 
 // OnBatch leads events of a type to fn, up to max at once. An error is that of all of them, unless
-// it is a *BatchError. Events that do not decode fail by themselves and are not in the batch.
+// it is a *BatchError. Events that do not decode fail by themselves and are not in the batch. One
+// that is tried again takes those of its key that are behind it in the batch with it. What is
+// published with the context of a batch has none of its events as its cause.
 func OnBatch[T any](t *Type[T], max int, fn func(ctx context.Context, ms []Msg[T]) error) Route {
 	r := route(t)
 	r.BatchMax = max

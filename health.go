@@ -116,7 +116,8 @@ func (s *status) get() State {
 }
 
 func (s *subscription) health() SubscriptionHealth {
-	h := SubscriptionHealth{Group: s.name, Topics: s.topics, State: s.state.get(), Window: s.policy.Window}
+	h := SubscriptionHealth{Group: s.name, Topics: s.topics, State: s.state.get(),
+		Window: s.policy.Window}
 	d := s.disp
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -221,3 +221,43 @@ func TestAHeldKeyDoesNotSlowOthers(t *testing.T) {
 		equal(t, "given back", broker.Pending("billing"), 125)
 	})
 }
+
+// Order per key holds while the services of a group come and go, and nothing is lost.
+func TestOrderPerKeyHoldsWhileServicesComeAndGo(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const keys, each = 40, 12
+		broker := tidingstest.NewTransport()
+		model := newKeyModel()
+		handle := func(_ context.Context, m tidings.Msg[placed]) (err error) {
+			model.enter(m.Key)
+			time.Sleep(time.Duration(m.Data.Total%5) * 10 * time.Millisecond)
+			if (m.Data.Total+int64(len(m.Key))+int64(m.Attempt))%3 == 0 {
+				err = errFlaky
+			}
+			model.note(m.Key, m.Data.Total, err)
+			model.leave(m.Key)
+			return err
+		}
+		policy := tidings.Policy{Concurrency: 16, Breaker: tidings.Breaker{Failures: tidings.NoBreaker}}
+		another := func() *running {
+			return run(t, tidings.NewService("billing", broker).Subscribe(policy, tidings.On(orderPlaced, handle)))
+		}
+		stays, goes := another(), another()
+		for n := range int64(each) {
+			for k := range keys {
+				publish(t, broker, stamped(order(fmt.Sprint("k", k), n+1)))
+			}
+			time.Sleep(50 * time.Millisecond)
+			goes.end()
+			goes = another()
+		}
+		time.Sleep(time.Hour)
+		goes.end()
+		stays.end()
+		equal(t, "pending", broker.Pending("billing"), 0)
+		model.check(t, keys, each)
+		for key, handled := range model.handled { // without faults nothing is handled twice
+			equal(t, key, len(handled), each)
+		}
+	})
+}

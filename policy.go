@@ -89,7 +89,8 @@ type Breaker struct {
 }
 
 // defaultDelays are Policy.Delays where it is nil.
-var defaultDelays = []time.Duration{time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
+var defaultDelays = []time.Duration{
+	time.Second, 5 * time.Second, 30 * time.Second, 2 * time.Minute, 10 * time.Minute}
 
 const (
 	defaultConcurrency = 16

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"strings"
 	"time"
 )
@@ -44,8 +45,9 @@ func RedriveWait(d time.Duration) RedriveOption { return func(r *redrive) { r.wa
 // when none has come for a while (see RedriveWait), with an error when ctx ends before. What
 // became a dead letter after the call, by the clock of the service that put it there, is left, and
 // so is what belongs to another group.
-func Redrive(ctx context.Context, t Transport, group string, opts ...RedriveOption) (n int, err error) {
-	r := &redrive{transport: t, group: group, letters: DeadLetters(group), left: int(^uint(0) >> 1),
+func Redrive(ctx context.Context, t Transport, group string,
+	opts ...RedriveOption) (n int, err error) {
+	r := &redrive{transport: t, group: group, letters: DeadLetters(group), left: math.MaxInt,
 		wait: redriveWait, begun: time.Now()}
 	for _, o := range opts {
 		o(r)
@@ -138,6 +140,8 @@ func (r *redrive) event(d *Delivery) Event {
 	if topic := e.Extensions[ExtDeadTopic]; topic != "" {
 		e.Extensions[ExtOriginTopic] = topic
 	}
-	maps.DeleteFunc(e.Extensions, func(name, _ string) bool { return strings.HasPrefix(name, deadPrefix) })
+	maps.DeleteFunc(e.Extensions, func(name, _ string) bool {
+		return strings.HasPrefix(name, deadPrefix)
+	})
 	return e
 }

@@ -31,8 +31,8 @@ func (e *RemoteError) Error() string { return "group " + e.Group + ": " + e.Reas
 // it has ended, requests fail with ErrClosed.
 //
 // Answers come to an address that the service makes with its first request and keeps for itself.
-// Those that come when nobody waits any longer are dropped. A request that timed out may have been
-// handled, or be handled later.
+// Those that come when nobody waits any longer are dropped, and those that come while the service
+// has lost its broker may be. A request that timed out may have been handled, or be handled later.
 func Request[R any](ctx context.Context, s *Service, request Event, answer *Type[R]) (R, error) {
 	var none R
 	if request.Kind != KindCommand {
@@ -49,7 +49,8 @@ func Request[R any](ctx context.Context, s *Service, request Event, answer *Type
 // that asks for no answer is handled all the same. The answer is published before the command is
 // done, and a command that is handled again is answered with the same id. When fn has failed for
 // good, who asked gets a *RemoteError. Where he is gone nobody is told.
-func Replier[Q, R any](c *Command[Q], answer *Type[R], fn func(ctx context.Context, m Msg[Q]) (R, error)) Route {
+func Replier[Q, R any](c *Command[Q], answer *Type[R],
+	fn func(ctx context.Context, m Msg[Q]) (R, error)) Route {
 	r := one(c, func(ctx context.Context, m Msg[Q]) error {
 		data, err := fn(ctx, m)
 		if err != nil || m.ReplyTo == "" {
@@ -82,8 +83,8 @@ func (s *subscription) replyFailure(it *item, why error) {
 		return
 	}
 	payload, _ := json.Marshal(&RemoteError{s.name, cut(why.Error(), maxReason)}) // two strings
-	failure := Event{ID: DerivedID("failure", it.d.Source, it.d.ID), Type: failureType, Time: it.d.Time,
-		ContentType: JSON.ContentType(), Payload: payload}
+	failure := Event{ID: DerivedID("failure", it.d.Source, it.d.ID), Type: failureType,
+		Time: time.Now().UTC(), ContentType: JSON.ContentType(), Payload: payload}
 	if err := reply(s.handling(s.base, &it.d.Event), &it.d.Event, failure); err != nil {
 		s.troubled("answer with a failure", it.d, err)
 	}

@@ -231,9 +231,12 @@ func TestATimeoutEndsTheContextOfAnAttempt(t *testing.T) {
 func TestADeadLetterThatCannotBePublishedIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := tidingstest.NewTransport()
-		s, _ := failing(t, broker, tidings.Policy{}, tidings.Permanent(errFlaky))
-		publish(t, s, order("a", 1))
+		if err := broker.Declare(t.Context(), tidings.Subscription{Group: "billing", Topics: []string{"orders"}}); err != nil {
+			t.Fatal(err)
+		}
+		publish(t, broker, stamped(order("a", 1)))
 		broker.SetFaults(tidingstest.Faults{FailPublish: 1, Seed: 2})
+		s, _ := failing(t, broker, tidings.Policy{}, tidings.Permanent(errFlaky))
 		synctest.Wait()
 		publishes := len(broker.DeadLetters("billing")) // some fail after they were kept
 		time.Sleep(10 * time.Minute)

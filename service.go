@@ -79,8 +79,8 @@ func WithObserver(o Observer) Option { return func(s *Service) { s.observer = o 
 // NewService makes a service on a transport, which it does not close. The name is the source of
 // its events and the group of its subscriptions.
 func NewService(name string, t Transport, opts ...Option) *Service {
-	s := &Service{name: name, transport: t, capabilities: t.Capabilities(), publisher: t, log: slog.Default(),
-		drain: DefaultDrain, ready: make(chan struct{})}
+	s := &Service{name: name, transport: t, capabilities: t.Capabilities(), publisher: t,
+		log: slog.Default(), drain: DefaultDrain, ready: make(chan struct{})}
 	s.replies = newReplies(s)
 	for _, o := range opts {
 		o(s)
@@ -98,6 +98,9 @@ func (s *Service) Name() string { return s.name }
 func (s *Service) Subscribe(p Policy, routes ...Route) *Service {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.stage != idle {
+		s.log.Error("subscribe has no effect once the service was run", "service", s.name)
+	}
 	s.declared = append(s.declared, declared{p, slices.Clone(routes)})
 	return s
 }

@@ -55,7 +55,8 @@ func newSubscription(s *Service, g *group) *subscription {
 		log: s.log.With("service", s.name, "group", g.name)}
 	sub.disp = newDispatcher(sub.policy)
 	sub.disp.work = sub.work
-	sub.slow = fmt.Errorf("attempt took longer than %v: %w", sub.policy.Timeout, context.DeadlineExceeded)
+	sub.slow = fmt.Errorf("attempt took longer than %v: %w",
+		sub.policy.Timeout, context.DeadlineExceeded)
 	return sub
 }
 
@@ -172,7 +173,9 @@ func (s *subscription) poison(d *Delivery, route *bound) error {
 	return nil
 }
 
-func unknown(d *Delivery) error { return fmt.Errorf("no route takes type %q of %s", d.Type, d.Topic) }
+func unknown(d *Delivery) error {
+	return fmt.Errorf("no route takes type %q of %s", d.Type, d.Topic)
+}
 
 // broken ends a reading: what it has received is lost, to handlers in progress too.
 func (s *subscription) broken(err error) {
@@ -180,8 +183,8 @@ func (s *subscription) broken(err error) {
 	s.state.set(Reconnecting)
 	s.disp.note(err)
 	r := s.now.Swap(nil)
+	s.disp.lose(r) // first, so that handlers which end by it are not taken for failed
 	r.lose(ErrLost)
-	s.disp.lose(r)
 	ctx, cancel := context.WithTimeout(s.root, closeTime)
 	defer cancel()
 	if err := r.Close(ctx); err != nil {

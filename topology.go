@@ -29,8 +29,9 @@ func (s *Service) Topology() Topology {
 	s.mu.Unlock()
 	for _, g := range groups {
 		for _, r := range g.routes {
-			t.Receives = append(t.Receives, Receives{Group: g.name, Kind: r.Kind, Topic: r.Topic, Types: r.Types,
-				Describes: r.Describes, Reply: r.reply, DeadLetters: g.deadLetters(), Policy: g.policy.complete()})
+			t.Receives = append(t.Receives, Receives{Group: g.name, Kind: r.Kind, Topic: r.Topic,
+				Types: r.Types, Describes: r.Describes, Reply: r.reply,
+				DeadLetters: g.deadLetters(), Policy: g.policy.complete()})
 		}
 	}
 	return t

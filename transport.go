@@ -63,7 +63,8 @@ type Consumer interface {
 	// when ctx ends, ErrClosed after Close, and any other error when reading cannot go on: the
 	// caller closes this consumer and subscribes again.
 	Receive(ctx context.Context, max int) ([]*Delivery, error)
-	// Commit waits until the broker knows every settlement that was made before the call.
+	// Commit waits until the broker knows every settlement that was made before the call. Several
+	// may wait at once, also while Receive does.
 	Commit(ctx context.Context) error
 	// Close commits, gives back what is not settled for redelivery at once, and ends a Temporary
 	// group.
