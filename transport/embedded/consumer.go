@@ -122,9 +122,12 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, e
 	}
 }
 
-// grow takes partitions into account that topics have got since.
+// grow takes partitions into account that topics have got since. Reading ends with a topic.
 func (c *consumer) grow(ctx context.Context) error {
 	for i, topic := range c.topics {
+		if _, err := c.t.b.TopicByID(topic.ID()); err != nil {
+			return err
+		}
 		if topic.Partitions() != c.known[i] {
 			return c.g.join(ctx, c)
 		}

@@ -12,15 +12,16 @@ import (
 )
 
 // letters is what comes to a group's address, for one of its consumers. One goroutine receives
-// from the queue ahead of the consumer, one batch at a time.
+// from the queue when the consumer has room, one batch at a time.
 type letters struct {
 	c    *consumer
 	q    *broker.Queue
 	stop context.CancelFunc
 	loop sync.WaitGroup
-	more chan struct{} // all was taken; capacity 1
+	more chan struct{} // look whether some are wanted; capacity 1
 
 	// Guarded by the group's mutex.
+	wanted bool // the consumer has room, and there were none
 	ahead  []*letter
 	inHand map[*letter]struct{}
 	failed error
@@ -50,12 +51,12 @@ func (l *letters) open(c *consumer, q *broker.Queue) {
 	l.loop.Go(func() { l.receive(ctx) })
 }
 
-// receive fills ahead whenever it is empty.
+// receive fills ahead whenever something is wanted.
 func (l *letters) receive(ctx context.Context) {
 	var r reading
 	options := broker.ReceiveOptions{Max: min(aheadMost, l.c.window), Lease: l.c.t.c.Lease,
 		Wait: letterWait, Owner: l.q.Spec().Owner}
-	for ctx.Err() == nil {
+	for l.await(ctx) {
 		got, err := l.q.Receive(ctx, options)
 		switch {
 		case ctx.Err() != nil:
@@ -66,16 +67,42 @@ func (l *letters) receive(ctx context.Context) {
 		case err != nil: // the record that is named was passed over
 			l.c.t.c.Logger.Error("a record of a group's address cannot be read", "error", err)
 		}
-		if len(got) == 0 {
-			continue
-		}
 		l.put(&r, got)
+	}
+}
+
+// await waits until something is wanted; false: the consumer is closed. What its consumer has no
+// room for is given back after half of the lease, for others to have.
+func (l *letters) await(ctx context.Context) bool {
+	for !l.wants() {
+		patience := time.NewTimer(l.c.t.c.Lease / 2)
 		select {
 		case <-l.more:
+		case <-patience.C:
+			l.giveBack()
 		case <-ctx.Done():
-			return
+		}
+		patience.Stop()
+		if ctx.Err() != nil {
+			return false
 		}
 	}
+	return ctx.Err() == nil
+}
+
+func (l *letters) wants() bool {
+	l.c.g.mu.Lock()
+	defer l.c.g.mu.Unlock()
+	return l.wanted && len(l.ahead) == 0
+}
+
+func (l *letters) giveBack() {
+	l.c.g.mu.Lock()
+	defer l.c.g.mu.Unlock()
+	for _, x := range l.ahead {
+		_ = l.q.Extend(x.id, 0) // where it fails the record is not this consumer's any more
+	}
+	l.ahead = nil
 }
 
 func (l *letters) fail(err error) {
@@ -96,9 +123,11 @@ func (l *letters) put(r *reading, got []broker.Delivery) {
 		ahead[i] = x
 	}
 	l.c.g.mu.Lock()
-	l.ahead = ahead
+	l.ahead, l.wanted = ahead, len(ahead) == 0 && l.wanted
 	l.c.g.mu.Unlock()
-	ring(l.c.wake)
+	if len(got) > 0 {
+		ring(l.c.wake)
+	}
 }
 
 // takeLocked hands over at most n of them. One that has waited long has its lease renewed, or is
@@ -107,7 +136,6 @@ func (l *letters) takeLocked(got []*tidings.Delivery, n int) ([]*tidings.Deliver
 	if l.failed != nil {
 		return got, l.failed
 	}
-	had := len(l.ahead)
 	for ; n > 0 && len(l.ahead) > 0; l.ahead = l.ahead[1:] {
 		x := l.ahead[0]
 		lease := l.c.t.c.Lease
@@ -122,7 +150,7 @@ func (l *letters) takeLocked(got []*tidings.Delivery, n int) ([]*tidings.Deliver
 		got = append(got, &x.Delivery)
 		n--
 	}
-	if had > 0 && len(l.ahead) == 0 {
+	if l.wanted = n > 0; l.wanted {
 		ring(l.more)
 	}
 	return got, nil
@@ -136,14 +164,12 @@ func (l *letters) close() {
 	l.stop()
 	l.loop.Wait()
 	l.c.g.mu.Lock()
-	defer l.c.g.mu.Unlock()
 	for x := range l.inHand {
 		l.ahead = append(l.ahead, x)
 	}
-	for _, x := range l.ahead {
-		_ = l.q.Extend(x.id, 0) // where it fails the record is not this consumer's any more
-	}
-	l.ahead, l.inHand = nil, nil
+	l.inHand = nil
+	l.c.g.mu.Unlock()
+	l.giveBack()
 }
 
 // end removes the address of a temporary group.

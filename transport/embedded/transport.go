@@ -110,13 +110,15 @@ func (t *Transport) Close(ctx context.Context) error {
 // Capabilities are those of the broker: see the package's comment for what they rest on.
 func (t *Transport) Capabilities() tidings.Capabilities {
 	return tidings.Capabilities{
-		Order:       tidings.OrderKey,
-		Replay:      true,
-		Positions:   true,
-		Temporary:   true,
-		MaxDelay:    tidings.Forever,
-		MaxSchedule: tidings.Forever,
-		MaxBytes:    t.batchBytes(nil) - batchBytes,
+		Order:        tidings.OrderKey,
+		Replay:       true,
+		Positions:    true,
+		Attempts:     true,
+		Temporary:    true,
+		Transactions: true,
+		MaxDelay:     tidings.Forever,
+		MaxSchedule:  tidings.Forever,
+		MaxBytes:     t.batchBytes(nil) - batchBytes,
 	}
 }
 
