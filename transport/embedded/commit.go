@@ -15,7 +15,8 @@ import (
 // CommitWith commits a transaction that also acknowledges deliveries: what it changes, what Enlist
 // has added to it and that they are handled is one step, which happens or not. The acknowledgement
 // is on disk with the Confirm. The Tx is spent, whatever the outcome; with an error the deliveries
-// are in hand as before.
+// are in hand as before. The commit must not take longer than Config.Lease where one of them came by
+// the group's address.
 //
 // Errors are those of broker.Tx.Commit, tidings.ErrLost (a delivery is settled, or its consumer is
 // closed), tidings.ErrUnsupported (a delivery is not of this package, as where a middleware has
@@ -84,6 +85,9 @@ func (w *withTx) giveTurns(n int) {
 // add adds the acknowledgements to a Tx.
 func (w *withTx) add(tx *broker.Tx) error {
 	for _, x := range w.letters {
+		if err := x.lease(x.c.t.c.Lease); err != nil { // somebody else may have it: not twice
+			return err
+		}
 		if err := x.end(); err != nil {
 			return err
 		}

@@ -19,7 +19,7 @@ import (
 
 var (
 	modelFrom  = flag.Uint64("model.from", 0, "the first history that TestTheTransportIsItsModel plays")
-	modelSeeds = flag.Uint64("model.seeds", 60, "how many")
+	modelSeeds = flag.Uint64("model.seeds", 30, "how many")
 )
 
 // TestTheTransportIsItsModel plays random histories of two groups and their consumers, with crashes and
