@@ -66,6 +66,7 @@ func (t *Transport) uncommitted(
 	ctx context.Context, group string, begin kadm.Offsets,
 ) (kadm.Offsets, error) {
 	committed, err := t.topics.admin.FetchOffsets(ctx, group)
+	committed.KeepFunc(func(o kadm.OffsetResponse) bool { return begin[o.Topic] != nil })
 	if err == nil {
 		err = committed.Error()
 	}

@@ -18,18 +18,14 @@ const maxMetadata = 4096
 
 // commitLoop commits what is settled, at most Config.CommitEvery later.
 func (c *consumer) commitLoop() {
-	every := time.NewTicker(c.transport.config.CommitEvery)
-	defer every.Stop()
 	for {
 		select {
 		case <-c.ctx.Done():
 			return
-		case <-every.C:
-		}
-		select {
 		case <-c.dirty:
-		default:
-			continue
+		}
+		if sleep(c.ctx, c.transport.config.CommitEvery) != nil {
+			return
 		}
 		switch err := c.commit(c.ctx, c.unsaved()); {
 		case err == nil || c.ctx.Err() != nil:

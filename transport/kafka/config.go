@@ -58,6 +58,9 @@ type SASL struct {
 	User, Password string
 }
 
+// most bounds Config.MaxBytes: a request for so much fits the protocol.
+const most = 1 << 30
+
 // checked is the Config with its defaults.
 func (c Config) checked() (Config, error) {
 	if len(c.Seeds) == 0 {
@@ -68,6 +71,9 @@ func (c Config) checked() (Config, error) {
 		if n < 0 {
 			return c, fmt.Errorf("kafka: a setting is %d, below 0", n)
 		}
+	}
+	if c.MaxBytes > most {
+		return c, fmt.Errorf("kafka: MaxBytes is %d, beyond %d", c.MaxBytes, most)
 	}
 	setZero(&c.ClientID, "tidings")
 	setZero(&c.Partitions, 8)

@@ -39,11 +39,11 @@ type consumer struct {
 	held      retries   // not due yet
 	paused    bool      // the address is not fetched: held is full
 	inHand    int
-	forgotten bool               // settlements went with a partition before they were committed
-	closed    bool               //
+	forgotten bool // settlements went with a partition before they were committed
+	closed    bool
 	failed    error              // why reading cannot go on
 	interrupt context.CancelFunc // ends the wait of Receive
-	room      int                // of a commit's metadata, in bytes
+	room      int                // for the text beside an offset, in bytes
 }
 
 // membership is how the members of a group have its partitions. Records are registered between
@@ -64,8 +64,9 @@ func membership(group string) []kgo.Opt {
 
 // reading bounds what one broker sends ahead of Receive, and leaves out what transactions of
 // others have not committed.
-func reading() []kgo.Opt {
+func (c *Config) reading() []kgo.Opt {
 	return []kgo.Opt{
+		kgo.BrokerMaxReadBytes(int32(max(100<<20, c.MaxBytes+1<<20))),
 		kgo.FetchMaxBytes(8 << 20), kgo.FetchMaxPartitionBytes(1 << 20),
 		// A partition that comes to a broker waits for the fetch that is parked there.
 		kgo.FetchMaxWait(500 * time.Millisecond),
@@ -99,7 +100,7 @@ func (t *Transport) subscribeGroup(s tidings.Subscription) (tidings.Consumer, er
 }
 
 func (c *consumer) connect(opts ...kgo.Opt) (err error) {
-	opts = append(append(reading(), kgo.WithContext(c.ctx)), opts...)
+	opts = append(append(c.transport.config.reading(), kgo.WithContext(c.ctx)), opts...)
 	if c.client, err = c.transport.client(opts...); err != nil {
 		c.cancel()
 		return fmt.Errorf("kafka: %w", err)

@@ -18,6 +18,7 @@ var mail = tidings.Subscription{Group: "mail", Topics: []string{"orders"}}
 
 // TestAfterACrashOnlyWhatWasNotSettledComesAgain settles every second delivery.
 func TestAfterACrashOnlyWhatWasNotSettledComesAgain(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, mail)
@@ -42,6 +43,7 @@ func TestAfterACrashOnlyWhatWasNotSettledComesAgain(t *testing.T) {
 
 // TestTheOffsetOfAPartitionIsItsLowWatermark: other consumers of Kafka see where the group is.
 func TestTheOffsetOfAPartitionIsItsLowWatermark(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.Partitions = 1 })
 	c := subscribe(t, tr, mail)
@@ -62,6 +64,7 @@ func TestTheOffsetOfAPartitionIsItsLowWatermark(t *testing.T) {
 
 // TestALostDeliveryIsErrLost takes the partitions of a member away while it handles.
 func TestALostDeliveryIsErrLost(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	first := subscribe(t, tr, mail)
@@ -104,6 +107,7 @@ func brief(t *testing.T) context.Context {
 
 // TestWhatIsSettledIsCommittedWhenAPartitionIsRevoked: nothing of it comes to the other member.
 func TestWhatIsSettledIsCommittedWhenAPartitionIsRevoked(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.CommitEvery = time.Hour })
 	first := subscribe(t, tr, mail)
@@ -121,6 +125,7 @@ func TestWhatIsSettledIsCommittedWhenAPartitionIsRevoked(t *testing.T) {
 
 // TestCloseHandsOver: what the member had not settled comes to another.
 func TestCloseHandsOver(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	first := subscribe(t, tr, mail)
@@ -139,6 +144,7 @@ func TestCloseHandsOver(t *testing.T) {
 
 // TestADelayedRetryComesAsTheSameEvent when it is due, once, by the address of its group alone.
 func TestADelayedRetryComesAsTheSameEvent(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, mail)
@@ -176,6 +182,7 @@ func TestADelayedRetryComesAsTheSameEvent(t *testing.T) {
 
 // TestADelayedRetrySurvivesACrash of the broker and of the consumer, with its attempts.
 func TestADelayedRetrySurvivesACrash(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, mail)
@@ -197,6 +204,7 @@ func TestADelayedRetrySurvivesACrash(t *testing.T) {
 
 // TestNackWithoutADelayComesAgainAtOnce with a higher attempt.
 func TestNackWithoutADelayComesAgainAtOnce(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, mail)
@@ -217,6 +225,7 @@ func TestNackWithoutADelayComesAgainAtOnce(t *testing.T) {
 // TestRetriesThatAreNotDueAreReadAheadToABound: commands at the same address wait then, and only
 // then; events of the topics never do.
 func TestRetriesThatAreNotDueAreReadAheadToABound(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.ReadAhead, c.Partitions = 4, 1 })
 	c := subscribe(t, tr, mail)
@@ -249,6 +258,7 @@ func TestRetriesThatAreNotDueAreReadAheadToABound(t *testing.T) {
 // TestOrderPerKeyWhileMembersComeAndGo: nothing is missed, and what of a key is seen for the first
 // time is seen in its order.
 func TestOrderPerKeyWhileMembersComeAndGo(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.Partitions = 6 })
 	const keys, visits = 20, 4
@@ -360,6 +370,7 @@ func (s *seen) note(d *tidings.Delivery) {
 
 // TestAPartitionThatIsAddedIsReadFromItsStart, also by a group from the latest.
 func TestAPartitionThatIsAddedIsReadFromItsStart(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.Partitions = 1 })
 	if err := tr.Declare(bounded(t), mail); err != nil {

@@ -2,6 +2,7 @@ package kafka_test
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,13 +32,19 @@ type rig struct {
 	broker *broker.Broker
 	server *wire.Server
 	addr   string
+	tls    *tls.Config
 }
 
 func serve(t *testing.T) *rig {
 	t.Helper()
-	r := &rig{t: t, disk: vfs.NewMem(), addr: "127.0.0.1:0"}
+	return serveTLS(t, nil)
+}
+
+func serveTLS(t *testing.T, c *tls.Config) *rig {
+	t.Helper()
+	r := &rig{t: t, disk: vfs.NewMem(), addr: "127.0.0.1:0", tls: c}
 	r.start()
-	t.Cleanup(r.stop)
+	t.Cleanup(func() { r.stop() })
 	return r
 }
 
@@ -49,7 +56,9 @@ func (r *rig) start() {
 	if r.broker, err = broker.Open("data", c); err != nil {
 		r.t.Fatal(err)
 	}
-	r.server, err = wire.Listen(r.broker, wire.Config{Addr: r.addr, Logger: slog.New(slog.DiscardHandler)})
+	r.server, err = wire.Listen(r.broker, wire.Config{
+		Addr: r.addr, TLS: r.tls, Logger: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		r.t.Fatal(err)
 	}

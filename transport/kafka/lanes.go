@@ -42,9 +42,6 @@ func (c *consumer) begin(
 	ctx context.Context, offsets map[string]map[int32]kgo.Offset,
 ) (map[string]map[int32]kgo.Offset, error) {
 	found, err := c.transport.topics.admin.FetchOffsets(ctx, c.group)
-	if err == nil {
-		err = found.Error()
-	}
 	if err != nil {
 		return nil, fmt.Errorf("kafka: offsets of group %q: %w", c.group, err)
 	}
@@ -52,7 +49,11 @@ func (c *consumer) begin(
 	defer c.mu.Unlock()
 	for topic, partitions := range offsets {
 		for n := range partitions {
-			if at, ok := found.Lookup(topic, n); ok {
+			at, ok := found.Lookup(topic, n)
+			if at.Err != nil {
+				return nil, fmt.Errorf("kafka: offset of group %q in %s/%d: %w", c.group, topic, n, at.Err)
+			}
+			if ok {
 				c.committed[partition{topic, n}] = committed{at.At, at.Metadata}
 			}
 		}

@@ -40,6 +40,21 @@ func (t *Transport) Publish(ctx context.Context, events ...tidings.Event) error 
 		reply := events[i].Kind == tidings.KindReply
 		t.send(ctx, record, func(err error) { call.settle(i, outcome(record.Topic, reply, err)) })
 	}
+	return t.await(ctx, call, records)
+}
+
+// publishRecord publishes what the transport has made, to a topic that it makes where it is gone.
+func (t *Transport) publishRecord(ctx context.Context, r *kgo.Record) error {
+	if err := t.topics.ensure(ctx, r.Topic); err != nil {
+		return err
+	}
+	call := newPublishing(1)
+	t.send(ctx, r, func(err error) { call.settle(0, outcome(r.Topic, false, err)) })
+	return t.await(ctx, call, []*kgo.Record{r})
+}
+
+// await is the outcome of a call. Topics that turned out to be gone are made by the next one.
+func (t *Transport) await(ctx context.Context, call *publishing, records []*kgo.Record) error {
 	err := call.wait(ctx)
 	for _, topic := range gone(err, records) {
 		t.topics.forget(topic)
@@ -49,6 +64,9 @@ func (t *Transport) Publish(ctx context.Context, events ...tidings.Event) error 
 
 // prepare checks an event, makes its record and sees that its topic is there.
 func (t *Transport) prepare(ctx context.Context, e *tidings.Event) (*kgo.Record, error) {
+	if t.closed.Load() {
+		return nil, tidings.ErrClosed
+	}
 	if err := e.Err(); err != nil {
 		return nil, err
 	}

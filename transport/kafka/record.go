@@ -136,17 +136,14 @@ func readEvent(r *kgo.Record) (tidings.Event, error) {
 		}
 		return e, nil
 	}
-	for _, h := range r.Headers {
-		if strings.HasPrefix(h.Key, attributePrefix) {
-			return readBinary(r)
-		}
+	if header(r, attributePrefix+"specversion") != "" {
+		return readBinary(r)
 	}
 	return foreign(r), nil
 }
 
 func readBinary(r *kgo.Record) (tidings.Event, error) {
 	e := tidings.Event{Payload: r.Value}
-	version := false
 	for _, h := range r.Headers {
 		name, ok := strings.CutPrefix(h.Key, attributePrefix)
 		switch {
@@ -154,15 +151,14 @@ func readBinary(r *kgo.Record) (tidings.Event, error) {
 			if err := e.SetAttribute(name, string(h.Value)); err != nil {
 				return e, err
 			}
-			version = version || name == "specversion"
 		case h.Key == contentTypeHeader:
 			e.ContentType = string(h.Value)
 		}
 	}
 	// Copies of foreign events travel through addresses without the type that they never had.
 	typed := e.Type != "" || strings.HasSuffix(r.Topic, addressSuffix)
-	if !version || e.ID == "" || e.Source == "" || !typed {
-		return e, errors.New("a cloudevent needs specversion, id, source and type")
+	if e.ID == "" || e.Source == "" || !typed {
+		return e, errors.New("a cloudevent needs id, source and type")
 	}
 	return e, nil
 }

@@ -140,12 +140,11 @@ func (h *handed) publishCopy(ctx context.Context, due time.Time) error {
 	if err != nil {
 		return err
 	}
+	at := due.UnixMilli() + 1 // a part of a millisecond is not to be early
 	r.Headers = append(r.Headers, kgo.RecordHeader{
-		Key: notBeforeHeader, Value: strconv.AppendInt(nil, due.UnixMilli(), 10),
+		Key: notBeforeHeader, Value: strconv.AppendInt(nil, at, 10),
 	})
-	call := newPublishing(1)
-	h.consumer.transport.send(ctx, r, func(err error) { call.settle(0, outcome(r.Topic, false, err)) })
-	return call.wait(ctx)
+	return h.consumer.transport.publishRecord(ctx, r)
 }
 
 // Extend has nothing to move, since there is no deadline: it says whether the delivery is lost.

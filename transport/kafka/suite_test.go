@@ -24,7 +24,7 @@ func TestTransport(t *testing.T) {
 		Kill:       func(testing.TB) { r.disk = r.disk.Kill(); r.stop() },
 		Restart:    func(testing.TB) { r.start() },
 		PublishRaw: rawTo(r.client()),
-		Quiet:      100 * time.Millisecond,
+		Quiet:      50 * time.Millisecond,
 	})
 }
 

@@ -2,8 +2,8 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -17,6 +17,7 @@ type Transport struct {
 	producer *kgo.Client
 	topics   *topics
 	buffer   chan struct{} // holds one for each record that the producer has
+	closed   atomic.Bool
 }
 
 // maxBuffered bounds what the producer has; whoever publishes more waits.
@@ -89,6 +90,9 @@ func (t *Transport) PublishAt(ctx context.Context, at time.Time, events ...tidin
 // Kafka takes offsets from outside only while a group has no members. Where it has, and the
 // topic is new to it, Declare joins for a moment, which rebalances the group twice.
 func (t *Transport) Declare(ctx context.Context, s tidings.Subscription) error {
+	if t.closed.Load() {
+		return tidings.ErrClosed
+	}
 	if err := checkSubscription(s); err != nil {
 		return err
 	}
@@ -131,9 +135,12 @@ func (t *Transport) Subscribe(ctx context.Context, s tidings.Subscription) (tidi
 // Close waits until what is being published is decided, or ctx ends, and closes the connections.
 // Consumers are closed before.
 func (t *Transport) Close(ctx context.Context) error {
+	if t.closed.Swap(true) {
+		return nil
+	}
 	err := t.producer.Flush(ctx)
 	t.producer.Close()
-	if err != nil && !errors.Is(err, kgo.ErrClientClosed) {
+	if err != nil {
 		return fmt.Errorf("kafka: close: %w", err)
 	}
 	return nil

@@ -16,6 +16,7 @@ import (
 )
 
 func TestAnEventComesAsItWasPublished(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, tidings.Subscription{Group: "mail", Topics: []string{"orders"}})
@@ -40,6 +41,7 @@ func TestAnEventComesAsItWasPublished(t *testing.T) {
 
 // TestLatestIsSettledWhenDeclareReturns publishes right after, before anybody reads.
 func TestLatestIsSettledWhenDeclareReturns(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	publish(t, tr, events("orders", 0, 10)...)
@@ -56,6 +58,7 @@ func TestLatestIsSettledWhenDeclareReturns(t *testing.T) {
 
 // TestATopicThatIsNewToAGroupWithMembers begins where it ends when Subscribe returns.
 func TestATopicThatIsNewToAGroupWithMembers(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	publish(t, tr, events("refunds", 0, 10)...)
@@ -66,6 +69,7 @@ func TestATopicThatIsNewToAGroupWithMembers(t *testing.T) {
 }
 
 func TestEarliestBeginsWithWhatTheTopicHas(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	publish(t, tr, events("orders", 0, 10)...)
@@ -75,6 +79,7 @@ func TestEarliestBeginsWithWhatTheTopicHas(t *testing.T) {
 
 // TestACommandWaitsForItsHandler also where the group has never been declared.
 func TestACommandWaitsForItsHandler(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	command := event("billing", "1", "")
@@ -88,6 +93,7 @@ func TestACommandWaitsForItsHandler(t *testing.T) {
 }
 
 func TestAReplyToAnAddressThatIsGoneIsUnroutable(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, tidings.Subscription{Group: "replies-1", Temporary: true})
@@ -104,6 +110,7 @@ func TestAReplyToAnAddressThatIsGoneIsUnroutable(t *testing.T) {
 }
 
 func TestATemporaryGroupReadsTopicsToo(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	publish(t, tr, events("orders", 0, 10)...)
@@ -121,6 +128,7 @@ func TestATemporaryGroupReadsTopicsToo(t *testing.T) {
 }
 
 func TestWhatIsTooLargeIsToldAndTheRestPublished(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport(func(c *kafka.Config) { c.MaxBytes = 10_000 })
 	c := subscribe(t, tr, tidings.Subscription{Group: "mail", Topics: []string{"orders"}})
@@ -138,6 +146,7 @@ func TestWhatIsTooLargeIsToldAndTheRestPublished(t *testing.T) {
 }
 
 func TestWhatIsNotSupportedIsRefused(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	soon := time.Now().Add(time.Minute)
@@ -156,6 +165,7 @@ func TestWhatIsNotSupportedIsRefused(t *testing.T) {
 }
 
 func TestNamesThatKafkaDoesNotTakeAreRefused(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	for _, topic := range []string{"", "a b", "ä", ".", "mail.direct", strings.Repeat("x", 250)} {
@@ -173,6 +183,7 @@ func TestNamesThatKafkaDoesNotTakeAreRefused(t *testing.T) {
 }
 
 func TestReceiveAndCloseEndWaits(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, tidings.Subscription{Group: "mail", Topics: []string{"orders"}})
@@ -194,6 +205,7 @@ func TestReceiveAndCloseEndWaits(t *testing.T) {
 
 // TestTheWindowBoundsWhatIsInHand: Receive waits when it is full.
 func TestTheWindowBoundsWhatIsInHand(t *testing.T) {
+	t.Parallel()
 	r := serve(t)
 	tr := r.transport()
 	c := subscribe(t, tr, tidings.Subscription{Group: "mail", Topics: []string{"orders"}, Window: 4})

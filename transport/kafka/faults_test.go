@@ -1,0 +1,171 @@
+package kafka_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/transport/kafka"
+)
+
+// TestTheEndOfOnePublishFailsNoOther: their records may be in one batch.
+func TestTheEndOfOnePublishFailsNoOther(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	tr := r.transport()
+	publish(t, tr, event("orders", "first", "k"))
+	stop := make(chan struct{})
+	over := make(chan struct{})
+	go func() {
+		defer close(over)
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			ctx, cancel := context.WithCancel(context.Background())
+			ended := make(chan error, 1)
+			go func() { ended <- tr.Publish(ctx, event("orders", "cancelled", "k")) }()
+			cancel()
+			<-ended
+		}
+	}()
+	for range 300 {
+		publish(t, tr, event("orders", "other", "k"))
+	}
+	close(stop)
+	<-over
+}
+
+// TestATopicThatWasDeletedIsMadeAgain by the next publish after one that failed.
+func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	tr := r.transport()
+	publish(t, tr, event("orders", "1", "k"))
+	if _, err := r.admin().DeleteTopic(bounded(t), "orders"); err != nil {
+		t.Fatal(err)
+	}
+	ctx := bounded(t)
+	for err := tr.Publish(ctx, event("orders", "2", "k")); err != nil; err = tr.Publish(ctx, event("orders", "2", "k")) {
+		if ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	c := subscribe(t, tr, tidings.Subscription{Group: "mail", Topics: []string{"orders"}, From: tidings.Earliest})
+	if d := receive(t, c, 1)[0]; d.ID != "2" {
+		t.Errorf("got %s", d.ID)
+	}
+}
+
+// TestCloseEndsWithItsContext also while the broker is gone.
+func TestCloseEndsWithItsContext(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	tr := r.transport()
+	c := subscribe(t, tr, mail)
+	publish(t, tr, event("orders", "1", "k"))
+	ack(t, receive(t, c, 1)...)
+	r.stop()
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	began := time.Now()
+	if err := c.Close(ctx); err == nil {
+		t.Error("it left a group whose broker is gone")
+	}
+	if took := time.Since(began); took > 5*time.Second {
+		t.Errorf("it took %v", took)
+	}
+	r.start() // for the end of the test
+}
+
+func TestAClosedTransportIsErrClosed(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	tr := r.transport()
+	publish(t, tr, event("orders", "1", "k"))
+	if err := tr.Close(bounded(t)); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Publish(bounded(t), event("orders", "1", "k")); !errors.Is(err, tidings.ErrClosed) {
+		t.Errorf("publish: %v", err)
+	}
+	if _, err := tr.Subscribe(bounded(t), tidings.Subscription{Group: "new"}); !errors.Is(err, tidings.ErrClosed) {
+		t.Errorf("subscribe: %v", err)
+	}
+}
+
+func TestConnectionsAreEncryptedWithTLS(t *testing.T) {
+	t.Parallel()
+	certified := httptest.NewTLSServer(nil)
+	defer certified.Close()
+	r := serveTLS(t, &tls.Config{Certificates: certified.TLS.Certificates})
+	roots := x509.NewCertPool()
+	roots.AddCert(certified.Certificate())
+	publish(t, r.transport(func(c *kafka.Config) { c.TLS = &tls.Config{RootCAs: roots} }), event("orders", "1", "k"))
+}
+
+func TestSettingsThatCannotBeAreRefused(t *testing.T) {
+	for what, c := range map[string]kafka.Config{
+		"no seeds":     {},
+		"partitions":   {Seeds: []string{"x"}, Partitions: -1},
+		"compression":  {Seeds: []string{"x"}, Compression: "brotli"},
+		"mechanism":    {Seeds: []string{"x"}, SASL: &kafka.SASL{Mechanism: "md5"}},
+		"large events": {Seeds: []string{"x"}, MaxBytes: 1 << 31},
+	} {
+		if tr, err := kafka.New(c); err == nil {
+			t.Errorf("%s: no error", what)
+			tr.Close(t.Context())
+		}
+	}
+	for _, mechanism := range []string{"", "plain", "scram-sha-256", "scram-sha-512"} {
+		tr, err := kafka.New(kafka.Config{Seeds: []string{"x"}, SASL: &kafka.SASL{Mechanism: mechanism, User: "u", Password: "p"}})
+		if err != nil {
+			t.Errorf("%q: %v", mechanism, err)
+			continue
+		}
+		tr.Close(t.Context())
+	}
+}
+
+// TestAnAddressThatKeepsTooLittleIsRefused: a delayed retry could expire before it is due.
+func TestAnAddressThatKeepsTooLittleIsRefused(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	hour := "3600000"
+	_, err := r.admin().CreateTopic(bounded(t), 1, -1, map[string]*string{"retention.ms": &hour}, "mail.direct")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := r.transport().Declare(bounded(t), mail); !errors.Is(err, tidings.ErrUnsupported) {
+		t.Errorf("got %v", err)
+	}
+	short := r.transport(func(c *kafka.Config) { c.MaxDelay = 30 * time.Minute })
+	if err := short.Declare(bounded(t), mail); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestATopicMayHaveABoundOfItsOwn below that of the transport.
+func TestATopicMayHaveABoundOfItsOwn(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	bound := "5000"
+	_, err := r.admin().CreateTopic(bounded(t), 1, -1, map[string]*string{"max.message.bytes": &bound}, "orders")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr := r.transport()
+	e := event("orders", "1", "k")
+	e.Payload = make([]byte, 5000)
+	if err := tr.Publish(bounded(t), e); !errors.Is(err, tidings.ErrTooLarge) {
+		t.Errorf("got %v", err)
+	}
+	publish(t, tr, events("orders", 0, 100)...) // in several batches
+}
