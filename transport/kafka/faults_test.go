@@ -5,42 +5,107 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"net/http/httptest"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/transport/kafka"
+	"github.com/twmb/franz-go/pkg/kgo"
 )
 
 // TestTheEndOfOnePublishFailsNoOther: their records may be in one batch.
 func TestTheEndOfOnePublishFailsNoOther(t *testing.T) {
 	t.Parallel()
 	r := serve(t)
-	tr := r.transport()
-	publish(t, tr, event("orders", "first", "k"))
-	stop := make(chan struct{})
-	over := make(chan struct{})
-	go func() {
-		defer close(over)
-		for {
-			select {
-			case <-stop:
-				return
-			default:
-			}
-			ctx, cancel := context.WithCancel(context.Background())
-			ended := make(chan error, 1)
-			go func() { ended <- tr.Publish(ctx, event("orders", "cancelled", "k")) }()
-			cancel()
-			<-ended
-		}
-	}()
-	for range 300 {
-		publish(t, tr, event("orders", "other", "k"))
+	held := &gate{buffered: make(chan string, 10)}
+	tr := r.transport(held.keep)
+	if err := tr.Declare(bounded(t), mail); err != nil {
+		t.Fatal(err)
 	}
-	close(stop)
-	<-over
+	open := held.close() // the producer has no id yet, and collects
+	ended := make(chan error, 2)
+	send := func(ctx context.Context, id string) {
+		go func() { ended <- tr.Publish(ctx, event("orders", id, "k")) }()
+		<-held.buffered
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	send(ctx, "ends")
+	send(bounded(t), "beside it")
+	cancel()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+	open()
+	if err := <-ended; err != nil {
+		t.Errorf("got %v", err)
+	}
+}
+
+// TestTwoWhoDeclareAGroupMissNothing holds the first back between its requests, while a second one
+// declares and publishes.
+func TestTwoWhoDeclareAGroupMissNothing(t *testing.T) {
+	t.Parallel()
+	r := serve(t)
+	quick := r.transport()
+	publish(t, quick, events("orders", 0, 5)...)
+	held := &gate{buffered: make(chan string, 1), asked: make(chan func(), 1)}
+	slow := r.transport(held.keep)
+	ended := make(chan error, 1)
+	go func() { ended <- slow.Declare(bounded(t), mail) }()
+	open := <-held.asked
+	if err := quick.Declare(bounded(t), mail); err != nil {
+		t.Fatal(err)
+	}
+	publish(t, quick, events("orders", 5, 10)...)
+	open()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	wantIDs(t, receive(t, subscribe(t, quick, mail), 5), 5, 10)
+}
+
+// gate can hold back what a transport writes to its broker, and tells what its producer takes.
+type gate struct {
+	mu       sync.RWMutex // held while nothing passes
+	buffered chan string
+	asked    chan func() // gets what opens the gate, once something was asked of offsets
+	once     sync.Once
+}
+
+func (g *gate) keep(c *kafka.Config) {
+	c.Options = append(c.Options, kgo.WithHooks(g),
+		kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+			return gatedConn{conn, g}, err
+		}))
+}
+
+func (g *gate) close() (open func()) {
+	g.mu.Lock()
+	return g.mu.Unlock
+}
+
+func (g *gate) OnProduceRecordBuffered(r *kgo.Record) { g.buffered <- string(r.Value) }
+
+// OnBrokerWrite closes the gate behind the first ListOffsets or OffsetFetch.
+func (g *gate) OnBrokerWrite(_ kgo.BrokerMetadata, key int16, _ int, _, _ time.Duration, _ error) {
+	if g.asked != nil && (key == 2 || key == 9) {
+		g.once.Do(func() { g.asked <- g.close() })
+	}
+}
+
+type gatedConn struct {
+	net.Conn
+	gate *gate
+}
+
+func (c gatedConn) Write(b []byte) (int, error) {
+	c.gate.mu.RLock()
+	defer c.gate.mu.RUnlock()
+	return c.Conn.Write(b)
 }
 
 // TestATopicThatWasDeletedIsMadeAgain by the next publish after one that failed.
