@@ -29,8 +29,8 @@
 //     the other side's idempotency key, or publish a command through package outbox.
 //   - Two databases: a write through another connection than tx is not part of the transaction.
 //   - Anything after the row is gone. Rows must outlive every path on which the event may come again:
-//     the retention of the topic, the dead letters, and whoever redrives them by hand. Prune with the
-//     longest of these.
+//     the retention of the topic, the dead letters, and whoever redrives them by hand. [Keep] them for
+//     the longest of these.
 //   - Ids that change. An id is remembered together with its source, as CloudEvents wants; events that
 //     are published again must have both. Two events with one source and one id are one event here.
 //

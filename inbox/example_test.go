@@ -138,3 +138,21 @@ func ExampleStore() {
 	// true <nil>
 	// pruned 0 <nil>
 }
+
+// A job beside the service forgets what no redelivery can bring any more.
+func ExampleKeep() {
+	ctx, stop := context.WithCancel(context.Background())
+	store, _, clean := database(ctx)
+	defer clean()
+
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		inbox.Keep(ctx, store, 30*24*time.Hour)
+	}()
+	// … svc.Run(ctx) …
+	stop()
+	<-done
+	fmt.Println("ended")
+	// Output: ended
+}

@@ -40,6 +40,7 @@ type memory struct {
 	ids       map[string]bool
 	positions map[string]int64
 	effects   map[string]int
+	pruned    []time.Duration
 }
 
 type effects struct{ names []string }
@@ -84,7 +85,12 @@ func (m *memory) commit(ctx context.Context, fn func(context.Context, *effects) 
 	return err
 }
 
-func (m *memory) Prune(context.Context, time.Duration) (int, error) { return 0, nil }
+func (m *memory) Prune(_ context.Context, age time.Duration) (int, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.pruned = append(m.pruned, age)
+	return 0, errFlaky
+}
 
 // note is a handler that fails the first time for some of the events.
 func note() func(context.Context, *effects, tidings.Msg[placed]) error {
@@ -264,4 +270,16 @@ func TestADeliveryWithoutAPositionIsRememberedByItsID(t *testing.T) {
 	if m.effects["a/1"] != 1 || len(m.ids) != 1 || len(m.positions) != 0 {
 		t.Errorf("effects %v, ids %v", m.effects, m.ids)
 	}
+}
+
+func TestKeepPrunesAtOnceAndEveryHour(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := newMemory()
+		ctx, stop := context.WithTimeout(t.Context(), 2*inbox.PruneEvery+time.Minute)
+		defer stop()
+		inbox.Keep(ctx, m, 24*time.Hour)
+		if fmt.Sprint(m.pruned) != "[24h0m0s 24h0m0s 24h0m0s]" {
+			t.Errorf("pruned %v", m.pruned)
+		}
+	})
 }

@@ -9,25 +9,45 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
+// markEvery is how long what is published may wait to be marked while rounds go on: a commit for each
+// event of a busy key would be slower than most brokers. A relay that dies meanwhile publishes these
+// again.
+const markEvery = 50 * time.Millisecond
+
+// result is what has become of rows and is not marked yet.
+type result struct {
+	done     []int64
+	failures []Failure
+}
+
 // publish publishes rows in rounds, in which no two events have a topic and key in common: a
 // publisher may fail the first of two and keep the second. It says whether anything was published;
 // its error is the table's.
-func (r *Relay) publish(ctx context.Context, rows []Row) (published bool, err error) {
-	for len(rows) > 0 && ctx.Err() == nil {
-		var round []Row
+func (r *Relay) publish(ctx context.Context, claimed []Row) (published bool, err error) {
+	rows := make([]*Row, len(claimed))
+	for i := range claimed {
+		rows[i] = &claimed[i]
+	}
+	var res result
+	for marked := time.Now(); len(rows) > 0 && ctx.Err() == nil; {
+		var round []*Row
 		round, rows = heads(rows)
-		held, err := r.round(ctx, round)
-		if err != nil {
-			return published, err
-		}
+		held := r.round(ctx, round, &res)
 		published = published || len(held) < len(round)
 		rows = without(rows, held)
+		if time.Since(marked) < markEvery {
+			continue
+		}
+		if err := r.mark(ctx, &res); err != nil {
+			return published, err
+		}
+		marked = time.Now()
 	}
-	return published, nil
+	return published, r.mark(ctx, &res)
 }
 
 // heads splits off the first row of each topic and key, and all rows without a key.
-func heads(rows []Row) (heads, rest []Row) {
+func heads(rows []*Row) (heads, rest []*Row) {
 	seen := map[topicKey]bool{}
 	for _, row := range rows {
 		lane, ordered := row.lane()
@@ -42,7 +62,7 @@ func heads(rows []Row) (heads, rest []Row) {
 }
 
 // without drops the rows of held topics and keys.
-func without(rows []Row, held []topicKey) (others []Row) {
+func without(rows []*Row, held []topicKey) (others []*Row) {
 	if len(held) == 0 {
 		return rows
 	}
@@ -58,48 +78,51 @@ func without(rows []Row, held []topicKey) (others []Row) {
 	return others
 }
 
-// round publishes rows and then marks them. held are the topics and keys of those that are to be
-// tried again. Where the end of ctx has cut the publish off, only what was published is marked.
-func (r *Relay) round(ctx context.Context, rows []Row) (held []topicKey, err error) {
+// round publishes rows. held are the topics and keys of those that are to be tried again. Where the end
+// of ctx has cut the publish off, only what was published has a result.
+func (r *Relay) round(ctx context.Context, rows []*Row, res *result) (held []topicKey) {
 	errs, cut := r.attempt(ctx, rows)
-	var done []int64
-	var failures []Failure
 	for i, row := range rows {
 		if errs[i] == nil {
-			done = append(done, row.Seq)
+			res.done = append(res.done, row.Seq)
 			continue
 		}
+		lane, _ := row.lane()
 		if cut {
+			held = append(held, lane)
 			continue
 		}
 		f := r.failure(row, errs[i])
-		failures = append(failures, f)
-		if lane, _ := row.lane(); !f.Park {
+		res.failures = append(res.failures, f)
+		if !f.Park {
 			held = append(held, lane)
 		}
 	}
-	return held, r.mark(ctx, done, failures)
+	return held
 }
 
-// mark writes what has become of rows, also after ctx has ended: a row that is published and not
-// marked is published again.
-func (r *Relay) mark(ctx context.Context, done []int64, failures []Failure) error {
+// mark writes a result, also after ctx has ended: a row that is published and not marked is published
+// again.
+func (r *Relay) mark(ctx context.Context, res *result) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.drain)
 	defer cancel()
-	if len(done) > 0 {
+	if len(res.done) > 0 {
 		r.note(nil)
-		if err := r.source.Done(ctx, done...); err != nil {
+		if err := r.source.Done(ctx, res.done...); err != nil {
 			return fmt.Errorf("published and not marked: %w", err)
 		}
 	}
-	if len(failures) > 0 {
-		return r.source.Fail(ctx, failures...)
+	if len(res.failures) > 0 {
+		if err := r.source.Fail(ctx, res.failures...); err != nil {
+			return err
+		}
 	}
+	*res = result{}
 	return nil
 }
 
 // failure decides what becomes of a row that was not published.
-func (r *Relay) failure(row Row, err error) Failure {
+func (r *Relay) failure(row *Row, err error) Failure {
 	f := Failure{Seq: row.Seq, Reason: err.Error(), Park: row.Err != nil || forGood(err)}
 	what := "outbox: an event is parked"
 	if !f.Park {
@@ -115,7 +138,7 @@ func (r *Relay) failure(row Row, err error) Failure {
 // attempt publishes rows and returns an error, or nil, for each; cut says that the end of ctx may be
 // the reason. A PublishError tells the reason of its first event only: where that is refused for
 // good, the others are tried one by one.
-func (r *Relay) attempt(ctx context.Context, rows []Row) (errs []error, cut bool) {
+func (r *Relay) attempt(ctx context.Context, rows []*Row) (errs []error, cut bool) {
 	lasting, end := r.outlast(ctx)
 	defer end()
 	errs = make([]error, len(rows))

@@ -10,9 +10,9 @@
 // # Waking
 //
 // Publishing into a transaction notifies a channel, so that a relay, in whatever process, publishes as
-// soon as the transaction commits. PostgreSQL commits transactions that notify one after the other.
-// Where many commit at once, [OutboxConfig.Poll] turns notifications off: the relay looks at that
-// interval instead. A pool in front of the database must not take the relay's session away from it
+// soon as the transaction commits, a few milliseconds later. PostgreSQL commits transactions that notify
+// one after the other: 16 writers on two cores came to 700 transactions a second, and to 2,300 without.
+// Where that matters, [OutboxConfig.Poll] turns notifications off, and the relay looks at an interval. A pool in front of the database must not take the relay's session away from it
 // between statements (PgBouncer in transaction mode does): let the relay connect directly, or use Poll.
 //
 // # Tables
