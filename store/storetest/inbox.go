@@ -134,7 +134,10 @@ func onceTwo[Tx any](t *testing.T, h InboxHarness[Tx]) {
 		})
 		close(release)
 		both.Wait()
-		if !errors.Is(first, outcome) || second != nil || (already[0] != already[1]) != (outcome == nil) {
+		// A store that calls again may find that the second has done what the first could not.
+		effect := first == nil && already[0] != already[1]
+		nothing := outcome != nil && errors.Is(first, outcome) && !already[0] && !already[1]
+		if second != nil || !effect && !nothing {
 			t.Errorf("%s: first %v, second %v, already %v", id, first, second, already)
 		}
 	}
