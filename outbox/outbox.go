@@ -38,7 +38,7 @@ type Source interface {
 	Lead(ctx context.Context, relay string, lease time.Duration) (bool, error)
 	// Resign gives a lease back.
 	Resign(ctx context.Context, relay string) error
-	// Claim returns up to max rows that are committed, due and neither published nor parked, in the
+	// Claim returns up to max rows, and fewer where events are large, that are committed, due and neither published nor parked, in the
 	// order in which they were inserted, without those that come behind one of their topic and key
 	// that failed and is not to be tried yet.
 	Claim(ctx context.Context, max int) (Claim, error)

@@ -220,3 +220,37 @@ func TestARowThatCannotBeReadIsParked(t *testing.T) {
 		t.Fatalf("%+v, %v", claim.Rows, err)
 	}
 }
+
+// TestAClaimOfLargeEventsIsShort so that a relay holds little, however many rows it asks for.
+func TestAClaimOfLargeEventsIsShort(t *testing.T) {
+	store, db := open(t)
+	table := store.Outbox(sqlstore.OutboxConfig{Source: "shop"})
+	for n := range 20 {
+		err := db.Do(t.Context(), func(tx *sql.Tx) error {
+			e := tidings.Event{Topic: "orders", ID: fmt.Sprint(n), Type: "placed", Payload: make([]byte, 1<<20)}
+			return table.In(tx).Publish(t.Context(), e)
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var claims []int
+	for {
+		claim, err := table.Claim(t.Context(), 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(claim.Rows) == 0 {
+			break
+		}
+		claims = append(claims, len(claim.Rows))
+		for _, row := range claim.Rows {
+			if err := table.Done(t.Context(), row.Seq); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if fmt.Sprint(claims) != "[8 8 4]" {
+		t.Errorf("claims of %v rows, want 8, 8 and 4", claims)
+	}
+}

@@ -184,7 +184,7 @@ func relayOf(source outbox.Source, to tidings.Publisher) *outbox.Relay {
 func (r *relays) liveAndDie(ctx context.Context, source outbox.Source, to tidings.Publisher) {
 	life, die := context.WithCancel(ctx)
 	defer die()
-	batches := 3 + rand.IntN(10)
+	batches := 1 + rand.IntN(5)
 	d := &dying{Source: source, dead: make(chan struct{})}
 	d.kill = func() {
 		if batches--; batches == 0 {

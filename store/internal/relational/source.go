@@ -42,12 +42,25 @@ func (o *Outbox[Tx]) Claim(ctx context.Context, max int) (claim outbox.Claim, er
 	return claim, err
 }
 
+// claimBytes bounds the events of a claim: the row that passes it is the last.
+const claimBytes = 8 << 20
+
+// errEnough ends a query early.
+var errEnough = errors.New("enough")
+
 func (o *Outbox[Tx]) claim(ctx context.Context, max int) (rows []outbox.Row, err error) {
+	size := 0
 	err = o.core.db.Query(ctx, o.texts.claim, []any{max}, func(scan Scan) error {
 		row, err := scanRow(scan)
 		rows = append(rows, row)
+		if size += len(row.Event.Payload); err == nil && size >= claimBytes {
+			return errEnough
+		}
 		return err
 	})
+	if errors.Is(err, errEnough) {
+		err = nil
+	}
 	return rows, wrap("claim", err)
 }
 
