@@ -73,7 +73,7 @@ func (c *consumer) Commit(ctx context.Context) error {
 		} else if !left {
 			return nil
 		}
-		if err != nil && !kerr.IsRetriable(err) && !passing(err) {
+		if err != nil && fatal(err) {
 			return fmt.Errorf("kafka: group %q: commit: %w", c.group, err)
 		}
 		if err := sleep(ctx, pause); err != nil {
@@ -193,12 +193,6 @@ func (c *consumer) save(say sayings) {
 	for l, changes := range say.changes {
 		l.saved = max(l.saved, changes)
 	}
-}
-
-// passing says whether an error of a commit ends with the rebalance that it is about.
-func passing(err error) bool {
-	return errors.Is(err, kerr.RebalanceInProgress) || errors.Is(err, kerr.IllegalGeneration) ||
-		errors.Is(err, kerr.UnknownMemberID) || errors.Is(err, kerr.OffsetMetadataTooLarge)
 }
 
 func sleep(ctx context.Context, d time.Duration) error {
