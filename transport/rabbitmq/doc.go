@@ -22,7 +22,8 @@
 //
 // Publish returns nil when the broker has confirmed each event, which is persistent: it is on the
 // disk of Tidings, on those of a majority of a quorum queue's nodes, on that of a classic queue's
-// node. Events that nobody reads are confirmed and gone. Those that were not confirmed before their
+// node. (A quorum queue of RabbitMQ 3.10 that was declared less than 3 s before all of its nodes are
+// killed is lost with what is in it.) Events that nobody reads are confirmed and gone. Those that were not confirmed before their
 // connection was lost end in a *tidings.PublishError; publishing them again may double them.
 //
 // Events of a queue are delivered in order, and at least once. What is given back without a delay,

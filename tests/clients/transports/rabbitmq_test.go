@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
-	"sync"
 	"testing"
 	"time"
 
@@ -262,5 +261,3 @@ func (r *rabbit) delete(group string) {
 		r.t.Fatal(err)
 	}
 }
-
-var _ sync.Mutex
