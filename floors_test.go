@@ -76,14 +76,14 @@ var floors = map[string]struct {
 		never: []string{"net"},
 	},
 	"store/internal/relational": {
-		house: []string{".", "inbox", "outbox"},
+		house: []string{".", "eventstore", "inbox", "outbox", "projection"},
 		never: []string{"net", "database/sql"},
 	},
 	"store/postgres": {
-		house:  []string{".", "inbox", "outbox", "store/internal/relational"},
+		house:  []string{".", "eventstore", "inbox", "outbox", "projection", "store/internal/relational"},
 		others: []string{"github.com/jackc/pgx/v5"},
 	},
-	"store/sql": {house: []string{".", "inbox", "outbox", "store/internal/relational"}},
+	"store/sql": {house: []string{".", "eventstore", "inbox", "outbox", "projection", "store/internal/relational"}},
 	"store/storetest": {
 		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga"},
 		never: []string{"net"},

@@ -70,6 +70,15 @@ type Store interface {
 	Head(ctx context.Context) (int64, error)
 }
 
+// Table is a Store in a database of the user, whose transaction is a Tx such as pgx.Tx.
+type Table[Tx any] interface {
+	Store
+	Snapshots
+	// In is the store in a transaction: what is appended exists if and only if tx commits. A
+	// conflict is an error of Append, after which tx can go on.
+	In(tx Tx) Streams
+}
+
 // Errors that callers ask for with errors.Is.
 var (
 	// ErrConflict: a stream is at another version; a *ConflictError says which.

@@ -55,3 +55,9 @@ func projected(s *embedded.Store) storetest.Projected[*embedded.Tx] {
 			return string(v), nil
 		}}
 }
+
+func TestKeys(t *testing.T) {
+	storetest.Keys(t, func(t *testing.T) eventstore.Keys {
+		return openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{}).Keys()
+	})
+}

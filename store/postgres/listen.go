@@ -17,15 +17,15 @@ type listener struct{ conn *pgx.Conn }
 // closeWithin bounds the farewell of a connection.
 const closeWithin = 5 * time.Second
 
-// listen takes a connection out of the pool for as long as a relay works.
-func (s *Store) listen(ctx context.Context) (outbox.Waker, error) {
+// listenTo takes a connection out of the pool for as long as somebody waits for what a channel tells.
+func (s *Store) listenTo(ctx context.Context, channel string) (outbox.Waker, error) {
 	pooled, err := s.pool.Acquire(ctx)
 	if err != nil {
-		return nil, fmt.Errorf("outbox: listen: %w", err)
+		return nil, fmt.Errorf("listen: %w", err)
 	}
 	l := &listener{pooled.Hijack()}
-	if _, err := l.conn.Exec(ctx, "listen "+s.channel); err != nil {
-		return nil, fmt.Errorf("outbox: listen: %w", errors.Join(err, l.Close()))
+	if _, err := l.conn.Exec(ctx, "listen "+channel); err != nil {
+		return nil, fmt.Errorf("listen: %w", errors.Join(err, l.Close()))
 	}
 	return l, nil
 }
@@ -49,7 +49,7 @@ func (l *listener) notified(ctx context.Context, atMost time.Duration) error {
 		case passed:
 			return nil
 		case err != nil:
-			return fmt.Errorf("outbox: listen: %w", err)
+			return fmt.Errorf("listen: %w", err)
 		}
 		atMost = time.Millisecond
 	}

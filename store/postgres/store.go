@@ -28,7 +28,8 @@ type Config struct {
 type Store struct {
 	core    *relational.Core[pgx.Tx]
 	pool    *pgxpool.Pool
-	channel string // that commits of events notify
+	channel string // that commits of the outbox notify
+	events  string // that appends to the event store notify
 }
 
 // New makes a store. It opens and closes nothing: pool is the caller's.
@@ -41,7 +42,7 @@ func New(pool *pgxpool.Pool, conf Config) (*Store, error) {
 	if prefix == "" {
 		prefix = DefaultPrefix
 	}
-	return &Store{core, pool, prefix + "outbox"}, nil
+	return &Store{core, pool, prefix + "outbox", prefix + "event"}, nil
 }
 
 // Migrate makes the tables, or changes them to what this version needs. It may run at every start, in
@@ -71,7 +72,7 @@ func (s *Store) Outbox(conf OutboxConfig) outbox.Table[pgx.Tx] {
 	c := relational.OutboxConfig{Source: conf.Source, Keep: conf.Keep, Poll: conf.Poll}
 	if conf.Poll == 0 {
 		c.Notify = "select pg_notify('" + s.channel + "', '')"
-		c.Wake = s.listen
+		c.Wake = func(ctx context.Context) (outbox.Waker, error) { return s.listenTo(ctx, s.channel) }
 	}
 	return s.core.Outbox(c)
 }

@@ -34,6 +34,7 @@ type Core[Tx any] struct {
 	prefix  string
 	// committed has a value while something has been committed that no relay has looked for.
 	committed chan struct{}
+	appended  bell // of the event store, for followers of this process
 }
 
 // DefaultPrefix begins the names of tables where no other does.

@@ -13,7 +13,8 @@ import (
 //	{in X}       the time that is X milliseconds ahead; {ago X} behind
 //	{ms X}       a time as milliseconds after 1970; {nowms} this one; {until X} from now
 //	{ints X}     the numbers of a JSON array; {texts X} the strings
-//	{skip}       passes rows by that others have locked
+//	{blob X}     bytes
+//	{skip}       passes rows by that others have locked; {lock} waits for them
 //
 // Parameters are $1, $2 and so on.
 type Dialect struct {
@@ -39,6 +40,8 @@ var Postgres = &Dialect{
 		"ints":  "(select value::bigint from jsonb_array_elements_text(#::text::jsonb))",
 		"texts": "(select value from jsonb_array_elements_text(#::text::jsonb))",
 		"skip":  "for update skip locked",
+		"lock":  "for update",
+		"blob":  "cast(# as bytea)",
 	},
 	lock: "select pg_advisory_xact_lock(hashtext('{p}schema_version'))",
 }
@@ -58,6 +61,8 @@ var SQLite = &Dialect{
 		"ints":  "(select value from json_each(#))",
 		"texts": "(select value from json_each(#))",
 		"skip":  "",
+		"lock":  "",
+		"blob":  "#",
 	},
 	lock: "update {p}schema_version set version = version where false",
 }
