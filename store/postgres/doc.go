@@ -15,6 +15,15 @@
 // Where that matters, [OutboxConfig.Poll] turns notifications off, and the relay looks at an interval. A pool in front of the database must not take the relay's session away from it
 // between statements (PgBouncer in transaction mode does): let the relay connect directly, or use Poll.
 //
+// # Event store
+//
+// Positions without gaps have a price: a transaction that appends holds the row with the last position
+// until the disk has its commit, and others that append wait. Appends of one [Store] that wait for each
+// other share a transaction. Measured on two cores, events of 500 bytes, one for each append: 210 a
+// second with one writer, 720 with 4, 1,870 with 16, where inserts without a position reach 300, 2,000
+// and 5,800. Without the sharing they were 230, 290 and 530, which is what appends in transactions of
+// the user's reach: append last there, and commit soon.
+//
 // # Tables
 //
 // [Store.Migrate] makes them and is safe to run at every start. [Store.Schema] is the SQL, for tools

@@ -23,8 +23,9 @@ type EventsConfig struct {
 	Poll time.Duration
 }
 
-// Events is the store as an event store. Appends take turns, from the append to the end of its
-// transaction, which is what keeps positions without gaps: append last, and commit soon.
+// Events is the store as an event store. Transactions that append take turns, from the append to their
+// end, which is what keeps positions without gaps: append last, and commit soon. See the package for
+// what it costs.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[pgx.Tx] {
 	c := relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"), Poll: conf.Poll}
 	if conf.Poll == 0 {

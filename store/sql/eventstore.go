@@ -20,8 +20,9 @@ type EventsConfig struct {
 	Poll time.Duration
 }
 
-// Events is the store as an event store. Appends take turns, from the append to the end of its
-// transaction: append last, and commit soon.
+// Events is the store as an event store. Transactions that append take turns, from the append to their
+// end: append last, and commit soon. Appends that wait for each other in this Store share a
+// transaction.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[*sql.Tx] {
 	return s.core.Events(relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"),
 		Poll: cmp.Or(conf.Poll, DefaultPoll)})

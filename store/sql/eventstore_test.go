@@ -4,6 +4,9 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -73,5 +76,70 @@ func TestErasureOnSQLite(t *testing.T) {
 		if err != nil || !r.Erased {
 			t.Errorf("%+v, %v", r, err)
 		}
+	}
+}
+
+// TestAppendsThatShareATransactionDoNotFailForEachOther: some are refused by the database, some conflict,
+// and the contexts of some end at any moment. Of the others each is there once.
+func TestAppendsThatShareATransactionDoNotFailForEachOther(t *testing.T) {
+	store, db := open(t)
+	_, err := db.db.ExecContext(t.Context(), `create trigger refuse before insert on tidings_event
+		when new.stream = 'refused' begin select raise(abort, 'refused by the database'); end`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := store.Events(often)
+	if _, err := table.Append(t.Context(), "taken", eventstore.NoStream, storetest.Noted.New(storetest.Note{})); err != nil {
+		t.Fatal(err)
+	}
+	var told sync.Map // whether an event was acknowledged, by id; what may be there is false
+	var group sync.WaitGroup
+	for w := range 8 {
+		group.Go(func() {
+			for range 4 {
+				appendInTurn(t, table, fmt.Sprint("s", w), time.Duration(w)*300*time.Microsecond, &told)
+			}
+		})
+	}
+	group.Wait()
+	next := int64(1)
+	for r, err := range table.All(t.Context(), 1) {
+		if err != nil || r.Position != next {
+			t.Fatalf("position %d, %v, want %d", r.Position, err, next)
+		}
+		next++
+		if _, known := told.LoadAndDelete(r.ID); !known && r.Stream != "taken" {
+			t.Errorf("event %s of %s is there twice, or should not be", r.ID, r.Stream)
+		}
+	}
+	for id, there := range told.Range {
+		if there.(bool) {
+			t.Errorf("event %s was acknowledged and is not there", id)
+		}
+	}
+}
+
+// appendInTurn appends what must succeed, what is refused, what conflicts, and what has little time.
+func appendInTurn(t *testing.T, s eventstore.Store, stream string, little time.Duration, told *sync.Map) {
+	one := func() tidings.Event { return storetest.Noted.New(storetest.Note{}) }
+	e := one()
+	told.Store(e.ID, true)
+	if _, err := s.Append(t.Context(), stream, eventstore.Any, e); err != nil {
+		t.Errorf("%s: %v", stream, err)
+	}
+	_, err := s.Append(t.Context(), "refused", eventstore.Any, one())
+	if err == nil || !strings.Contains(err.Error(), "refused by the database") {
+		t.Errorf("refused: %v", err)
+	}
+	_, err = s.Append(t.Context(), "taken", eventstore.NoStream, one())
+	if !errors.Is(err, eventstore.ErrConflict) {
+		t.Errorf("conflict: %v", err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), little)
+	defer cancel()
+	e = one()
+	told.Store(e.ID, false)
+	if _, err := s.Append(ctx, stream, eventstore.Any, e); err == nil {
+		told.Store(e.ID, true)
 	}
 }

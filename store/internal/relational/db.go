@@ -34,7 +34,8 @@ type Core[Tx any] struct {
 	prefix  string
 	// committed has a value while something has been committed that no relay has looked for.
 	committed chan struct{}
-	appended  bell // of the event store, for followers of this process
+	appended  bell   // of the event store, for followers of this process
+	turns     *turns // of appends to it in this process
 }
 
 // DefaultPrefix begins the names of tables where no other does.
@@ -51,7 +52,7 @@ func New[Tx any](db DB[Tx], d *Dialect, prefix string) (*Core[Tx], error) {
 	if !validPrefix.MatchString(prefix) {
 		return nil, fmt.Errorf("prefix %.40q is not 1 to 32 of a-z, 0-9 and _, not a digit first", prefix)
 	}
-	return &Core[Tx]{db: db, dialect: d, prefix: prefix, committed: make(chan struct{}, 1)}, nil
+	return &Core[Tx]{db: db, dialect: d, prefix: prefix, committed: make(chan struct{}, 1), turns: newTurns()}, nil
 }
 
 // sql is a statement in the dialect and with the prefix.

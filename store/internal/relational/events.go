@@ -22,8 +22,8 @@ type EventsConfig struct {
 	Poll time.Duration
 }
 
-// Events is an eventstore.Table. Appends take turns: each locks the row that has the last position
-// until its transaction ends, so that positions are committed in their order, and whoever sees one
+// Events is an eventstore.Table. Transactions with appends take turns: each locks the row that has the
+// last position until it ends, so that positions are committed in their order, and whoever sees one
 // sees all smaller ones.
 type Events[Tx any] struct {
 	core  *Core[Tx]
@@ -39,14 +39,15 @@ func (c *Core[Tx]) Events(conf EventsConfig) *Events[Tx] {
 // Append is that of eventstore.Streams.
 func (e *Events[Tx]) Append(ctx context.Context, stream string, at eventstore.Expect,
 	events ...tidings.Event) (version int64, err error) {
-	err = e.core.transact(ctx, func(tx Tx) error {
-		version, err = e.in(tx).Append(ctx, stream, at, events...)
-		return err
-	})
+	events, err = eventstore.Prepare(ctx, e.conf.Source, stream, at, events)
+	if err != nil {
+		return 0, err
+	}
+	version, err = e.share(ctx, &turn{stream: stream, at: at, events: events, done: make(chan struct{})})
 	if err == nil {
 		e.core.appended.ring()
 	}
-	return version, ended(ctx, err)
+	return version, err
 }
 
 // Read is that of eventstore.Streams.
@@ -147,9 +148,15 @@ func (s *streams) Append(ctx context.Context, stream string, at eventstore.Expec
 	if err != nil {
 		return 0, err
 	}
+	return s.append(ctx, stream, at, events)
+}
+
+// append takes events that are prepared.
+func (s *streams) append(ctx context.Context, stream string, at eventstore.Expect,
+	events []tidings.Event) (int64, error) {
 	n := len(events)
 	var head int64
-	err = s.on.Query(ctx, s.texts.take, []any{n}, func(scan Scan) error { return scan(&head) })
+	err := s.on.Query(ctx, s.texts.take, []any{n}, func(scan Scan) error { return scan(&head) })
 	if err != nil {
 		return 0, fmt.Errorf("append to stream %q: %w", stream, err)
 	}
