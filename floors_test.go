@@ -88,6 +88,10 @@ var floors = map[string]struct {
 		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga"},
 		never: []string{"net"},
 	},
+	"transport/aws": {
+		house:  []string{"."},
+		others: []string{"github.com/aws/aws-sdk-go-v2", "github.com/aws/smithy-go"},
+	},
 	"transport/embedded": {
 		house: []string{".", "broker", "transport/internal/lane"},
 		never: []string{"net"},
