@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"encoding/json"
 	"errors"
 	"net/http"
 	"net/http/httptest"
@@ -115,4 +116,18 @@ func TestASignedRequestAloneEndsAGuardedSubscription(t *testing.T) {
 		t.Errorf("administration: %d %s", w.Code, w.Body)
 	}
 	x.wantSNS(404, "NotFound", "Subscription does not exist", "GetSubscriptionAttributes", "SubscriptionArn", sub)
+}
+
+func TestAStatementOfAPolicyMayStandAlone(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders", "Policy", `{"Version":"2012-10-17","Statement":{"Sid":"own","Effect":"Deny"}}`)
+	x.ok("AddPermission", object{"QueueUrl": q, "Label": "more", "AWSAccountIds": []string{"123456789012"},
+		"Actions": []string{"SendMessage"}})
+	var p policy
+	if err := json.Unmarshal([]byte(x.attributes(q)["Policy"].(string)), &p); err != nil {
+		t.Fatal(err)
+	}
+	if len(p.Statements) != 2 || p.labelled("own") != 0 || p.labelled("more") != 1 {
+		t.Errorf("got %s, want the statement of before and the permission", p.Statements)
+	}
 }

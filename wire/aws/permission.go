@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,9 +13,20 @@ import (
 // policy is the Policy attribute of a queue, as far as permissions edit it. It is kept and shown; nobody
 // is refused by it.
 type policy struct {
-	Version    string            `json:"Version"`
-	ID         string            `json:"Id,omitempty"`
-	Statements []json.RawMessage `json:"Statement"`
+	Version    string     `json:"Version"`
+	ID         string     `json:"Id,omitempty"`
+	Statements statements `json:"Statement"`
+}
+
+// statements are read where one stands alone, too, as the grammar of IAM's policies has it.
+type statements []json.RawMessage
+
+func (s *statements) UnmarshalJSON(text []byte) error {
+	if bytes.HasPrefix(text, []byte("{")) {
+		*s = statements{slices.Clone(text)}
+		return nil
+	}
+	return json.Unmarshal(text, (*[]json.RawMessage)(s))
 }
 
 // statement is one that a permission is.
