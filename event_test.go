@@ -88,7 +88,7 @@ func TestDataThatDoesNotEncodeIsAnErrorOfTheEvent(t *testing.T) {
 func TestStructuredModeKeepsAllOfAnEvent(t *testing.T) {
 	for _, data := range []struct{ contentType, payload string }{
 		{"application/json", `{"a":[1,"ü"]}`}, {"application/json", "{torn"}, {"text/plain", "a\"b"},
-		{"application/avro", "\x00\xff"}, {"", ""}, {"application/vnd.x+json; charset=utf-8", "7"},
+		{"application/avro", "\x00\xff"}, {"", ""}, {"application/json", "\"\xff\""}, {"application/vnd.x+json; charset=utf-8", "7"},
 	} {
 		want := orderPlaced.New(placed{Order: "o-1"}, tidings.WithExtension("tenant", "t\u2028\"1"))
 		want.Source, want.Correlation, want.Causation = "shop", "c-1", "c-0"

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"mime"
 	"strings"
+	"unicode/utf8"
 )
 
 // StructuredType is the content type of an event in structured mode, CloudEvents JSON format 1.0.
@@ -20,7 +21,7 @@ func IsStructured(contentType string) bool {
 }
 
 // MarshalJSON is the event in structured mode (CloudEvents JSON format 1.0, section 3). JSON data
-// is a member as it is, other data is base64. The destination's topic is not in it.
+// in UTF-8 is a member as it is, other data is base64. The destination's topic is not in it.
 func (e *Event) MarshalJSON() ([]byte, error) {
 	if e.err != nil {
 		return nil, e.err
@@ -40,7 +41,7 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 	}
 	switch {
 	case len(e.Payload) == 0:
-	case isJSON(e.ContentType) && json.Valid(e.Payload):
+	case isJSON(e.ContentType) && utf8.Valid(e.Payload) && json.Valid(e.Payload):
 		out.WriteString(`,"data":`)
 		out.Write(e.Payload)
 	default:
