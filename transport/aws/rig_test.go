@@ -9,12 +9,14 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
+	sqstypes "github.com/aws/aws-sdk-go-v2/service/sqs/types"
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/broker"
 	"github.com/tidings-io/tidings/storage/vfs"
@@ -234,4 +236,12 @@ func ids(ds []*tidings.Delivery) (all []string) {
 func (r *rig) raw() (*sqs.Client, *sns.Client) {
 	c, _ := r.client()
 	return sqs.NewFromConfig(c), sns.NewFromConfig(c)
+}
+
+type sqsName = sqstypes.QueueAttributeName
+
+// inBubble runs a test in virtual time.
+func inBubble(t *testing.T, test func()) {
+	t.Helper()
+	synctest.Test(t, func(*testing.T) { test() })
 }
