@@ -1,0 +1,60 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/transport/embedded"
+	"github.com/tidings-io/tidings/transport/kafka"
+	"github.com/tidings-io/tidings/transport/rabbitmq"
+)
+
+// lease is how long a delivery of a process that was killed is kept from others, where the broker
+// goes by the clock: as short as it may be, since the tests wait for it.
+const lease = 2 * time.Second
+
+// session is the same for members of Kafka's groups; brokers want 6 s.
+const session = 6 * time.Second
+
+// open connects the worker to its broker, and returns what closes both.
+func (w *worker) open(ctx context.Context) (end func(context.Context) error, err error) {
+	if dir, ok := strings.CutPrefix(w.Address, "embedded:"); ok {
+		w.broker, w.transport, end, err = openEmbedded(dir, w.log)
+		return end, err
+	}
+	u, err := url.Parse(w.Address)
+	if err != nil {
+		return nil, err
+	}
+	switch u.Scheme {
+	case "kafka":
+		t, err := kafka.New(kafka.Config{Seeds: []string{u.Host}, Partitions: 4, Logger: w.log,
+			Options: []kgo.Opt{kgo.SessionTimeout(session), kgo.HeartbeatInterval(time.Second)}})
+		w.transport = t
+		return t.Close, err
+	case "amqp":
+		t, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: w.Address, Logger: w.log})
+		w.transport = t
+		return t.Close, err
+	}
+	return nil, fmt.Errorf("no broker at %s", w.Address)
+}
+
+func openEmbedded(dir string, log *slog.Logger) (
+	*broker.Broker, *embedded.Transport, func(context.Context) error, error) {
+	b, err := broker.Open(dir, broker.Config{})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	t := embedded.New(b, embedded.Config{Partitions: 4, Lease: lease, Logger: log})
+	end := func(ctx context.Context) error { return errors.Join(t.Close(ctx), b.Close()) }
+	return b, t, end, nil
+}
