@@ -122,11 +122,13 @@ func TestPublishersAreWrappedAndObserved(t *testing.T) {
 		broker := tidingstest.NewTransport()
 		var heard, published journal
 		o := tidings.Observer{
-			Received:  func(group string, n int) { heard.add("received %s %d", group, n) },
-			Handled:   func(h tidings.Handled) { heard.add("handled %s %v %v", h.Group, h.Took, h.Err) },
-			Retried:   func(r tidings.Retried) { heard.add("retried %s after %v: %v", r.Group, r.After, r.Err) },
-			Skipped:   func(group string, d *tidings.Delivery) { heard.add("skipped %s %s", group, d.Type) },
-			Published: func(p tidings.Published) { published.add("published %d %s %v", len(p.Events), p.Events[0].Source, p.Err) },
+			Received: func(group string, n int) { heard.add("received %s %d", group, n) },
+			Handled:  func(h tidings.Handled) { heard.add("handled %s %v %v", h.Group, h.Took, h.Err) },
+			Retried:  func(r tidings.Retried) { heard.add("retried %s after %v: %v", r.Group, r.After, r.Err) },
+			Skipped:  func(group string, d *tidings.Delivery) { heard.add("skipped %s %s", group, d.Type) },
+			Published: func(p tidings.Published) {
+				published.add("published %d %s %v", len(p.Events), p.Events[0].Source, p.Err)
+			},
 			DeadLettered: func(d tidings.DeadLettered) {
 				heard.add("dead letter of %s in %s: %v", d.Group, d.Letters, d.Err)
 			},

@@ -67,9 +67,9 @@ var floors = map[string]struct {
 		never: []string{"net"},
 	},
 	"examples/shop/cmd/shop": {
-		house: []string{".", "broker", "examples/shop", "transport/embedded", "transport/kafka",
+		house: []string{".", "broker", "examples/shop", "transport/aws", "transport/embedded", "transport/kafka",
 			"transport/rabbitmq"},
-		others: []string{"github.com/twmb/franz-go/pkg/kgo"},
+		others: []string{"github.com/twmb/franz-go/pkg/kgo", "github.com/aws/aws-sdk-go-v2"},
 	},
 	"store/embedded": {
 		house: []string{".", "broker", "eventstore", "inbox", "projection", "saga", "transport/embedded"},

@@ -47,11 +47,14 @@ type Policy struct {
 	Breaker Breaker
 }
 
-// Values of Policy that are spelled out.
+// NoTimeout is a Policy.Timeout without bound.
+const NoTimeout time.Duration = -1
+
 const (
-	NoTimeout time.Duration = -1
-	NoRetries               = -1
-	NoBreaker               = -1
+	// NoRetries is a Policy.Immediate of none.
+	NoRetries = -1
+	// NoBreaker is a Breaker.Failures that never opens.
+	NoBreaker = -1
 )
 
 // AckMode chooses the guarantee of delivery.

@@ -152,6 +152,7 @@ func TestRequestRefusesWhatCannotBe(t *testing.T) {
 }
 
 func TestDerivedIDsTellTextsApart(t *testing.T) {
-	equal(t, "equal", tidings.DerivedID("a", "b") == tidings.DerivedID("a", "b"), true)
-	equal(t, "different", tidings.DerivedID("a", "b") == tidings.DerivedID("ab", ""), false)
+	id := tidings.DerivedID("a", "b")
+	equal(t, "of the same texts", tidings.DerivedID("a", "b"), id)
+	equal(t, "of others", tidings.DerivedID("ab", "") == id, false)
 }

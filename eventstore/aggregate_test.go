@@ -197,7 +197,7 @@ func TestSnapshotsThatCannotBeKeptAreRefused(t *testing.T) {
 	if _, _, err := often.Load(t.Context(), forgetful{s}, "1"); !errors.Is(err, tidings.ErrUnsupported) {
 		t.Errorf("a store without snapshots: %v", err)
 	}
-	type hidden struct{ balance int64 }
+	type hidden struct{ balance int64 } //lint:ignore U1000 what cannot be seen is what it is about
 	type left struct {
 		Balance int64 `json:"-"`
 	}

@@ -119,7 +119,7 @@ func TestTheTraceOfOneActionIsTheTreeOfAllThatFollowed(t *testing.T) {
 
 func attributes(s sdk.ReadOnlySpan) (all []string) {
 	for _, a := range s.Attributes() {
-		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.Emit()))
+		all = append(all, fmt.Sprintf("%s=%s", a.Key, a.Value.String()))
 	}
 	return all
 }

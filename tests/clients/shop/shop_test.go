@@ -28,6 +28,7 @@ func TestTheBooksBalanceWhateverIsKilled(t *testing.T) {
 	}{
 		{"Tidings by Kafka", func(t *testing.T) string { return "kafka://" + server.Start(t).Kafka }},
 		{"Tidings by AMQP", func(t *testing.T) string { return server.Start(t).AMQP }},
+		{"Tidings by AWS", func(t *testing.T) string { return server.Start(t).SQS }},
 		{"Apache Kafka", func(t *testing.T) string { return "kafka://" + engines.SharedKafka(t).Addr }},
 		{"RabbitMQ", func(t *testing.T) string { return engines.SharedRabbitMQ(t).URL }},
 	} {
