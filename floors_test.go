@@ -45,7 +45,7 @@ var floors = map[string]struct {
 	},
 	"cmd/tidings": {
 		house: []string{"storage", "storage/vfs", "broker", "listener", "wire/kafka", "wire/amqp", "wire/amqp/management",
-			"wire/aws", "wire/aws/notify", "console"},
+			"wire/aws", "wire/aws/notify", "console", ".", "transport/embedded", "examples/shop"},
 		others: []string{"github.com/spf13", "github.com/goccy/go-yaml", "github.com/twmb/franz-go", "golang.org/x/sys",
 			"github.com/prometheus/client_golang"},
 	},

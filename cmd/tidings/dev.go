@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -12,13 +13,14 @@ import (
 )
 
 func (a *app) devCommand() *cobra.Command {
+	var demo bool
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "Run a broker for development in this directory",
 		Long: `Run a broker on this machine only, with its data in ./.tidings. Unknown topics are
 created when used, and groups do not wait for members. Ctrl-C stops it; the data
-stays.`,
-		Example: "  tidings dev\n  tidings dev --topic orders:3 --topic audit\n" +
+stays. With --demo a shop of five services runs in it, and customers buy.`,
+		Example: "  tidings dev\n  tidings dev --demo\n  tidings dev --topic orders:3 --topic audit\n" +
 			"  tidings dev --ports auto --data \"$(mktemp -d)\" --sync never    # for tests",
 		Args:              between(0, 0),
 		ValidArgsFunction: cobra.NoFileCompletions,
@@ -27,9 +29,11 @@ stays.`,
 			if err := s.apply(cmd, a.env); err != nil {
 				return err
 			}
+			s.demo = demo
 			return a.runNode(cmd.Context(), s, "Ctrl-C stops, data stays")
 		},
 	}
+	cmd.Flags().BoolVar(&demo, "demo", false, "run the shop of examples/shop, with live orders")
 	addSettings(cmd, devDefaults())
 	return cmd
 }
@@ -84,6 +88,11 @@ func (a *app) runNode(ctx context.Context, s settings, stops string) error {
 		return err
 	}
 	a.greet(n, stops)
+	if s.demo {
+		if n.demo, err = startDemo(ctx, n, a.out); err != nil {
+			return errors.Join(err, n.close())
+		}
+	}
 	err = n.run(ctx)
 	if err == nil {
 		a.note("stopped; the data is in %s", s.Data)
@@ -115,6 +124,10 @@ func (a *app) greet(n *node, stops string) {
 		server = " --server " + reachable(admin)
 	}
 	sep := "  " + a.term.glyph("·", "|") + "  "
+	if n.s.demo {
+		fmt.Fprintf(a.out, "  demo   a shop of five services; somebody buys every %v%stidings sub orders%s%stidings lag%s\n",
+			demoEvery, sep, server, sep, server)
+	}
 	fmt.Fprintf(a.out, "  next:  %s        %s\n", strings.Join([]string{
 		"tidings pub orders 'hello'" + server,
 		"tidings sub orders --from start" + server,

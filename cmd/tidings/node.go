@@ -35,6 +35,7 @@ type node struct {
 	admin   *console.Server
 	metrics *console.Metrics
 	log     *slog.Logger
+	demo    *demo // nil: none
 }
 
 // startNode opens the store first, so that a second server on the same data
@@ -311,6 +312,9 @@ func (n *node) close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), n.s.Drain)
 	defer cancel()
 	var errs []error
+	if n.demo != nil {
+		errs = append(errs, n.demo.Close(ctx))
+	}
 	if n.admin != nil {
 		errs = append(errs, n.admin.Close(ctx))
 	}

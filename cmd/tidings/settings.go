@@ -26,6 +26,7 @@ import (
 // that before the defaults. docs/cli.md describes each.
 type settings struct {
 	command string   // dev or serve
+	demo    bool     // dev only: run the shop of examples/shop
 	fs      vfs.FS   // nil: the file system at Data
 	given   []string // flags to repeat in hints, but for addresses
 

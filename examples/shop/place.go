@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/store/embedded"
@@ -23,30 +25,56 @@ type Place struct {
 // Part is a service of the shop with what runs beside it.
 type Part struct {
 	*tidings.Service
-	relay *tidings.Service
+	place Place
 }
 
-// Run runs the service until ctx ends.
+// Run runs the service, the relay of its outbox, and what keeps its inbox small, until ctx ends or
+// one of them does.
 func (p Part) Run(ctx context.Context) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if p.relay == nil {
-		return p.Service.Run(ctx)
+	var beside sync.WaitGroup
+	var relayed error
+	beside.Go(func() { p.tidy(ctx) })
+	if p.place.Relay != nil {
+		beside.Go(func() {
+			defer stop()
+			relayed = p.place.Relay.Run(ctx)
+		})
 	}
-	relayed := make(chan error, 1)
-	go func() {
-		defer stop()
-		relayed <- p.relay.Run(ctx)
-	}()
 	err := p.Service.Run(ctx)
 	stop()
-	return errors.Join(err, <-relayed)
+	beside.Wait()
+	return errors.Join(err, relayed)
+}
+
+// An event that was handled is remembered for longer than it may come again: brokers keep what is
+// not acknowledged for days, and dead letters are put back by people.
+const (
+	remember  = 14 * 24 * time.Hour
+	tidyEvery = time.Hour
+)
+
+// tidy forgets what was handled long ago.
+func (p Part) tidy(ctx context.Context) {
+	tick := time.NewTicker(tidyEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if _, err := p.place.Store.Prune(ctx, remember); err != nil && ctx.Err() == nil {
+				slog.Warn("prune the inbox", "service", p.Name(), "err", err)
+			}
+		}
+	}
 }
 
 // part makes a service in a place.
 func (p Place) part(name string, policy tidings.Policy, routes ...tidings.Route) Part {
 	s := tidings.NewService(name, p.Transport, p.Options...)
-	return Part{s.Subscribe(policy, routes...), p.Relay}
+	return Part{s.Subscribe(policy, routes...), p}
 }
 
 // Names are the services of the shop.
