@@ -173,6 +173,15 @@ func TestAServiceEndsWithoutItsBroker(t *testing.T) {
 	})
 }
 
+// A service that is stopped before it has begun ends without an error.
+func TestAServiceCanBeStoppedBeforeItHasBegun(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	s := tidings.NewService("s", tidingstest.NewTransport()).Subscribe(tidings.Policy{}, tidings.On(orderPlaced, ignore))
+	equal(t, "error", s.Run(ctx), nil)
+	equal(t, "ready", s.Health().Ready, false)
+}
+
 // The first subscribe that fails is the error of Run; nothing stays subscribed.
 func TestRunFailsWhereItCannotSubscribe(t *testing.T) {
 	broker := &away{Transport: tidingstest.NewTransport()}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"math"
+	"slices"
 	"strings"
 	"time"
 )
@@ -93,34 +94,35 @@ func (r *redrive) receive(ctx context.Context, c Consumer, max int) ([]*Delivery
 
 // move publishes dead letters and then settles them.
 func (r *redrive) move(ctx context.Context, ds []*Delivery) (n int, err error) {
-	var moving []*Delivery
-	var events []Event
-	for _, d := range ds {
-		if r.takes(d) {
-			moving, events = append(moving, d), append(events, r.event(d))
-		}
-	}
-	if len(events) == 0 {
+	ds = slices.DeleteFunc(ds, func(d *Delivery) bool { return !r.takes(d) })
+	if len(ds) == 0 {
 		return 0, nil
 	}
-	failed := map[int]bool{}
-	if err = r.transport.Publish(ctx, events...); err != nil {
-		part, ok := errors.AsType[*PublishError](err)
-		if !ok {
-			return 0, err
-		}
-		for _, i := range part.Failed {
-			failed[i] = true
-		}
+	events := make([]Event, len(ds))
+	for i, d := range ds {
+		events[i] = r.event(d)
 	}
-	for i, d := range moving {
-		if failed[i] {
+	err = r.transport.Publish(ctx, events...)
+	failed := failedOf(err, len(ds))
+	for i, d := range ds {
+		if slices.Contains(failed, i) {
 			continue
 		}
 		n++
 		err = errors.Join(err, d.Ack(ctx))
 	}
 	return n, err
+}
+
+// failedOf are the indexes of the events of a publish that failed.
+func failedOf(err error, n int) []int {
+	if part, ok := errors.AsType[*PublishError](err); ok {
+		return part.Failed
+	}
+	if err != nil {
+		return all(n)
+	}
+	return nil
 }
 
 // takes says whether a dead letter is to be redriven.
