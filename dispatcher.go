@@ -107,13 +107,13 @@ func (d *dispatcher) offer(items []item) {
 			}
 			d.leases.add(it, now)
 		}
-		d.line(it)
+		d.lineLocked(it)
 	}
 	d.wakeLocked()
 }
 
-// line puts an item behind those of its key.
-func (d *dispatcher) line(it *item) {
+// lineLocked puts an item behind those of its key.
+func (d *dispatcher) lineLocked(it *item) {
 	if it.key == "" {
 		d.enterLocked(it)
 		return
