@@ -103,7 +103,7 @@ func (m *keyModel) checkLast(t *testing.T, keys, n int) {
 // drops acknowledgements, duplicates events and loses consumers, and no two handlers run for one
 // key at once.
 func TestOrderPerKeyHoldsUnderConcurrencyAndRetries(t *testing.T) {
-	for seed := range uint64(3) {
+	for seed := range uint64(8) {
 		f := tidingstest.Faults{Seed: seed}
 		if seed > 0 {
 			f.DropAcks, f.Duplicate, f.Lose, f.Slow = 0.05, 0.05, 0.02, 20*time.Millisecond
@@ -132,7 +132,7 @@ func orderUnder(t *testing.T, f tidingstest.Faults) {
 		return err
 	}
 	s := run(t, tidings.NewService("billing", broker, tidings.WithDrain(time.Minute)).Subscribe(
-		tidings.Policy{Concurrency: 64, Breaker: tidings.Breaker{Failures: tidings.NoBreaker}},
+		tidings.Policy{Concurrency: 64, Window: 300, Breaker: tidings.Breaker{Failures: tidings.NoBreaker}},
 		tidings.On(orderPlaced, handle)))
 	for n := range int64(each) {
 		for k := range keys {
