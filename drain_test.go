@@ -195,4 +195,9 @@ func TestRunFailsWhereItCannotSubscribe(t *testing.T) {
 	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "has run") {
 		t.Errorf("run again: %v", err)
 	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	if _, err := tidings.Request(ctx, s, askPrice.New(placed{}), priceTold); !errors.Is(err, tidings.ErrClosed) {
+		t.Errorf("request: %v, want ErrClosed", err)
+	}
 }

@@ -186,6 +186,7 @@ func (s *Service) Run(ctx context.Context) error {
 	}
 	defer s.end()
 	if err := s.open(ctx); err != nil {
+		close(s.replies.over) // nobody will ever receive them
 		if ctx.Err() != nil {
 			return nil // it was told to end
 		}
