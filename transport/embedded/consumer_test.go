@@ -87,23 +87,25 @@ func TestAPartitionMovesWhenNothingOfItIsInHand(t *testing.T) {
 		key := fmt.Sprint("k", n)
 		keys[broker.KeyPartition([]byte(key), 2)] = key
 	}
-	h.publish(t, event("orders", keys[0], 1), event("orders", keys[1], 1))
-	held := receive(t, first, 2)
+	h.publish(t, event("orders", keys[0], 1), event("orders", keys[1], 1), event("orders", keys[0], 2), event("orders", keys[1], 2))
+	held := receive(t, first, 4)
 	second := h.subscribe(t, one("g"))
-	h.publish(t, event("orders", keys[0], 2), event("orders", keys[1], 2))
+	h.publish(t, event("orders", keys[0], 3), event("orders", keys[1], 3))
 	stays := receive(t, first, 1)
-	nothing(t, first)
-	nothing(t, second) // what is its own by now is in the hands of the first
 	moves := slices.DeleteFunc(held, func(d *tidings.Delivery) bool { return d.Lane == stays[0].Lane })
-	if err := moves[0].Nack(t.Context(), 0); err != nil {
-		t.Fatal(err)
+	for _, d := range moves {
+		nothing(t, first)
+		nothing(t, second) // what is its own by now is in the hands of the first
+		if err := d.Nack(t.Context(), 0); err != nil {
+			t.Fatal(err)
+		}
 	}
-	got := receive(t, second, 2)
-	if got[0].ID != moves[0].ID || got[0].Attempt != 2 || got[1].Key != moves[0].Key || got[1].Attempt != 1 {
+	got := receive(t, second, 3)
+	if got[0].ID != moves[0].ID || got[0].Attempt != 2 || got[2].Key != moves[0].Key || got[2].Attempt != 1 {
 		t.Errorf("got %v", ids(got))
 	}
 	closeIt(t, first)
-	if got := receive(t, second, 2); got[0].Lane != stays[0].Lane {
+	if got := receive(t, second, 3); got[0].Lane != stays[0].Lane {
 		t.Errorf("got %v of %s", ids(got), got[0].Lane)
 	}
 }
@@ -318,14 +320,23 @@ func TestPartitionsThatATopicGetsAreRead(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		h := start(t, vfs.NewMem(), Config{Partitions: 1})
 		c := h.subscribe(t, one("g"))
+		got := make(chan []*tidings.Delivery)
+		go func() { got <- receiveUntil(t, c, time.Now().Add(4*growthInterval)) }()
+		time.Sleep(growthInterval * 3 / 2)
 		if err := h.b.GrowTopic(t.Context(), "", "orders", 4); err != nil {
-			t.Fatal(err)
+			t.Error(err)
 		}
-		for n := range 10 {
-			h.publish(t, event("orders", fmt.Sprint("k", n), n))
+		topic, err := h.b.Topic("", "orders")
+		if err != nil {
+			t.Error(err)
+			return
 		}
-		got := receiveUntil(t, c, time.Now().Add(2*growthInterval))
-		if len(got) != 10 {
+		for i := 1; i < 4; i++ {
+			if _, err := topic.Partition(i).Write(t.Context(), broker.Record{Value: []byte("x")}); err != nil {
+				t.Error(err)
+			}
+		}
+		if got := <-got; len(got) != 3 {
 			t.Errorf("got %v", ids(got))
 		}
 	})
@@ -399,4 +410,144 @@ func TestATopicThatIsDeletedEndsReading(t *testing.T) {
 	c = h.subscribe(t, one("g"))
 	h.publish(t, event("orders", "k", 2))
 	receive(t, c, 1)
+}
+
+// TestAPartitionStaysWhileItIsRead, and then it moves.
+func TestAPartitionStaysWhileItIsRead(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{Partitions: 2})
+	first := h.subscribe(t, one("g")).(*consumer)
+	for n := range 20 {
+		h.publish(t, event("orders", fmt.Sprint("k", n), n))
+	}
+	_, parts, room, err := first.begin(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := first.read(parts, room)
+	if err != nil || len(read) != 20 {
+		t.Fatal(len(read), err)
+	}
+	second := h.subscribe(t, one("g"))
+	nothing(t, second)
+	got := first.handOver(nil, read)
+	got = append(got, receive(t, second, 20-len(got))...)
+	if len(slices.Compact(ids(got))) != 20 {
+		t.Errorf("got %v", ids(got))
+	}
+}
+
+// TestWhatWasReadForAPartitionThatMovesComesAgain, also to the same consumer.
+func TestWhatWasReadForAPartitionThatMovesComesAgain(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{Partitions: 2})
+	first := h.subscribe(t, one("g")).(*consumer)
+	for n := range 20 {
+		h.publish(t, event("orders", fmt.Sprint("k", n), n))
+	}
+	held := receive(t, first, 2) // of both, so that none moves
+	_, parts, room, err := first.begin(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	read, err := first.read(parts, room)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := h.subscribe(t, one("g"))
+	held = append(held, first.handOver(nil, read)...)
+	closeIt(t, second)
+	held = append(held, receive(t, first, 20-len(held))...)
+	if len(slices.Compact(ids(held))) != 20 {
+		t.Errorf("got %v", ids(held))
+	}
+}
+
+// TestAWaitingReceiveIsWoken by what is settled, where its window was full, and by what is given back.
+func TestAWaitingReceiveIsWoken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, vfs.NewMem(), Config{Partitions: 1})
+		s := one("g")
+		s.Window = 1
+		c := h.subscribe(t, s)
+		h.publish(t, event("orders", "k", 1), event("orders", "k", 2))
+		first := receive(t, c, 1)[0]
+		for _, settle := range []func(context.Context) error{
+			func(ctx context.Context) error { return first.Nack(ctx, 0) },
+			func(ctx context.Context) error { return first.Ack(ctx) },
+		} {
+			got := make(chan *tidings.Delivery)
+			go func() { got <- receive(t, c, 1)[0] }()
+			synctest.Wait()
+			if err := settle(t.Context()); err != nil {
+				t.Error(err)
+			}
+			first = <-got
+		}
+		if first.ID != "k-2" {
+			t.Errorf("got %s", first.ID)
+		}
+		closeIt(t, c)
+		c = h.subscribe(t, one("wide"))
+		h.publish(t, event("orders", "k", 3))
+		first = receive(t, c, 1)[0]
+		got := make(chan *tidings.Delivery)
+		go func() { got <- receive(t, c, 1)[0] }()
+		synctest.Wait()
+		if err := first.Nack(t.Context(), 0); err != nil {
+			t.Error(err)
+		}
+		<-got
+	})
+}
+
+// TestPositionsAreWrittenByWhoeverIsLeft of several transports.
+func TestPositionsAreWrittenByWhoeverIsLeft(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, vfs.NewMem(), Config{Partitions: 1})
+		h.subscribe(t, one("g"))
+		other := New(h.b, Config{})
+		defer other.Close(context.Background())
+		c, err := other.Subscribe(t.Context(), one("g"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.t.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Publish(t.Context(), event("orders", "k", 1)); err != nil {
+			t.Fatal(err)
+		}
+		ack(t, receive(t, c, 1)...)
+		time.Sleep(saveAfter)
+		synctest.Wait()
+		g, err := h.b.Group("", "g")
+		if err != nil {
+			t.Fatal(err)
+		}
+		if at, _ := g.Cursor("orders", 0); at.Offset != 1 {
+			t.Errorf("at %d", at.Offset)
+		}
+	})
+}
+
+// TestNobodyLeavesDuringACommit: what it settles would be given back.
+func TestNobodyLeavesDuringACommit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := start(t, vfs.NewMem(), Config{Partitions: 1})
+		c := h.subscribe(t, one("g")).(*consumer)
+		if err := c.g.takeTurn(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		closed := make(chan error)
+		go func() { closed <- c.Close(context.Background()) }()
+		synctest.Wait()
+		c.g.mu.Lock()
+		if len(c.parts) != 1 {
+			t.Error("it has left")
+		}
+		c.g.mu.Unlock()
+		c.g.giveTurn()
+		if err := <-closed; err != nil {
+			t.Error(err)
+		}
+	})
 }

@@ -117,7 +117,7 @@ func (x *part) settleLocked(off int64) {
 
 // soilLocked has the position written.
 func (x *part) soilLocked() {
-	if x.g.temporary || x.g.parts[x.p] != x { // or it began anew elsewhere
+	if x.g.temporary {
 		return
 	}
 	if !x.dirty {
