@@ -134,3 +134,25 @@ func BenchmarkPublishAndHandle(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkCommands publishes and handles what goes to an address, where each acknowledgement is a change of
+// the queue.
+func BenchmarkCommands(b *testing.B) {
+	t := onDisk(b)
+	b.ReportAllocs()
+	var all sync.WaitGroup
+	all.Go(func() { handle(b, t, tidings.Subscription{Group: "orders"}, b.N) })
+	for i := range publishers {
+		all.Go(func() {
+			events := orders(i, 1)
+			events[0].Kind = tidings.KindCommand
+			for range (b.N + publishers - 1) / publishers {
+				if err := t.Publish(b.Context(), events...); err != nil {
+					b.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"slices"
 	"strconv"
-	"time"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/broker"
@@ -40,7 +39,8 @@ type consumer struct {
 
 // Subscribe declares and reads. Consumers of one group share the partitions of its topics and what
 // comes to its address.
-func (t *Transport) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+func (t *Transport) Subscribe(ctx context.Context, s tidings.Subscription) (
+	tidings.Consumer, error) {
 	if err := t.Declare(ctx, s); err != nil {
 		return nil, err
 	}
@@ -84,9 +84,6 @@ func (t *Transport) open(c *consumer) error {
 	return nil
 }
 
-// growthInterval is how often a consumer that waits looks whether its topics have got partitions.
-const growthInterval = time.Minute
-
 // Receive returns what is there, or waits: it is woken by what comes.
 func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
 	select {
@@ -95,8 +92,6 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, e
 	case c.receiving <- struct{}{}:
 	}
 	defer func() { <-c.receiving }()
-	growth := time.NewTimer(growthInterval)
-	defer growth.Stop()
 	for {
 		if err := ctx.Err(); err != nil {
 			return nil, err
@@ -110,8 +105,6 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, e
 		}
 		select {
 		case <-c.wake:
-		case <-growth.C:
-			growth.Reset(growthInterval)
 		case <-c.done:
 			return nil, tidings.ErrClosed
 		case <-ctx.Done():
@@ -122,7 +115,8 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, e
 	}
 }
 
-// grow takes partitions into account that topics have got since. Reading ends with a topic.
+// grow takes partitions into account that topics have got since: whoever watches the first one is
+// woken then. Reading ends with a topic.
 func (c *consumer) grow(ctx context.Context) error {
 	for i, topic := range c.topics {
 		if _, err := c.t.b.TopicByID(topic.ID()); err != nil {

@@ -28,7 +28,8 @@
 // crash all are there or none.
 //
 // Each partition is one consumer's of the group. When consumers come or go a partition moves when
-// nothing of it is in hand any more: what is in order for one is so for all of them. Events without
+// nothing of it is in hand any more, and until then nothing new of it is delivered: what is in order
+// for one is so for all of them. Events without
 // a key, and those of a group's address, are not in the order of events with one.
 //
 // Ack settles an event in memory, and Commit waits until that is on disk: what was committed never
@@ -37,21 +38,24 @@
 // within 100 ms or 10,000 events. Ack of what came by the address is submitted at once.
 //
 // A Nack without a delay delivers the event again from memory, as the next attempt. One with a
-// delay takes an event of a topic out of its partition and into the group's address, in a copy that
-// is on disk before the group passes the original. Attempts of events of topics are counted in
-// memory: after a crash they begin at 1. Those of the address are counted on disk.
+// delay takes an event of a topic out of its partition and into the group's address, in one step.
+// Attempts of events of topics survive their consumer, and not the process: after a crash they
+// begin at 1. Those of the address are counted on disk; one may be counted of what was received for
+// a consumer that had no room for it after all.
 //
 // What comes by the address is leased, and comes again when the lease is over; Extend renews it.
-// After a crash it comes again when its lease is over, and not before.
+// After a crash it comes again when its lease is over, and not before. An Ack ends it even then.
+//
+// CommitWith makes the end of an event one step with whatever else a transaction of the broker
+// changes and, by Enlist, publishes: all of it happens once.
 //
 // Where retention takes events before a group has come to them, the group goes on with the first
 // that is left; that is logged, and counted in Stats.
 //
 // # What is not here
 //
-// Deduplication by the id of an event, transactions of consumed and published events, and groups
-// over several processes. Other clients may be members of the same group only for its address.
-// While a group has consumers its cursors are theirs: moving them from outside is overwritten.
+// Deduplication by the id of an event, and groups over several processes: of clients of Kafka and
+// this program only one may be members of a group. While a group has consumers its cursors are theirs: moving them from outside is overwritten.
 // Where a listener for Kafka serves the broker, a group that has had no consumer for the listener's
 // offsets.retention, 7 days, is forgotten, as Kafka does.
 package embedded

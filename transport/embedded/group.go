@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 
@@ -83,6 +84,10 @@ func (g *group) join(ctx context.Context, c *consumer) error {
 	defer g.giveTurn()
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	maps.DeleteFunc(g.parts, func(p *broker.Partition, x *part) bool {
+		_, err := g.h.b.TopicByID(p.Topic().ID())
+		return err != nil && x.owner == nil
+	})
 	for i, topic := range c.topics {
 		known := c.known[i] > 0 || g.knows(topic)
 		c.known[i] = topic.Partitions()

@@ -64,8 +64,12 @@ func (t *Transport) save(ctx context.Context) {
 			return
 		}
 		t.saver.events.Store(0)
-		if err := t.saveAll(ctx); err != nil && ctx.Err() == nil {
+		err := t.saveAll(ctx)
+		if err != nil && ctx.Err() == nil {
 			t.c.Logger.Error("positions of groups are not written", "error", err)
+		}
+		if errors.Is(err, broker.Closed) || errors.Is(err, broker.Storage) {
+			return // the broker does nothing more
 		}
 	}
 }
