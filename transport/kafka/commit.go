@@ -27,7 +27,7 @@ func (c *consumer) commitLoop() {
 		if sleep(c.ctx, c.transport.config.CommitEvery) != nil {
 			return
 		}
-		switch err := c.commit(c.ctx, c.unsaved()); {
+		switch err := c.commit(c.ctx, c.unsaved); {
 		case err == nil || c.ctx.Err() != nil:
 		case fatal(err):
 			c.fail(fmt.Errorf("kafka: group %q: commit: %w", c.group, err))
@@ -59,15 +59,15 @@ func (c *consumer) unsaved() (lanes []*laneState) {
 
 // Commit waits until the broker knows every settlement made before: the offset of each partition,
 // before which all is settled, and beside it what is settled behind that. It is ErrLost where a
-// partition went to another member before that, which delivers again what was settled.
+// partition went to another member before that, which delivers again what was settled. It waits
+// while the group is being rebalanced.
 func (c *consumer) Commit(ctx context.Context) error {
 	if c.temporary {
 		return nil
 	}
 	targets := c.targets()
 	for pause := 10 * time.Millisecond; ; pause = min(2*pause, time.Second) {
-		open := c.unsaved()
-		err := c.commit(ctx, open)
+		err := c.commit(ctx, c.unsaved)
 		if left, lost := c.compare(targets); lost {
 			return fmt.Errorf("kafka: group %q: commit: %w", c.group, tidings.ErrLost)
 		} else if !left {
@@ -108,16 +108,17 @@ func (c *consumer) compare(targets map[*laneState]uint64) (left, lost bool) {
 	return left, lost
 }
 
-// commit tells the broker how far lanes are. One commits at a time, so that no older position
-// follows a newer one.
-func (c *consumer) commit(ctx context.Context, lanes []*laneState) error {
+// commit tells the broker how far lanes are. One commits at a time, and chooses the lanes then, so
+// that no older position follows a newer one: the broker would take it, also for a partition that
+// another member has by now.
+func (c *consumer) commit(ctx context.Context, lanes func() []*laneState) error {
 	select {
 	case c.turn <- struct{}{}:
 		defer func() { <-c.turn }()
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	say := c.positions(lanes)
+	say := c.positions(lanes())
 	if len(say.offsets) == 0 {
 		return nil
 	}

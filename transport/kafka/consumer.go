@@ -289,7 +289,9 @@ func (c *consumer) Close(ctx context.Context) error {
 	c.client.Close()
 	c.cancel()
 	c.loop.Wait()
-	c.dropAll()
+	if c.dropAll() && err == nil {
+		err = fmt.Errorf("what was settled last is delivered again: %w", tidings.ErrLost)
+	}
 	if c.temporary {
 		err = errors.Join(err, c.transport.topics.remove(ctx, address(c.group)))
 	}

@@ -58,6 +58,7 @@ func (r *rig) start() {
 	}
 	r.server, err = wire.Listen(r.broker, wire.Config{
 		Addr: r.addr, TLS: r.tls, Logger: slog.New(slog.DiscardHandler),
+		Limits: wire.Limits{MinSessionTimeout: session},
 	})
 	if err != nil {
 		r.t.Fatal(err)
@@ -113,6 +114,9 @@ func dial(t testing.TB, addr string, change ...func(*kafka.Config)) *kafka.Trans
 	}
 	return tr
 }
+
+// session is how long a member that could not say goodbye holds up its group.
+const session = time.Second
 
 func soon(int) time.Duration { return 20 * time.Millisecond }
 

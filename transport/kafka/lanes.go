@@ -86,6 +86,7 @@ func (c *consumer) laneLocked(p partition, off int64) *laneState {
 		if off >= l.next {
 			return l
 		}
+		c.forgotten = c.forgotten || l.saved < l.changes
 		c.dropLocked(l)
 	}
 	l := &laneState{partition: p, Lane: lane.At(lane.Position{Low: off, Until: off})}
@@ -125,7 +126,7 @@ func (c *consumer) revoked(ctx context.Context, _ *kgo.Client, gone map[string][
 	ctx, cancel := context.WithTimeout(ctx, revokeTime)
 	defer cancel()
 	lanes := c.drop(gone)
-	if err := c.commit(ctx, lanes); err != nil {
+	if err := c.commit(ctx, func() []*laneState { return lanes }); err != nil {
 		c.transport.config.Logger.Warn("kafka: what is settled could not be committed in a rebalance"+
 			" and is delivered again", "group", c.group, "error", err)
 	}
@@ -154,12 +155,15 @@ func (c *consumer) drop(gone map[string][]int32) (dropped []*laneState) {
 	return dropped
 }
 
-func (c *consumer) dropAll() {
+// dropAll ends what is left, and says whether settlements went without a commit.
+func (c *consumer) dropAll() (forgotten bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range c.lanes {
+		c.forgotten = c.forgotten || l.saved < l.changes
 		c.dropLocked(l)
 	}
+	return c.forgotten && !c.temporary
 }
 
 func (c *consumer) dropLocked(l *laneState) *laneState {

@@ -92,11 +92,14 @@ func (t *Transport) prepare(ctx context.Context, e *tidings.Event) (*kgo.Record,
 // routable asks each time: the address of a request goes when nobody waits there any more.
 func (t *Transport) routable(ctx context.Context, topic string) error {
 	there, err := t.topics.exists(ctx, topic)
-	if err == nil && !there {
-		t.topics.forget(topic)
-		err = fmt.Errorf("kafka: topic %q is not there: %w", topic, tidings.ErrUnroutable)
+	if err != nil {
+		return err
 	}
-	return err
+	if !there {
+		t.topics.forget(topic)
+		return fmt.Errorf("kafka: topic %q is not there: %w", topic, tidings.ErrUnroutable)
+	}
+	return t.replies.use(ctx, topic)
 }
 
 // send hands a record to the producer, once there is room. From then on the record does not know

@@ -16,6 +16,7 @@ type Transport struct {
 	config   Config
 	producer *kgo.Client
 	topics   *topics
+	replies  replies
 	buffer   chan struct{} // holds one for each record that the producer has
 	closed   atomic.Bool
 }
@@ -51,6 +52,7 @@ func New(c Config) (*Transport, error) {
 	if err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
+	t.replies.topics = t.topics
 	t.topics.client, t.topics.admin = t.producer, kadm.NewClient(t.producer)
 	return t, nil
 }

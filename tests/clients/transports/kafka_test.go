@@ -3,6 +3,7 @@ package transports
 import (
 	"context"
 	"log/slog"
+	"net"
 	"testing"
 	"time"
 
@@ -18,11 +19,24 @@ func TestKafka(t *testing.T) {
 	k := engines.Kafka(t)
 	transporttest.Run(t, transporttest.Harness{
 		New:        func(t testing.TB) tidings.Transport { return kafkaTransport(t, k.Addr) },
+		Cut: func(t testing.TB) (tidings.Transport, func()) {
+			p := transporttest.NewProxy(t, k.Addr)
+			return kafkaTransport(t, k.Addr, kafkaThrough(p)), p.Cut
+		},
 		Kill:       func(testing.TB) { k.Kill() },
 		Restart:    func(testing.TB) { k.Restart() },
 		PublishRaw: kafkaRaw(kafkaClient(t, k.Addr)),
 		Patience:   time.Minute,
 	})
+}
+
+// kafkaThrough leads a client to its broker through a proxy, whatever address the broker tells.
+func kafkaThrough(p *transporttest.Proxy) func(*kafka.Config) {
+	return func(c *kafka.Config) {
+		c.Options = append(c.Options, kgo.Dialer(func(ctx context.Context, network, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, network, p.Addr())
+		}))
+	}
 }
 
 func kafkaTransport(t testing.TB, addr string, change ...func(*kafka.Config)) *kafka.Transport {
