@@ -152,7 +152,9 @@ type sayings struct {
 func (c *consumer) positions(lanes []*laneState) sayings {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	say := sayings{map[string]map[int32]kgo.EpochOffset{}, map[partition]string{}, map[*laneState]uint64{}}
+	say := sayings{
+		map[string]map[int32]kgo.EpochOffset{}, map[partition]string{}, map[*laneState]uint64{},
+	}
 	for _, l := range lanes {
 		at := l.Position()
 		p := l.partition

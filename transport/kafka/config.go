@@ -38,7 +38,7 @@ type Config struct {
 	// records for less than twice that.
 	MaxDelay time.Duration
 	// ReadAhead bounds how many retries that are not due yet a consumer holds in memory, and 64 MiB
-	// of them; 0 is 1,000. At the bound it stops reading its address until some are due.
+	// bounds their bytes; 0 is 10,000. At the bound it stops reading its address until half are due.
 	ReadAhead int
 	// CommitEvery is how long a settlement may wait to be committed; 0 is 200 ms.
 	CommitEvery time.Duration
@@ -81,7 +81,7 @@ func (c Config) checked() (Config, error) {
 	setZero(&c.Compression, "snappy")
 	setZero(&c.MaxBytes, 1_000_000)
 	setZero(&c.MaxDelay, 24*time.Hour)
-	setZero(&c.ReadAhead, 1000)
+	setZero(&c.ReadAhead, 10_000)
 	setZero(&c.CommitEvery, 200*time.Millisecond)
 	if c.Logger == nil {
 		c.Logger = slog.Default()

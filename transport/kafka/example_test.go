@@ -63,14 +63,17 @@ func ExampleTransport_Subscribe() {
 		log.Fatal(err)
 	}
 	defer transport.Close(ctx)
-	consumer, err := transport.Subscribe(ctx, tidings.Subscription{Group: "billing", Topics: []string{"orders"}})
+	consumer, err := transport.Subscribe(ctx,
+		tidings.Subscription{Group: "billing", Topics: []string{"orders"}})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer consumer.Close(ctx)
 
-	if err := transport.Publish(ctx, tidings.Event{Topic: "orders", ID: "1", Source: "shop", Type: "shop.order.placed.v1",
-		Key: "o-1", ContentType: "application/json", Payload: []byte(`{"Order":"o-1"}`)}); err != nil {
+	if err := transport.Publish(ctx, tidings.Event{
+		Topic: "orders", ID: "1", Source: "shop", Type: "shop.order.placed.v1", Key: "o-1",
+		ContentType: "application/json", Payload: []byte(`{"Order":"o-1"}`),
+	}); err != nil {
 		log.Fatal(err)
 	}
 	deliveries, err := consumer.Receive(ctx, 10)

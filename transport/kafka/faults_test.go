@@ -117,8 +117,8 @@ func TestATopicThatWasDeletedIsMadeAgain(t *testing.T) {
 	if _, err := r.admin().DeleteTopic(bounded(t), "orders"); err != nil {
 		t.Fatal(err)
 	}
-	ctx := bounded(t)
-	for err := tr.Publish(ctx, event("orders", "2", "k")); err != nil; err = tr.Publish(ctx, event("orders", "2", "k")) {
+	ctx, e := bounded(t), event("orders", "2", "k")
+	for err := tr.Publish(ctx, e); err != nil; err = tr.Publish(ctx, e) {
 		if ctx.Err() != nil {
 			t.Fatal(err)
 		}

@@ -18,7 +18,7 @@ import (
 func TestKafka(t *testing.T) {
 	k := engines.Kafka(t)
 	transporttest.Run(t, transporttest.Harness{
-		New:        func(t testing.TB) tidings.Transport { return kafkaTransport(t, k.Addr) },
+		New: func(t testing.TB) tidings.Transport { return kafkaTransport(t, k.Addr) },
 		Cut: func(t testing.TB) (tidings.Transport, func()) {
 			p := transporttest.NewProxy(t, k.Addr)
 			return kafkaTransport(t, k.Addr, kafkaThrough(p)), p.Cut
