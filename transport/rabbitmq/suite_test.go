@@ -20,10 +20,15 @@ func TestTransport(t *testing.T) {
 			p := transporttest.NewProxy(t, r.addr)
 			return openAt(t, p.Addr()), p.Cut
 		},
+		Stall: func(t testing.TB) (tidings.Transport, func() func()) {
+			p := transporttest.NewProxy(t, r.addr)
+			return openAt(t, p.Addr()), p.Stall
+		},
 		Kill:       func(testing.TB) { r.crash() },
 		Restart:    func(testing.TB) { r.start(r.disk) },
 		PublishRaw: rawTo(r.url()),
-		Quiet:      60 * time.Millisecond,
+		Quiet:      100 * time.Millisecond,
+		Parallel:   true,
 	})
 }
 
@@ -38,7 +43,7 @@ func openAt(t testing.TB, addr string) tidings.Transport {
 	return tr
 }
 
-// rawTo publishes as a program without the library does, one that gives its messages ids.
+// rawTo publishes as a program without the library does.
 func rawTo(url string) func(context.Context, string, transporttest.Raw) error {
 	return func(_ context.Context, topic string, m transporttest.Raw) error {
 		conn, err := amqp.Dial(url)
@@ -55,7 +60,7 @@ func rawTo(url string) func(context.Context, string, transporttest.Raw) error {
 			headers["cloudEvents:"+name] = value
 		}
 		err = ch.Publish(topic, m.Key, false, false, amqp.Publishing{Headers: headers,
-			MessageId: tidings.NewID(), ContentType: m.ContentType, Body: m.Body})
+			MessageId: m.ID, ContentType: m.ContentType, Body: m.Body})
 		return errors.Join(err, ch.Close())
 	}
 }

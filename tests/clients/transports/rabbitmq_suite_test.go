@@ -26,13 +26,12 @@ func TestRabbitMQ(t *testing.T) {
 					return openRabbit(t, e.URL, kind)
 				},
 				Cut: func(t testing.TB) (tidings.Transport, func()) {
-					u, err := url.Parse(e.URL)
-					if err != nil {
-						t.Fatal(err)
-					}
-					p := transporttest.NewProxy(t, u.Host)
-					u.Host = p.Addr()
-					return openRabbit(t, u.String(), kind), p.Cut
+					p, url := rabbitProxy(t, e.URL)
+					return openRabbit(t, url, kind), p.Cut
+				},
+				Stall: func(t testing.TB) (tidings.Transport, func() func()) {
+					p, url := rabbitProxy(t, e.URL)
+					return openRabbit(t, url, kind), p.Stall
 				},
 				Kill: func(testing.TB) {
 					if kind == rabbitmq.Quorum {
@@ -43,9 +42,21 @@ func TestRabbitMQ(t *testing.T) {
 				Restart:    func(testing.TB) { e.Restart() },
 				PublishRaw: rawToRabbit(e.URL),
 				Patience:   20 * time.Second,
+				Parallel:   true,
 			})
 		})
 	}
+}
+
+func rabbitProxy(t testing.TB, broker string) (*transporttest.Proxy, string) {
+	t.Helper()
+	u, err := url.Parse(broker)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := transporttest.NewProxy(t, u.Host)
+	u.Host = p.Addr()
+	return p, u.String()
 }
 
 // untilRemembered is how old a quorum queue of RabbitMQ 3.10.8 must be when it is killed to be found
@@ -64,7 +75,7 @@ func openRabbit(t testing.TB, url string, kind rabbitmq.QueueType) tidings.Trans
 	return tr
 }
 
-// rawToRabbit publishes as a program without the library does, one that gives its messages ids.
+// rawToRabbit publishes as a program without the library does.
 func rawToRabbit(url string) func(context.Context, string, transporttest.Raw) error {
 	return func(_ context.Context, topic string, m transporttest.Raw) error {
 		conn, err := amqp.Dial(url)
@@ -81,7 +92,7 @@ func rawToRabbit(url string) func(context.Context, string, transporttest.Raw) er
 			headers["cloudEvents:"+name] = value
 		}
 		err = ch.Publish(topic, m.Key, false, false, amqp.Publishing{Headers: headers,
-			MessageId: tidings.NewID(), ContentType: m.ContentType, Body: m.Body})
+			MessageId: m.ID, ContentType: m.ContentType, Body: m.Body})
 		return errors.Join(err, ch.Close())
 	}
 }
