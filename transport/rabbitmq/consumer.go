@@ -39,7 +39,8 @@ type consumer struct {
 
 // Subscribe declares the group and reads it. A connection that is lost ends the consumer; Subscribe
 // again then, which waits for a new connection.
-func (t *Transport) Subscribe(ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
+func (t *Transport) Subscribe(ctx context.Context, sub tidings.Subscription) (
+	tidings.Consumer, error) {
 	if err := supported(sub); err != nil {
 		return nil, err
 	}
@@ -51,38 +52,64 @@ func (t *Transport) Subscribe(ctx context.Context, sub tidings.Subscription) (ti
 	if err != nil {
 		return nil, err
 	}
-	c := &consumer{t: t, s: s, group: sub.Group, queue: queue, temporary: sub.Temporary, topics: map[string]string{},
-		wake: make(chan struct{}, 1), ended: make(chan struct{}), moved: make(chan struct{}),
-		ledger: newLedger()}
-	for _, topic := range sub.Topics {
-		c.topics[t.config.Name(topic)] = topic
-	}
+	c := newConsumer(t, s, sub, queue)
 	window := cmp.Or(sub.Window, t.config.Limits.Window)
 	if err := s.do(ctx, func() error { return c.begin(window) }); err != nil {
+		c.abandon(ctx)
 		return nil, fmt.Errorf("rabbitmq: consume queue %q: %w", queue, err)
 	}
 	return c, nil
+}
+
+func newConsumer(t *Transport, s *session, sub tidings.Subscription, queue string) *consumer {
+	c := &consumer{t: t, s: s, group: sub.Group, queue: queue, temporary: sub.Temporary,
+		topics: map[string]string{}, wake: make(chan struct{}, 1), ended: make(chan struct{}),
+		moved: make(chan struct{}), ledger: newLedger()}
+	for _, topic := range sub.Topics {
+		c.topics[t.config.Name(topic)] = topic
+	}
+	return c
 }
 
 // consumerTag names the one consumer of a channel.
 const consumerTag = "tidings"
 
 func (c *consumer) begin(window int) (err error) {
-	if c.ch, err = c.s.conn.Channel(); err != nil {
-		return err
-	}
-	c.gone = c.ch.NotifyClose(make(chan *amqp.Error, 1))
-	if err = c.ch.Qos(window, 0, false); err != nil {
-		return err
-	}
-	in, err := c.ch.Consume(c.queue, consumerTag, false, false, false, false, nil)
+	ch, err := c.s.conn.Channel()
 	if err != nil {
-		return errors.Join(err, c.ch.Close())
+		return err
+	}
+	c.gone = ch.NotifyClose(make(chan *amqp.Error, 1))
+	if err = ch.Qos(window, 0, false); err != nil {
+		return errors.Join(err, ch.Close())
+	}
+	in, err := ch.Consume(c.queue, consumerTag, false, false, false, false, nil)
+	if err != nil {
+		return errors.Join(err, ch.Close())
 	}
 	c.ready = make(chan amqp.Delivery, window)
+	c.mu.Lock()
+	c.ch = ch
+	abandoned := c.closing
+	c.mu.Unlock()
 	c.s.loops.Go(func() { c.pump(in) })
 	c.s.loops.Go(c.scribe)
+	if abandoned {
+		return ch.Close()
+	}
 	return nil
+}
+
+// abandon ends what may have begun, or begin later, after Subscribe has given up: nobody would read
+// what the broker hands out.
+func (c *consumer) abandon(ctx context.Context) {
+	c.mu.Lock()
+	c.closing = true
+	begun := c.ch != nil
+	c.mu.Unlock()
+	if begun {
+		_ = c.endChannel(ctx) // the error of Subscribe is told already
+	}
 }
 
 func (c *consumer) pump(in <-chan amqp.Delivery) {
@@ -270,12 +297,18 @@ func (c *consumer) Close(ctx context.Context) error {
 	if !c.ch.IsClosed() {
 		err = c.Commit(ctx)
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
-	defer cancel() // a channel that stays open keeps what it has from everybody
-	if ended := c.s.do(ctx, c.ch.Close); err == nil && !c.s.isLost() {
+	if ended := c.endChannel(ctx); err == nil && !c.s.isLost() {
 		err = ended
 	}
 	return err
+}
+
+// endChannel takes its time even where ctx has ended: a channel that stays open keeps what it has
+// from everybody.
+func (c *consumer) endChannel(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closePatience)
+	defer cancel()
+	return c.s.do(ctx, c.ch.Close)
 }
 
 // settler ends one delivery.

@@ -8,7 +8,8 @@ import (
 
 // The levels whose word is 1 add up to the delay, rounded up to a tick.
 func TestTheLevelsOfADelayAddUp(t *testing.T) {
-	for _, d := range []time.Duration{1, tick, tick + 1, 1300 * time.Millisecond, time.Hour, 24*time.Hour - 1, longestDelay} {
+	for _, d := range []time.Duration{1, tick, tick + 1, 1300 * time.Millisecond, time.Hour,
+		24*time.Hour - 1, longestDelay} {
 		ticks := ticksOf(d)
 		key := delayKey(ticks, toQueue, "orders.dlq")
 		words := strings.Split(key, ".")

@@ -13,7 +13,8 @@ import (
 
 func full() tidings.Event {
 	e := event("e1")
-	e.Subject, e.Schema, e.Correlation, e.Causation, e.ReplyTo = "s", "urn:schema", "conv", "cause", "inbox"
+	e.Subject, e.Schema, e.ReplyTo = "s", "urn:schema", "inbox"
+	e.Correlation, e.Causation = "conv", "cause"
 	e.TraceParent, e.TraceState = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "a=b"
 	e.Extensions = map[string]string{"color": "grün"}
 	return e
@@ -76,19 +77,21 @@ func TestOtherModesOfCloudEventsAreRead(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := reader().decode(&amqp.Delivery{ContentType: "application/cloudevents+json; charset=utf-8", Body: body,
-		Exchange: "orders"})
+	got := reader().decode(&amqp.Delivery{Exchange: "orders", Body: body,
+		ContentType: "application/cloudevents+json; charset=utf-8"})
 	equal(t, "structured", got.Event, want)
 }
 
 // Two messages without an id are two events, also where all else is equal.
 func TestAForeignMessageIsAnEvent(t *testing.T) {
 	at := time.Date(2026, 5, 1, 12, 0, 0, 0, time.UTC)
-	d := &amqp.Delivery{Exchange: "orders", RoutingKey: "x", MessageId: "m1", Type: "Placed", ContentType: "text/plain",
+	d := &amqp.Delivery{Exchange: "orders", RoutingKey: "x", MessageId: "m1", Type: "Placed",
+		ContentType:   "text/plain",
 		CorrelationId: "c", ReplyTo: "r", Timestamp: at, Body: []byte("hello"), Headers: amqp.Table{
 			"color": "red", "count": int32(7), "X-Other": "no name of an attribute", "id": "not the id",
 			"table": amqp.Table{}, "traceparent": "00-1-2-3"}}
-	want := tidings.Event{Topic: "orders", ID: "m1", Source: "rabbitmq:orders", Type: "Placed", ContentType: "text/plain",
+	want := tidings.Event{Topic: "orders", ID: "m1", Source: "rabbitmq:orders", Type: "Placed",
+		ContentType: "text/plain",
 		Correlation: "c", ReplyTo: "r", Time: at, Payload: []byte("hello"), TraceParent: "00-1-2-3",
 		Extensions: map[string]string{"color": "red", "count": "7"}}
 	equal(t, "event", reader().decode(d).Event, want)
@@ -124,7 +127,8 @@ func TestAttemptsAreCountedByTheQueueAndByCopies(t *testing.T) {
 		{amqp.Delivery{}, 1},
 		{amqp.Delivery{Redelivered: true}, 2},
 		{amqp.Delivery{Redelivered: true, Headers: amqp.Table{"x-delivery-count": int64(4)}}, 5},
-		{amqp.Delivery{Headers: amqp.Table{"x-acquired-count": int64(6), "x-delivery-count": int64(4)}}, 7},
+		{amqp.Delivery{Headers: amqp.Table{"x-acquired-count": int64(6),
+			"x-delivery-count": int64(4)}}, 7},
 		{amqp.Delivery{Headers: amqp.Table{"attempt": "3"}}, 4},
 		{amqp.Delivery{Headers: amqp.Table{"attempt": "3", "x-delivery-count": int64(1)}}, 5},
 		{amqp.Delivery{Headers: amqp.Table{"attempt": "-3"}}, 1},

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"maps"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -20,7 +21,8 @@ import (
 func TestNothingIsLostWhenTheBrokerIsKilledUnderLoad(t *testing.T) {
 	r := serve(t)
 	tr := r.open()
-	if err := tr.Declare(soon(t), tidings.Subscription{Group: "a", Topics: []string{"orders"}}); err != nil {
+	sub := tidings.Subscription{Group: "a", Topics: []string{"orders"}}
+	if err := tr.Declare(soon(t), sub); err != nil {
 		t.Fatal(err)
 	}
 	const writers, each = 4, 300
@@ -284,7 +286,8 @@ func TestCloseEndsEverything(t *testing.T) {
 	if err := d.Ack(t.Context()); !errors.Is(err, tidings.ErrLost) {
 		t.Errorf("ack: got %v, want lost", err)
 	}
-	if _, err := tr.Subscribe(soon(t), tidings.Subscription{Group: "a"}); !errors.Is(err, tidings.ErrClosed) {
+	_, err := tr.Subscribe(soon(t), tidings.Subscription{Group: "a"})
+	if !errors.Is(err, tidings.ErrClosed) {
 		t.Errorf("subscribe: got %v, want closed", err)
 	}
 	closed(t, c)
@@ -305,7 +308,8 @@ func TestWhatIsNotSupportedIsRefused(t *testing.T) {
 			t.Errorf("group %q: got no error", group)
 		}
 	}
-	c := subscribe(t, tr, tidings.Subscription{Group: "t", Temporary: true, Topics: []string{"orders"}})
+	c := subscribe(t, tr,
+		tidings.Subscription{Group: "t", Temporary: true, Topics: []string{"orders"}})
 	publish(t, tr, event("e1"))
 	d := receive(t, c, 1)[0]
 	if err := d.Nack(soon(t), time.Second); !errors.Is(err, tidings.ErrUnsupported) {
@@ -315,7 +319,8 @@ func TestWhatIsNotSupportedIsRefused(t *testing.T) {
 	closed(t, c)
 	reply := command("t", "r")
 	reply.Kind = tidings.KindReply
-	if err := tr.PublishAt(soon(t), time.Now().Add(time.Hour), reply); !errors.Is(err, tidings.ErrUnsupported) {
+	err := tr.PublishAt(soon(t), time.Now().Add(time.Hour), reply)
+	if !errors.Is(err, tidings.ErrUnsupported) {
 		t.Errorf("a reply later: got %v, want unsupported", err)
 	}
 }
@@ -329,12 +334,13 @@ func TestAQueueOfAnotherTypeIsAnErrorThatSaysSo(t *testing.T) {
 	}
 }
 
-// Behind Commit nothing brings a delivery back, so what is handled behind it is handled at most once,
-// also when the broker is killed. What was not committed comes again, all of it.
+// Behind Commit nothing brings a delivery back, so what is handled behind it is handled at most
+// once, also when the broker is killed. What was not committed comes again, all of it.
 func TestKillsBringBackWhatWasNotCommittedAndNothingElse(t *testing.T) {
 	r := serve(t)
 	tr := r.open()
-	if err := tr.Declare(soon(t), tidings.Subscription{Group: "a", Topics: []string{"orders"}}); err != nil {
+	sub := tidings.Subscription{Group: "a", Topics: []string{"orders"}}
+	if err := tr.Declare(soon(t), sub); err != nil {
 		t.Fatal(err)
 	}
 	events, _ := numbered(500)
@@ -387,4 +393,25 @@ func ackAll(ctx context.Context, c tidings.Consumer, ds []*tidings.Delivery) err
 		}
 	}
 	return c.Commit(ctx)
+}
+
+// A Subscribe that gives up leaves no consumer behind that would take what nobody reads.
+func TestASubscribeThatGivesUpLeavesNoConsumer(t *testing.T) {
+	tr := serve(t).open()
+	sub := tidings.Subscription{Group: "a", Topics: []string{"orders"}}
+	closed(t, subscribe(t, tr, sub))
+	events, names := numbered(50)
+	publish(t, tr, events...)
+	for i := range 100 {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*10*time.Microsecond)
+		if c, err := tr.Subscribe(ctx, sub); err == nil {
+			closed(t, c)
+		}
+		cancel()
+	}
+	c := subscribe(t, tr, sub)
+	got := ids(receive(t, c, len(names)))
+	slices.Sort(got)
+	equal(t, "ids", got, names)
+	closed(t, c)
 }

@@ -49,7 +49,8 @@ func TestTheLedgerSettlesWhatWasSettledAndNothingElse(t *testing.T) {
 			}
 		}
 		if len(l.states) > 300 || l.base == 1 && next > 100 {
-			t.Fatalf("seed %d: the ledger keeps %d of %d deliveries from %d on", seed, len(l.states), next, l.base)
+			t.Fatalf("seed %d: the ledger keeps %d of %d deliveries from %d on", seed,
+				len(l.states), next, l.base)
 		}
 	}
 }

@@ -39,7 +39,8 @@ type session struct {
 func newSession(l *line, conn *amqp.Connection, nc net.Conn) *session {
 	s := &session{life: l.life, config: l.config, conn: conn, nc: nc,
 		log:  l.config.Logger.With(slog.String("line", l.name)),
-		jobs: make(chan func()), lost: make(chan struct{}), declared: map[string]bool{}, open: make(chan struct{})}
+		jobs: make(chan func()), lost: make(chan struct{}), declared: map[string]bool{},
+		open: make(chan struct{})}
 	close(s.open)
 	s.closed = conn.NotifyClose(make(chan *amqp.Error, 1))
 	s.blocks = conn.NotifyBlocked(make(chan amqp.Blocking, 1))

@@ -45,9 +45,13 @@ func (s *session) declareQueue(ch *amqp.Channel, name string) error {
 	return queueError(name, err)
 }
 
+// untilExpired is how long a temporary queue may be there without a consumer.
+const untilExpired = time.Minute
+
 // declareTemporary makes a queue that ends with its consumer, or with this connection.
 func declareTemporary(ch *amqp.Channel, name string) error {
-	_, err := ch.QueueDeclare(name, false, true, true, false, amqp.Table{"x-queue-type": string(Classic)})
+	_, err := ch.QueueDeclare(name, false, true, true, false, amqp.Table{
+		"x-queue-type": string(Classic), "x-expires": int32(untilExpired.Milliseconds())})
 	return queueError(name, err)
 }
 
@@ -87,7 +91,8 @@ func queueError(queue string, err error) error {
 
 // declare makes a subscription's queue and exchanges, and binds them, whatever was declared before:
 // what is missing, somebody has deleted.
-func (s *session) declare(ctx context.Context, sub tidings.Subscription) (queue string, err error) {
+func (s *session) declare(ctx context.Context, sub tidings.Subscription) (
+	queue string, err error) {
 	if queue, err = s.config.name("group", sub.Group); err != nil {
 		return "", err
 	}
@@ -128,7 +133,8 @@ func isGone(err error) bool {
 }
 
 // route sets where a message goes and makes that, also where it was there and is gone.
-func (s *session) route(ctx context.Context, m *pending, e *tidings.Event, delay time.Duration) error {
+func (s *session) route(ctx context.Context, m *pending, e *tidings.Event,
+	delay time.Duration) error {
 	err := s.routeOnce(ctx, m, e, delay)
 	if isGone(err) {
 		s.forget()
@@ -141,7 +147,8 @@ func (s *session) route(ctx context.Context, m *pending, e *tidings.Event, delay
 	return err
 }
 
-func (s *session) routeOnce(ctx context.Context, m *pending, e *tidings.Event, delay time.Duration) (err error) {
+func (s *session) routeOnce(ctx context.Context, m *pending, e *tidings.Event,
+	delay time.Duration) (err error) {
 	kind, name := toQueue, ""
 	switch e.Kind {
 	case tidings.KindEvent:
@@ -162,6 +169,7 @@ func (s *session) routeOnce(ctx context.Context, m *pending, e *tidings.Event, d
 		return err
 	}
 	ticks := ticksOf(delay)
-	m.exchange, m.key, m.mandatory = s.config.levelName(topLevel(ticks)), delayKey(ticks, kind, name), true
+	m.exchange, m.mandatory = s.config.levelName(topLevel(ticks)), true
+	m.key = delayKey(ticks, kind, name)
 	return s.declareDelay(ctx, ticks, kind, name)
 }

@@ -98,7 +98,8 @@ func (t *Transport) PublishAt(ctx context.Context, at time.Time, events ...tidin
 	return t.publishIn(ctx, delay, events)
 }
 
-func (t *Transport) publishIn(ctx context.Context, delay time.Duration, events []tidings.Event) error {
+func (t *Transport) publishIn(ctx context.Context, delay time.Duration,
+	events []tidings.Event) error {
 	if len(events) == 0 {
 		return nil
 	}

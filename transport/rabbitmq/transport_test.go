@@ -155,7 +155,8 @@ func TestPublishAtWaitsAndDoesNotBlockWhatIsDueEarlier(t *testing.T) {
 	if took := time.Since(begin); took < 700*time.Millisecond {
 		t.Errorf("all had come after %v", took)
 	}
-	if err := tr.PublishAt(soon(t), time.Now().Add(longestDelay+time.Minute), event("x")); !errors.Is(err, tidings.ErrUnsupported) {
+	err := tr.PublishAt(soon(t), time.Now().Add(longestDelay+time.Minute), event("x"))
+	if !errors.Is(err, tidings.ErrUnsupported) {
 		t.Errorf("beyond the longest delay: got %v, want unsupported", err)
 	}
 	closed(t, c)

@@ -59,9 +59,9 @@ func rabbitProxy(t testing.TB, broker string) (*transporttest.Proxy, string) {
 	return p, u.String()
 }
 
-// untilRemembered is how old a quorum queue of RabbitMQ 3.10.8 must be when it is killed to be found
-// again: its name is written by dets, after 3 s. Of one that was killed earlier nothing is left, and
-// consumers wait for its leader for ever.
+// untilRemembered is how old a quorum queue of RabbitMQ 3.10.8 must be when it is killed to be
+// found again: its name is written by dets, after 3 s. Of one that was killed earlier nothing is
+// left, and consumers wait for its leader for ever.
 const untilRemembered = 5 * time.Second
 
 func openRabbit(t testing.TB, url string, kind rabbitmq.QueueType) tidings.Transport {
