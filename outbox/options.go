@@ -1,11 +1,15 @@
 package outbox
 
 import (
+	"fmt"
 	"log/slog"
+	"os"
 	"time"
+
+	"github.com/tidings-io/tidings"
 )
 
-// Option changes a relay.
+// Option changes a relay. A number or time of 0 or below is the default.
 type Option func(*Relay)
 
 // Defaults of a relay.
@@ -52,4 +56,25 @@ func WithLook(d time.Duration) Option { return func(r *Relay) { r.look = d } }
 // WithPauses bounds the pause before a failed event is tried again.
 func WithPauses(first, longest time.Duration) Option {
 	return func(r *Relay) { r.first, r.longest = first, longest }
+}
+
+// complete fills in the defaults.
+func (r *Relay) complete() {
+	if r.name == "" {
+		host, _ := os.Hostname() // "" is as good
+		r.name = fmt.Sprintf("%s/%d/%s", host, os.Getpid(), tidings.NewID())
+	}
+	positive(&r.batch, DefaultBatch)
+	positive(&r.lease, DefaultLease)
+	positive(&r.timeout, DefaultTimeout)
+	positive(&r.drain, DefaultDrain)
+	positive(&r.look, DefaultLook)
+	positive(&r.first, FirstPause)
+	positive(&r.longest, LongestPause)
+}
+
+func positive[N int | time.Duration](field *N, otherwise N) {
+	if *field <= 0 {
+		*field = otherwise
+	}
 }

@@ -2,9 +2,7 @@ package outbox
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
-	"os"
 	"sync"
 	"time"
 
@@ -32,18 +30,17 @@ type Relay struct {
 
 // NewRelay makes a relay from a table to a publisher, usually a transport. Run runs it.
 func NewRelay(source Source, to tidings.Publisher, opts ...Option) *Relay {
-	host, _ := os.Hostname() // "" is as good
-	r := &Relay{source: source, to: to, name: fmt.Sprintf("%s/%d/%s", host, os.Getpid(), tidings.NewID()),
-		log: slog.Default(), batch: DefaultBatch, lease: DefaultLease, timeout: DefaultTimeout,
-		drain: DefaultDrain, look: DefaultLook, first: FirstPause, longest: LongestPause}
+	r := &Relay{source: source, to: to, log: slog.Default()}
 	for _, o := range opts {
 		o(r)
 	}
+	r.complete()
 	return r
 }
 
 // Run relays until ctx ends, and then returns nil, at the latest when the publish in progress has
-// ended or the time of WithDrain has passed. What fails is logged and tried again.
+// ended or the time of WithDrain has passed. What fails is logged and tried again. A relay is run by
+// one at a time.
 func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		led, err := r.source.Lead(ctx, r.name, r.lease)
@@ -193,10 +190,11 @@ func (r *Relay) note(err error) {
 
 // growing is a pause that doubles with each attempt.
 func growing(first, longest time.Duration, attempts int) time.Duration {
-	if attempts > 30 {
-		return longest
+	d := first
+	for ; attempts > 0 && d < longest; attempts-- {
+		d *= 2
 	}
-	return min(first<<attempts, longest)
+	return min(d, longest)
 }
 
 // pause waits, and says whether ctx goes on.

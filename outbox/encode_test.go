@@ -1,0 +1,38 @@
+package outbox_test
+
+import (
+	"errors"
+	"fmt"
+	"testing"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/outbox"
+)
+
+func TestWhatCannotBeKeptIsNamedByItsPlaceInTheCall(t *testing.T) {
+	unencodable := tidings.Define[chan int]("orders", "never").New(nil)
+	latin := orderPlaced.New(placed{"o"})
+	latin.Subject = "Gr\xfc\xdfe"
+	sourceless := orderPlaced.New(placed{"o"})
+	named := orderPlaced.New(placed{"o"})
+	named.Source, named.Extensions = "shop", map[string]string{"Not-A-Name": "x"}
+	good := orderPlaced.New(placed{"o"})
+	good.Source, latin.Source = "shop", "shop"
+	_, err := outbox.Prepare(t.Context(), "", []tidings.Event{good, unencodable, latin, sourceless, named})
+	some, ok := errors.AsType[*tidings.PublishError](err)
+	if !ok || fmt.Sprint(some.Failed) != "[1 2 3 4]" || !tidings.IsPermanent(err) {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestARecordIsReadAsItWasWritten(t *testing.T) {
+	records, err := outbox.Prepare(t.Context(), "shop", []tidings.Event{orderPlaced.New(placed{"o"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	e, err := outbox.Decode("orders", records[0].JSON)
+	equal(t, "event", []any{e, err}, []any{records[0].Event, nil})
+	if _, err := outbox.Decode("orders", []byte(`{"id":"1"}`)); err == nil {
+		t.Error("read what is no event")
+	}
+}
