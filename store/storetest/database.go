@@ -34,10 +34,13 @@ func counts[Tx any](t testing.TB, db Database[Tx]) map[string]int64 {
 	return all
 }
 
-// eventually asks until the answer is yes.
+// within bounds what is waited for; it is far more than anything takes.
+const within = 2 * time.Minute
+
+// eventually asks until the answer is yes: a database has no other sign.
 func eventually(t testing.TB, what string, ask func() bool) {
 	t.Helper()
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(within)
 	for !ask() {
 		if time.Now().After(deadline) {
 			t.Fatalf("never: %s", what)

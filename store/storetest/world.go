@@ -175,10 +175,13 @@ func startRelays(t testing.TB, source outbox.Source, to tidings.Publisher) *rela
 }
 
 func relayOf(source outbox.Source, to tidings.Publisher) *outbox.Relay {
-	return outbox.NewRelay(source, to, outbox.WithLease(60*time.Millisecond), outbox.WithBatch(16),
+	return outbox.NewRelay(source, to, outbox.WithLease(150*time.Millisecond), outbox.WithBatch(16),
 		outbox.WithPauses(time.Millisecond, 10*time.Millisecond), outbox.WithDrain(time.Second),
 		outbox.WithLook(20*time.Millisecond), outbox.WithLogger(slog.New(slog.DiscardHandler)))
 }
+
+// deaths bounds how many relays die: each costs the time of a lease.
+const deaths = 20
 
 // liveAndDie runs a relay that dies before it marks one of its first batches.
 func (r *relays) liveAndDie(ctx context.Context, source outbox.Source, to tidings.Publisher) {
@@ -187,8 +190,7 @@ func (r *relays) liveAndDie(ctx context.Context, source outbox.Source, to tiding
 	batches := 1 + rand.IntN(5)
 	d := &dying{Source: source, dead: make(chan struct{})}
 	d.kill = func() {
-		if batches--; batches == 0 {
-			r.killed.Add(1)
+		if batches--; batches == 0 && r.killed.Add(1) <= deaths {
 			close(d.dead)
 			die()
 		}
@@ -216,7 +218,7 @@ func losesNothing[Tx any](t *testing.T, h OutboxHarness[Tx]) {
 	published := broker.all()
 	verdict := history.Judge(published)
 	t.Logf("%d events committed, %d published, %d relays killed: %+v",
-		history.Committed(), len(published), relays.killed.Load(), verdict)
+		history.Committed(), len(published), min(deaths, relays.killed.Load()), verdict)
 	if verdict.Lost+verdict.Ghosts+verdict.OutOfOrder > 0 {
 		t.Errorf("lost, ghosts or out of order: %+v", verdict)
 	}

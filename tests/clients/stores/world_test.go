@@ -92,7 +92,7 @@ func TestARelayTakesOverFromOneThatWasKilled(t *testing.T) {
 	history := storetest.Run(t, theWorld, pgxCounters{pool}, table)
 	began := time.Now()
 	for status := (outbox.Status{Waiting: 1}); status.Waiting > 0; {
-		if status, err = table.Status(t.Context()); err != nil || time.Since(began) > time.Minute {
+		if status, err = table.Status(t.Context()); err != nil || time.Since(began) > 2*time.Minute {
 			t.Fatalf("%+v waits after %v, %v", status, time.Since(began), err)
 		}
 	}
