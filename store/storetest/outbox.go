@@ -36,6 +36,7 @@ func Outbox[Tx any](t *testing.T, open func(t *testing.T) OutboxHarness[Tx]) {
 		{"an event with a time waits for it", scheduled[Tx]},
 		{"an event that fails holds back its own topic and key and nothing else", holdsBack[Tx]},
 		{"a thousand rows that are held back hide none that are not", hidesNone[Tx]},
+		{"a claim has no event whose predecessor becomes due meanwhile, without that", dueMeanwhile[Tx]},
 		{"a parked event is listed, tried again and discarded", parks[Tx]},
 		{"published rows are kept for a while, and then pruned", keeps[Tx]},
 		{"one relay has the lease, until it is given back or runs out", leases[Tx]},
@@ -240,6 +241,38 @@ func hidesNone[Tx any](t *testing.T, h OutboxHarness[Tx]) {
 	claim, err := table.Claim(t.Context(), 1)
 	check(t, "claim", err)
 	wantIDs(t, idsOf(claim.Rows), "free")
+}
+
+func dueMeanwhile[Tx any](t *testing.T, h OutboxHarness[Tx]) {
+	const keys = 400
+	table := h.Open(0)
+	var events []tidings.Event
+	for _, id := range []string{"first", "second"} {
+		for key := range keys {
+			events = append(events, eventOf(fmt.Sprint(id, key), fmt.Sprint(key)))
+		}
+	}
+	publish(t, h, table, events...)
+	entries, err := table.List(t.Context(), outbox.Waiting, 0, keys)
+	check(t, "list", err)
+	var failures []outbox.Failure
+	for i, e := range entries {
+		failures = append(failures, outbox.Failure{Seq: e.Seq, Again: time.Duration(i) * time.Millisecond})
+	}
+	check(t, "fail", table.Fail(t.Context(), failures...))
+	eventually(t, "all are due", func() bool {
+		claim, err := table.Claim(t.Context(), 2*keys)
+		check(t, "claim", err)
+		first := map[string]bool{}
+		for _, row := range claim.Rows {
+			key, second := strings.CutPrefix(row.Event.ID, "second")
+			if second && !first[key] {
+				t.Fatalf("a claim of %d rows has the second event of key %s without the first", len(claim.Rows), key)
+			}
+			first[row.Event.Key] = true
+		}
+		return len(claim.Rows) == 2*keys
+	})
 }
 
 func parks[Tx any](t *testing.T, h OutboxHarness[Tx]) {

@@ -8,7 +8,7 @@ import (
 // Dialect is how a database says what the statements leave open, as macros:
 //
 //	{p}          the prefix
-//	{now}        the time
+//	{now}        the time, the same all over a statement
 //	{at X}       the time that is X milliseconds after 1970
 //	{in X}       the time that is X milliseconds ahead; {ago X} behind
 //	{ms X}       a time as milliseconds after 1970; {nowms} this one; {until X} from now
@@ -30,13 +30,13 @@ var Postgres = &Dialect{
 	name:  "postgres",
 	param: "$",
 	macros: map[string]string{
-		"now":   "clock_timestamp()",
+		"now":   "statement_timestamp()",
 		"at":    "to_timestamp(#::bigint / 1000.0)",
-		"in":    "clock_timestamp() + #::bigint * interval '1 millisecond'",
-		"ago":   "clock_timestamp() - #::bigint * interval '1 millisecond'",
+		"in":    "statement_timestamp() + #::bigint * interval '1 millisecond'",
+		"ago":   "statement_timestamp() - #::bigint * interval '1 millisecond'",
 		"ms":    "(extract(epoch from #) * 1000)::bigint",
-		"nowms": "(extract(epoch from clock_timestamp()) * 1000)::bigint",
-		"until": "(extract(epoch from # - clock_timestamp()) * 1000)::bigint",
+		"nowms": "(extract(epoch from statement_timestamp()) * 1000)::bigint",
+		"until": "(extract(epoch from # - statement_timestamp()) * 1000)::bigint",
 		"ints":  "(select value::bigint from jsonb_array_elements_text(#::text::jsonb))",
 		"texts": "(select value from jsonb_array_elements_text(#::text::jsonb))",
 		"skip":  "for update skip locked",
