@@ -215,6 +215,9 @@ func (b *Broker) Err() error { return storeError("write", "", b.store.Err()) }
 // Failed is closed when the disk has failed; Err says why.
 func (b *Broker) Failed() <-chan struct{} { return b.store.Failed() }
 
+// Closing is closed when Close begins: for those who wait for what a closed broker never tells.
+func (b *Broker) Closing() <-chan struct{} { return b.life.Done() }
+
 // Limits returns the limits in force, defaults filled in.
 func (b *Broker) Limits() Limits { return b.config.Limits }
 

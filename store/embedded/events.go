@@ -21,7 +21,7 @@ func (s *Store) Read(ctx context.Context, stream string, from int64) iter.Seq2[
 // broker's log plus one.
 func (s *Store) All(ctx context.Context, from int64) iter.Seq2[eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) {
-		if _, end := s.streams.Bounds(); broker.Offset(from) > end {
+		if _, end := s.streams.Bounds(); offset(from) > end {
 			return // the log knows no offset beyond its end
 		}
 		decoded(s.streams.All(ctx, offset(from)))(yield)
@@ -66,6 +66,9 @@ func (f *follower) wait() bool {
 	select {
 	case <-f.wake.C:
 		return true
+	case <-f.s.b.Closing():
+		f.yield(eventstore.Recorded{}, &broker.Error{Kind: broker.Closed, Op: "follow",
+			Name: f.s.streams.Name().String()})
 	case <-f.s.b.Failed():
 		f.yield(eventstore.Recorded{}, f.s.b.Err())
 	case <-f.ctx.Done():

@@ -2,6 +2,7 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -60,4 +61,24 @@ func TestKeys(t *testing.T) {
 	storetest.Keys(t, func(t *testing.T) eventstore.Keys {
 		return openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{}).Keys()
 	})
+}
+
+func TestAFollowerEndsWithItsBroker(t *testing.T) {
+	b := openBroker(t, vfs.NewMem())
+	s := openStore(t, b, embedded.Config{})
+	if _, err := s.Append(t.Context(), "a", eventstore.Any, note("x")); err != nil {
+		t.Fatal(err)
+	}
+	for r, err := range s.Follow(t.Context(), 1) {
+		if err != nil {
+			if !errors.Is(err, broker.Closed) {
+				t.Errorf("got %v, want that the broker is closed", err)
+			}
+			return
+		}
+		if r.Position == 1 {
+			go b.Close()
+		}
+	}
+	t.Error("it ended without an error")
 }
