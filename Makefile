@@ -37,6 +37,7 @@ SEEDS ?= 1000000
 soak:
 	GOGC=800 $(GO) test ./storage -count=1 -timeout 0 -run EveryCrash -sim.seeds=$(SEEDS)
 	$(GO) test ./transport/kafka -count=1 -timeout 0 -run WhateverHappens -kafka.histories=200
+	$(GO) test ./store/embedded -count=1 -timeout 0 -run EveryCrash -crash.seeds=5000
 	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./amqp -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./aws -count=1 -timeout 0 -v -run SIGKILL -kills=200

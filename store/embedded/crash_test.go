@@ -3,6 +3,7 @@ package embedded_test
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -19,14 +20,14 @@ import (
 )
 
 // crashSeeds is how many histories TestEveryCrash plays.
-const crashSeeds = 20
+var crashSeeds = flag.Uint64("crash.seeds", 8, "histories of TestEveryCrash")
 
 // TestEveryCrash appends, transacts and projects until the power is cut at a random moment, several
 // times over. Then what was acknowledged is there, versions and positions have no gaps, a stream and
 // the value that was changed with it agree, and a projection is the fold of the prefix up to its
 // checkpoint.
 func TestEveryCrash(t *testing.T) {
-	for seed := range uint64(crashSeeds) {
+	for seed := range *crashSeeds {
 		w := &crashWorld{t: t, rng: rand.New(rand.NewPCG(seed, 17)), acked: map[string]int64{}}
 		w.play()
 		if t.Failed() {

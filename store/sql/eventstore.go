@@ -29,8 +29,8 @@ func (s *Store) Events(conf EventsConfig) eventstore.Table[*sql.Tx] {
 }
 
 // Keys are the keys of subjects, for an eventstore.Shredder. The secret of an erased one leaves the
-// files of the database when that reuses their space: with SQLite at once where the pragma
-// secure_delete is on, with PostgreSQL after a vacuum.
+// files of the database when that reuses their space: with SQLite when its write-ahead log
+// has been copied and where the pragma secure_delete is on, with PostgreSQL after a vacuum.
 func (s *Store) Keys() eventstore.Keys { return s.core.Keys() }
 
 // Checkpoints keep how far projections have come whose tables are in this database.

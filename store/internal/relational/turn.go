@@ -3,6 +3,7 @@ package relational
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"time"
@@ -38,7 +39,7 @@ type turn struct {
 	err     error
 }
 
-// errAlone: the transaction was rolled back, perhaps because of another append.
+// errAlone: the transaction was rolled back, perhaps because of another append or transaction.
 var errAlone = errors.New("append alone")
 
 // turns are the appends that wait, each with a caller that does.
@@ -84,7 +85,7 @@ func (e *Events[Tx]) share(ctx context.Context, t *turn) (version int64, err err
 		q.leave(t)
 		return 0, ctx.Err()
 	}
-	if errors.Is(t.err, errAlone) {
+	for errors.Is(t.err, errAlone) && ctx.Err() == nil {
 		e.group(ctx, []*turn{t})
 	}
 	return t.version, t.err
@@ -123,14 +124,24 @@ func (e *Events[Tx]) group(ctx context.Context, group []*turn) {
 		ready = release()
 		return ctx.Err()
 	})
-	if err != nil && !ready && len(group) > 1 {
-		err = errAlone
+	if err != nil && (!ready && len(group) > 1 || isSerialization(err)) {
+		err = fmt.Errorf("%w: %w", errAlone, err)
 	}
 	for _, t := range group {
 		if err != nil { // also after a conflict, which may have been with one of these
 			t.version, t.err = 0, ended(ctx, err)
 		}
 	}
+}
+
+// isSerialization says whether PostgreSQL has rolled a transaction back because of another, which it
+// does where Config.Tx asks for more isolation than its default: then it is to be tried again.
+func isSerialization(err error) bool {
+	e, ok := errors.AsType[interface {
+		error
+		SQLState() string
+	}](err)
+	return ok && (e.SQLState() == "40001" || e.SQLState() == "40P01")
 }
 
 // until is a context that ends with ctx until it is released, and commitWithin after that. release is

@@ -29,6 +29,19 @@ func TestEventStoreByPgx(t *testing.T) {
 	})
 }
 
+func TestEventStoreBySerializableTransactions(t *testing.T) {
+	storetest.EventStore(t, func(t *testing.T) eventstore.Store {
+		store, err := postgres.New(openPool(t, freshDSN(t)), postgres.Config{Tx: pgx.TxOptions{IsoLevel: pgx.Serializable}})
+		if err == nil {
+			err = store.Migrate(t.Context())
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		return store.Events(postgres.EventsConfig{})
+	})
+}
+
 func TestEventStoreByDatabaseSQL(t *testing.T) {
 	storetest.EventStore(t, func(t *testing.T) eventstore.Store {
 		store, _ := sqlStore(t)
