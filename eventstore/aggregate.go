@@ -26,8 +26,8 @@ type Aggregate[S any] struct {
 type Option[S any] func(*Aggregate[S])
 
 // Define declares an aggregate. The stream of one is its name, a hyphen, and an id. Define panics
-// where the name is empty or has a hyphen, or two options are for one type of event, which the first
-// run of the program shows.
+// where the name is empty or has a hyphen, or two options are for one type of event, which the
+// first run of the program shows.
 func Define[S any](name string, opts ...Option[S]) *Aggregate[S] {
 	if name == "" || strings.Contains(name, "-") {
 		panic(fmt.Sprintf("eventstore: an aggregate needs a name without a hyphen, got %q", name))
@@ -39,8 +39,8 @@ func Define[S any](name string, opts ...Option[S]) *Aggregate[S] {
 	return a
 }
 
-// Apply says how an event of a type, and of the older ones that it reads, changes the state. fn must
-// depend on nothing else, and cannot fail: what happened has happened.
+// Apply says how an event of a type, and of the older ones that it reads, changes the state. fn
+// must depend on nothing else, and cannot fail: what happened has happened.
 func Apply[S, T any](t *tidings.Type[T], fn func(state *S, data T)) Option[S] {
 	apply := func(s *S, e tidings.Event) error {
 		data, err := t.Decode(e)
@@ -100,7 +100,8 @@ func (a *Aggregate[S]) Update(ctx context.Context, in Streams, id string, decide
 			return f.state, f.version, err
 		}
 		if ended := ctx.Err(); ended != nil {
-			return f.state, f.version, fmt.Errorf("update %s: %w, last %w", a.Stream(id), ended, err)
+			return f.state, f.version,
+				fmt.Errorf("update %s: %w, last %w", a.Stream(id), ended, err)
 		}
 	}
 }
@@ -146,7 +147,8 @@ type fold[S any] struct {
 	saved   int64     // version of the last snapshot, 0 for none
 }
 
-func (a *Aggregate[S]) load(ctx context.Context, in Streams, id string, l loading) (fold[S], error) {
+func (a *Aggregate[S]) load(ctx context.Context, in Streams, id string, l loading) (
+	fold[S], error) {
 	f, err := a.begin(ctx, in, a.Stream(id), l)
 	if err != nil {
 		return f, err

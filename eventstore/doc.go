@@ -3,8 +3,9 @@
 //
 // A stream is the history of one thing, such as an account. Its events have versions 1, 2, 3…; an
 // append says which version it expects, so that of two writers who decided on the same history one
-// gets a [*ConflictError] and decides again. All streams of a [Store] share one order, the position,
-// which readers see without gaps: who has handled everything up to position p has missed nothing.
+// gets a [*ConflictError] and decides again. All streams of a [Store] share one order, the
+// position, which readers see without gaps: who has handled everything up to position p has missed
+// nothing.
 //
 // An [Aggregate] is a plain struct and pure functions:
 //
@@ -39,8 +40,8 @@
 //
 // Decisions run again after a conflict. They must only decide: what they do besides is done twice.
 //
-// Two streams cannot be appended to in one step through a Store. The transactions of store/embedded,
-// store/postgres and store/sql can, together with rows, publishes and the inbox.
+// Two streams cannot be appended to in one step through a Store. The transactions of
+// store/embedded, store/postgres and store/sql can, together with rows, publishes and the inbox.
 //
 // # Erasure
 //

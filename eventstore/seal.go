@@ -35,7 +35,8 @@ func (s *sealing) seal(ctx context.Context, events []tidings.Event) ([]tidings.E
 	for i := range out {
 		e := &out[i]
 		if e.Extensions[sealedName] != "" {
-			return nil, fmt.Errorf("event %s has extension %s: it is sealed already", e.ID, sealedName)
+			return nil, fmt.Errorf("event %s has extension %s: it is sealed already",
+				e.ID, sealedName)
 		}
 		if e.Subject != "" && e.Err() == nil {
 			key, err := s.keys.Current(ctx, e.Subject)
@@ -202,8 +203,8 @@ func decrypt(key Key, sealed []byte, of string) ([]byte, error) {
 	return cipherOf(key).Open(nil, nil, sealed, []byte(of))
 }
 
-// cipherOf takes nonces from chance: AES-256-GCM with 96 random bits, for at most 2^32 events of one
-// key.
+// cipherOf takes nonces from chance: AES-256-GCM with 96 random bits, for at most 2^32 events of
+// one key.
 func cipherOf(key Key) cipher.AEAD {
 	block, err := aes.NewCipher(key.Secret[:])
 	if err != nil {

@@ -48,18 +48,19 @@ type snapshotting struct {
 	err    error // why S cannot be kept
 }
 
-// SnapshotEvery lets Update save a snapshot when it had to read n events or more since the last, and
-// all loads begin there. Raise schema when Apply functions change their meaning: snapshots of another number are
-// not used, nor are those of an S whose fields have changed. S is kept as JSON; with a field that
-// JSON would lose (not exported, or left out by a tag), and with a store that does not implement
-// Snapshots, every Load is an error, the latter ErrUnsupported of package tidings.
+// SnapshotEvery lets Update save a snapshot when it had to read n events or more since the last,
+// and all loads begin there. Raise schema when Apply functions change their meaning: snapshots of
+// another number are not used, nor are those of an S whose fields have changed. S is kept as JSON;
+// with a field that JSON would lose (not exported, or left out by a tag), and with a store that
+// does not implement Snapshots, every Load is an error, the latter ErrUnsupported of package
+// tidings.
 func SnapshotEvery[S any](n int, schema int) Option[S] {
 	if n < 1 {
 		panic(fmt.Sprintf("eventstore: a snapshot every %d events", n))
 	}
 	return func(a *Aggregate[S]) {
 		shape, err := shapeOf[S]()
-		a.snaps = snapshotting{every: int64(n), schema: fmt.Sprintf("%d %s", schema, shape), err: err}
+		a.snaps = snapshotting{int64(n), fmt.Sprintf("%d %s", schema, shape), err}
 	}
 }
 
@@ -99,16 +100,16 @@ func (a *Aggregate[S]) restore(ctx context.Context, s Snapshot) (f fold[S]) {
 	return fold[S]{state, s.Version, s.Latest, s.Keys, s.Version}
 }
 
-// save keeps a snapshot of what was loaded where one is due: of what has been read, so that the keys
-// of its data are known. An error is told and ends nothing, as snapshots are a cache.
+// save keeps a snapshot of what was loaded where one is due: of what has been read, so that the
+// keys of its data are known. An error is told and ends nothing, as snapshots are a cache.
 func (a *Aggregate[S]) save(ctx context.Context, in Streams, id string, f *fold[S]) {
 	if a.snaps.every == 0 || f.version-f.saved < a.snaps.every || len(f.keys) > MaxSnapshotKeys {
 		return
 	}
 	state, err := json.Marshal(f.state)
-	if err == nil {
+	if err == nil { // begin has seen that in keeps snapshots
 		err = in.(Snapshots).SaveSnapshot(ctx, Snapshot{Stream: a.Stream(id), Version: f.version,
-			Schema: a.snaps.schema, Latest: f.latest, Keys: f.keys, State: state}) // begin has checked in
+			Schema: a.snaps.schema, Latest: f.latest, Keys: f.keys, State: state})
 	}
 	if err != nil {
 		a.warn(ctx, "save snapshot", a.Stream(id), err)

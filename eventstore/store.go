@@ -51,7 +51,8 @@ type Streams interface {
 	// version is a *ConflictError, unless the events are in the stream already, in the place
 	// where they would be, by their ids: appending again after an answer was lost is success.
 	// With Any they are added again.
-	Append(ctx context.Context, stream string, at Expect, events ...tidings.Event) (version int64, err error)
+	Append(ctx context.Context, stream string, at Expect, events ...tidings.Event) (
+		version int64, err error)
 	// Read ranges over the events of a stream from a version on, in order, and ends with the last.
 	// A stream that does not exist has none. An error is the last pair.
 	Read(ctx context.Context, stream string, from int64) iter.Seq2[Recorded, error]

@@ -14,8 +14,8 @@ type loading struct {
 	at      *time.Time
 }
 
-// AtVersion loads the state as of a version; 0 is before the first event. Where the stream is shorter
-// it is the state at its end, whose version Load returns.
+// AtVersion loads the state as of a version; 0 is before the first event. Where the stream is
+// shorter it is the state at its end, whose version Load returns.
 func AtVersion(version int64) LoadOption { return func(l *loading) { l.version = &version } }
 
 // AsOf loads the state as of a time, that time included: of all events from the first on whose Time
@@ -42,7 +42,8 @@ type Moment[S any] struct {
 
 // History ranges over all that a stream has been, event by event, from the first. An error is the
 // last pair.
-func (a *Aggregate[S]) History(ctx context.Context, in Streams, id string) iter.Seq2[Moment[S], error] {
+func (a *Aggregate[S]) History(ctx context.Context, in Streams, id string) iter.Seq2[
+	Moment[S], error] {
 	return func(yield func(Moment[S], error) bool) {
 		var f fold[S]
 		for r, err := range in.Read(ctx, a.Stream(id), 1) {

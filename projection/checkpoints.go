@@ -8,11 +8,12 @@ import (
 // Checkpoints keep how far projections have come, in the database of their tables. store/embedded,
 // store/postgres and store/sql have them; package storetest has their suite.
 type Checkpoints[Tx any] interface {
-	// Step calls fn in a transaction, with the position up to which all is handled, and saves the one
-	// that fn returns in the same transaction; the same one saves nothing. Of several that run
+	// Step calls fn in a transaction, with the position up to which all is handled, and saves the
+	// one that fn returns in the same transaction; the same one saves nothing. Of several that run
 	// for one ID, each begins where the other has committed. An error of fn rolls back and is
 	// returned. fn may be called again where the database asks for it.
-	Step(ctx context.Context, id ID, fn func(ctx context.Context, tx Tx, from int64) (to int64, err error)) error
+	Step(ctx context.Context, id ID,
+		fn func(ctx context.Context, tx Tx, from int64) (to int64, err error)) error
 	// Skip records, in a transaction of Step, that an event is passed over.
 	Skip(ctx context.Context, tx Tx, id ID, s Skipped) error
 	// Load is how far a projection has come; the zero value for one that has not begun.

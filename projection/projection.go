@@ -9,8 +9,8 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// Projection is what becomes of events in one version of some tables. Tx is the transaction of their
-// database, such as pgx.Tx or *embedded.Tx. Declare one package variable for each.
+// Projection is what becomes of events in one version of some tables. Tx is the transaction of
+// their database, such as pgx.Tx or *embedded.Tx. Declare one package variable for each.
 type Projection[Tx any] struct {
 	id     ID
 	on     map[string]Handler[Tx]
@@ -31,13 +31,13 @@ const MaxName = 100
 
 var validName = regexp.MustCompile(fmt.Sprintf(`^[A-Za-z0-9._-]{1,%d}$`, MaxName))
 
-// Define declares a projection. Events that no handler is for are passed over. It panics where the name
-// is not 1 to MaxName letters, digits, '.', '_' and '-', the version is below 1, or two handlers are
-// for one type, which the first run of the program shows.
+// Define declares a projection. Events that no handler is for are passed over. It panics where the
+// name is not 1 to MaxName letters, digits, '.', '_' and '-', the version is below 1, or two
+// handlers are for one type, which the first run of the program shows.
 func Define[Tx any](name string, version int, handlers ...Handler[Tx]) *Projection[Tx] {
 	p := &Projection[Tx]{id: ID{name, version}, on: map[string]Handler[Tx]{}}
 	if !validName.MatchString(name) || version < 1 {
-		panic(fmt.Sprintf("projection: a projection needs a name and a version, got %q and %d", name, version))
+		panic(fmt.Sprintf("projection: it needs a name and a version, got %q and %d", name, version))
 	}
 	for _, h := range handlers {
 		p.add(h)
@@ -66,8 +66,8 @@ type Handler[Tx any] struct {
 	handle func(ctx context.Context, tx Tx, r eventstore.Recorded) error
 }
 
-// On lets fn handle events of a type, and of the older ones that it reads. What fn publishes with ctx
-// is caused by the event.
+// On lets fn handle events of a type, and of the older ones that it reads. What fn publishes with
+// ctx is caused by the event.
 func On[Tx, T any](t *tidings.Type[T],
 	fn func(ctx context.Context, tx Tx, data T, r eventstore.Recorded) error) Handler[Tx] {
 	return Handler[Tx]{tidings.On(t, nil).Types,
@@ -82,7 +82,8 @@ func On[Tx, T any](t *tidings.Type[T],
 
 // OnErased lets fn handle events whose data has been erased, of every type that the projection
 // handles; fn may do nothing. Without it such an event is poison.
-func OnErased[Tx any](fn func(ctx context.Context, tx Tx, r eventstore.Recorded) error) Handler[Tx] {
+func OnErased[Tx any](
+	fn func(ctx context.Context, tx Tx, r eventstore.Recorded) error) Handler[Tx] {
 	return Handler[Tx]{nil, fn}
 }
 
@@ -94,7 +95,8 @@ func (p *Projection[Tx]) handle(ctx context.Context, tx Tx, r eventstore.Recorde
 	}
 	if r.Erased {
 		if h.handle = p.erased; h.handle == nil {
-			return tidings.Permanent(fmt.Errorf("its data is %w: see OnErased", eventstore.ErrErased))
+			return tidings.Permanent(
+				fmt.Errorf("its data is %w: see OnErased", eventstore.ErrErased))
 		}
 	}
 	defer func() {

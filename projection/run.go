@@ -69,17 +69,18 @@ type PoisonError struct {
 
 // Error names the projection, the event and the reason.
 func (e *PoisonError) Error() string {
-	return fmt.Sprintf("projection %s stopped at position %d (%s, version %d of stream %s): %v", e.Projection,
-		e.Event.Position, e.Event.Type, e.Event.Version, e.Event.Stream, e.Err)
+	return fmt.Sprintf("projection %s stopped at position %d (%s, version %d of stream %s): %v",
+		e.Projection, e.Event.Position, e.Event.Type, e.Event.Version, e.Event.Stream, e.Err)
 }
 
 // Unwrap is the reason.
 func (e *PoisonError) Unwrap() error { return e.Err }
 
-// Run handles the events of a store from the checkpoint on, and goes on with what is appended, until
-// ctx ends: then it returns nil. Another error is a *PoisonError, or that the options make no sense.
-// Where no version of the projection is active, this one becomes it.
-func (p *Projection[Tx]) Run(ctx context.Context, s eventstore.Store, c Checkpoints[Tx], o Options) error {
+// Run handles the events of a store from the checkpoint on, and goes on with what is appended,
+// until ctx ends: then it returns nil. Another error is a *PoisonError, or that the options make no
+// sense. Where no version of the projection is active, this one becomes it.
+func (p *Projection[Tx]) Run(ctx context.Context, s eventstore.Store, c Checkpoints[Tx],
+	o Options) error {
 	r, err := p.runner(s, c, o)
 	if err != nil {
 		return err
@@ -101,7 +102,8 @@ func (p *Projection[Tx]) Run(ctx context.Context, s eventstore.Store, c Checkpoi
 
 // CatchUp handles the events from the checkpoint on until it has handled all that there are, and
 // returns nil. It activates nothing.
-func (p *Projection[Tx]) CatchUp(ctx context.Context, s eventstore.Store, c Checkpoints[Tx], o Options) error {
+func (p *Projection[Tx]) CatchUp(ctx context.Context, s eventstore.Store, c Checkpoints[Tx],
+	o Options) error {
 	r, err := p.runner(s, c, o)
 	if err != nil {
 		return err
@@ -114,16 +116,18 @@ func (p *Projection[Tx]) CatchUp(ctx context.Context, s eventstore.Store, c Chec
 	return ctx.Err()
 }
 
-// Rebuild is CatchUp that then makes this version the active one. Run it beside the old version, and
-// Run when it has returned; where it is interrupted it goes on from where it was.
-func (p *Projection[Tx]) Rebuild(ctx context.Context, s eventstore.Store, c Checkpoints[Tx], o Options) error {
+// Rebuild is CatchUp that then makes this version the active one. Run it beside the old version,
+// and Run when it has returned; where it is interrupted it goes on from where it was.
+func (p *Projection[Tx]) Rebuild(ctx context.Context, s eventstore.Store, c Checkpoints[Tx],
+	o Options) error {
 	if err := p.CatchUp(ctx, s, c, o); err != nil {
 		return err
 	}
 	return c.Activate(ctx, p.id)
 }
 
-func (p *Projection[Tx]) runner(s eventstore.Store, c Checkpoints[Tx], o Options) (*runner[Tx], error) {
+func (p *Projection[Tx]) runner(s eventstore.Store, c Checkpoints[Tx], o Options) (
+	*runner[Tx], error) {
 	o, err := o.withDefaults()
 	return &runner[Tx]{p: p, store: s, keep: c, o: o, position: -1}, err
 }

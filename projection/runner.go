@@ -9,8 +9,8 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// runner is one run. An event whose handler has failed is a suspect: what comes before it is committed
-// first, so that it is tried, and in the end skipped, alone.
+// runner is one run. An event whose handler has failed is a suspect: what comes before it is
+// committed first, so that it is tried, and in the end skipped, alone.
 type runner[Tx any] struct {
 	p        *Projection[Tx]
 	store    eventstore.Store
@@ -60,9 +60,10 @@ func (r *runner[Tx]) advance(ctx context.Context) (caught bool, err error) {
 	return false, r.failed(ctx, failed, err)
 }
 
-// read is the next batch: what comes before the suspect, or the suspect alone. ended says that there
-// was no more when it began.
-func (r *runner[Tx]) read(ctx context.Context) (batch []eventstore.Recorded, ended bool, err error) {
+// read is the next batch: what comes before the suspect, or the suspect alone. ended says that
+// there was no more when it began.
+func (r *runner[Tx]) read(ctx context.Context) (
+	batch []eventstore.Recorded, ended bool, err error) {
 	if r.position < 0 {
 		c, err := r.keep.Load(ctx, r.p.id)
 		if err != nil {
@@ -99,8 +100,8 @@ func (r *runner[Tx]) step(ctx context.Context, batch []eventstore.Recorded) (
 	return failed, err
 }
 
-// commit calls do for the events of a batch that are not handled yet, and saves the position, in one
-// transaction.
+// commit calls do for the events of a batch that are not handled yet, and saves the position, in
+// one transaction.
 func (r *runner[Tx]) commit(ctx context.Context, batch []eventstore.Recorded,
 	do func(ctx context.Context, tx Tx, e *eventstore.Recorded) error) error {
 	var reached int64
@@ -126,15 +127,15 @@ func (r *runner[Tx]) commit(ctx context.Context, batch []eventstore.Recorded,
 	return err
 }
 
-// failed deals with a handler that has failed with an event alone: it waits for the next try, or the
-// event is poison.
+// failed deals with a handler that has failed with an event alone: it waits for the next try, or
+// the event is poison.
 func (r *runner[Tx]) failed(ctx context.Context, e *eventstore.Recorded, cause error) error {
 	if r.suspect != e.Position {
 		r.suspect, r.tries = e.Position, 0
 	}
 	r.tries++
-	log := r.o.Logger.With("projection", r.p.id.String(), "position", e.Position, "stream", e.Stream,
-		"type", e.Type, "try", r.tries, "error", cause)
+	log := r.o.Logger.With("projection", r.p.id.String(), "position", e.Position,
+		"stream", e.Stream, "type", e.Type, "try", r.tries, "error", cause)
 	if !tidings.IsPermanent(cause) && r.tries <= r.o.Retries {
 		log.WarnContext(ctx, "projection handler failed, it is tried again")
 		r.sleep(ctx, r.tries)
@@ -153,7 +154,9 @@ func (r *runner[Tx]) skip(ctx context.Context, e eventstore.Recorded, cause erro
 	s := Skipped{Position: e.Position, Stream: e.Stream, Event: e.ID, Reason: cut(cause.Error()),
 		At: time.Now().UTC()}
 	err := r.commit(ctx, []eventstore.Recorded{e},
-		func(ctx context.Context, tx Tx, _ *eventstore.Recorded) error { return r.keep.Skip(ctx, tx, r.p.id, s) })
+		func(ctx context.Context, tx Tx, _ *eventstore.Recorded) error {
+			return r.keep.Skip(ctx, tx, r.p.id, s)
+		})
 	if err != nil && ctx.Err() == nil {
 		r.trouble(ctx, err)
 	}

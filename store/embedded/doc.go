@@ -23,10 +23,11 @@
 // The function must do nothing that cannot be done twice: what it changes outside of its Tx it
 // changes at each run.
 //
-// Values, marks of the inbox, checkpoints, snapshots and keys are facts of the broker, which are all
-// in memory: at most broker.Limits.Facts together, 768 KiB each. They are for state that is small.
-// Beyond the limit a commit fails with broker.Full; nothing is forgotten unasked. An inbox by
-// position (Advance) takes one fact for each lane, one by id (Once) one for each event until Prune.
+// Values, marks of the inbox, checkpoints, snapshots and keys are facts of the broker, which are
+// all in memory: at most broker.Limits.Facts together, 768 KiB each. They are for state that is
+// small. Beyond the limit a commit fails with broker.Full; nothing is forgotten unasked. An inbox
+// by position (Advance) takes one fact for each lane, one by id (Once) one for each event until
+// Prune.
 //
 // A broker is one process on one disk, and a Store is opened once for each name: two that are open
 // on the same name do not see each other's changes in time.

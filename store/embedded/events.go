@@ -105,7 +105,8 @@ func recorded(d *embedded.Decoder, rec broker.StreamRecord) (eventstore.Recorded
 		Position: int64(rec.Position) + 1, At: rec.Time.UTC()}
 	var err error
 	if r.Event, err = decode(d, &rec.Record); err != nil {
-		return eventstore.Recorded{}, fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
+		return eventstore.Recorded{},
+			fmt.Errorf("event %d of stream %q: %w", rec.Version, rec.Stream, err)
 	}
 	return r, nil
 }

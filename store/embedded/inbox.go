@@ -18,10 +18,10 @@ var ErrInboxFull = errors.New("inbox full")
 
 var _ inbox.Store[*Tx] = (*Store)(nil)
 
-// Once runs fn in a transaction that marks (group, id) as handled, unless it is marked already. It is
-// inbox.Store; fn may run more than once, and what it gathered is committed once.
-func (s *Store) Once(ctx context.Context, group, id string, fn func(ctx context.Context, tx *Tx) error) (
-	already bool, err error) {
+// Once runs fn in a transaction that marks (group, id) as handled, unless it is marked already. It
+// is inbox.Store; fn may run more than once, and what it gathered is committed once.
+func (s *Store) Once(ctx context.Context, group, id string,
+	fn func(ctx context.Context, tx *Tx) error) (already bool, err error) {
 	if err := inbox.Check(group, id); err != nil {
 		return false, err
 	}
@@ -81,9 +81,9 @@ func number(v []byte) int64 {
 // pruneBatch bounds what one transaction of Prune forgets.
 const pruneBatch = 1000
 
-// Prune forgets events that Once has marked more than olderThan ago, in durable
-// steps, and says how many. What is delivered again after that is handled again: olderThan must exceed every redelivery, the redrive
-// of dead letters included. It looks at every fact of the broker.
+// Prune forgets events that Once has marked more than olderThan ago, in durable steps, and says how
+// many. What is delivered again after that is handled again: olderThan must exceed every
+// redelivery, the redrive of dead letters included. It looks at every fact of the broker.
 func (s *Store) Prune(ctx context.Context, olderThan time.Duration) (n int, err error) {
 	if olderThan <= 0 {
 		return 0, fmt.Errorf("prune what is older than %v: an age is above 0", olderThan)

@@ -9,9 +9,10 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// Keys are the keys of subjects, for an eventstore.Shredder, as facts of the broker beside the events:
-// two facts for each subject, one of which stays after an erasure. Erased keys leave the directory
-// when the broker lets go of the journal files that they are in, which it does as it writes on.
+// Keys are the keys of subjects, for an eventstore.Shredder, as facts of the broker beside the
+// events: two facts for each subject, one of which stays after an erasure. Erased keys leave the
+// directory when the broker lets go of the journal files that they are in, which it does as it
+// writes on.
 func (s *Store) Keys() eventstore.Keys { return keys{s} }
 
 type keys struct{ s *Store }

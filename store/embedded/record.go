@@ -16,7 +16,8 @@ func encodeAll(events []tidings.Event) []broker.Record {
 		e := &events[i]
 		out[i] = embedded.Encode(e)
 		if e.Topic != "" {
-			out[i].Headers = append(out[i].Headers, broker.Header{Key: topicHeader, Value: []byte(e.Topic)})
+			topic := broker.Header{Key: topicHeader, Value: []byte(e.Topic)}
+			out[i].Headers = append(out[i].Headers, topic)
 		}
 	}
 	return out

@@ -21,7 +21,9 @@ func (s *Store) SaveSnapshot(ctx context.Context, snap eventstore.Snapshot) erro
 
 // DropSnapshot removes a snapshot.
 func (s *Store) DropSnapshot(ctx context.Context, stream string) error {
-	return s.Do(ctx, func(ctx context.Context, tx *Tx) error { return tx.DropSnapshot(ctx, stream) })
+	return s.Do(ctx, func(ctx context.Context, tx *Tx) error {
+		return tx.DropSnapshot(ctx, stream)
+	})
 }
 
 // LoadSnapshot is the snapshot of a stream. What others save meanwhile does not disturb this Tx.

@@ -19,8 +19,8 @@ type Publisher interface {
 	EnlistAt(tx *broker.Tx, at time.Time, events ...tidings.Event) error
 }
 
-// Config says what a Store is. Its zero value is a store named "events" in the default namespace that
-// cannot publish.
+// Config says what a Store is. Its zero value is a store named "events" in the default namespace
+// that cannot publish.
 type Config struct {
 	// Namespace of the broker; default: the broker's own.
 	Namespace string
@@ -68,7 +68,8 @@ func Open(ctx context.Context, b *broker.Broker, c Config) (*Store, error) {
 	s := &Store{b: b, streams: streams, config: c, turn: make(chan struct{}, 1)}
 	s.space = "store/" + c.Namespace + "/" + c.Name
 	if len(s.space) > maxSpace {
-		return nil, fmt.Errorf("open store %s: namespace and name have more than %d bytes", c.Name, maxSpace)
+		return nil, fmt.Errorf("open store %s: namespace and name have more than %d bytes",
+			c.Name, maxSpace)
 	}
 	s.facts = b.Facts(s.space)
 	s.fresh.values = map[string]pending{}

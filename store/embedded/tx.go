@@ -12,8 +12,8 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// Tx is one atomic change: appends to streams, publishes, values, and what the inbox and projections
-// keep. It is for the function that Do gives it to, and one goroutine.
+// Tx is one atomic change: appends to streams, publishes, values, and what the inbox and
+// projections keep. It is for the function that Do gives it to, and one goroutine.
 type Tx struct {
 	s       *Store
 	broker  *broker.Tx
@@ -123,8 +123,8 @@ func (tx *Tx) stage() (once int, err error) {
 		}
 	}
 	if once > 0 && tx.s.once+once > tx.s.config.MaxOnce {
-		return 0, fmt.Errorf("%w: %d events are remembered, the limit is %d", ErrInboxFull, tx.s.once,
-			tx.s.config.MaxOnce)
+		return 0, fmt.Errorf("%w: %d events are remembered, the limit is %d", ErrInboxFull,
+			tx.s.once, tx.s.config.MaxOnce)
 	}
 	return once, nil
 }
@@ -274,8 +274,8 @@ func (tx *Tx) get(key string) ([]byte, bool) {
 // Get is the durable value of a key, outside of any transaction. It must not be changed.
 func (s *Store) Get(key string) (v []byte, ok bool) { return s.facts.Get(valueKeys + key) }
 
-// Values ranges over the durable values whose keys begin with a prefix, in the order of keys. It looks
-// at every fact of the broker: it is for start-up and for tools. Values must not be changed.
+// Values ranges over the durable values whose keys begin with a prefix, in the order of keys. It
+// looks at every fact of the broker: it is for start-up and for tools. Values must not be changed.
 func (s *Store) Values(prefix string) iter.Seq2[string, []byte] {
 	return func(yield func(string, []byte) bool) {
 		for key, v := range s.facts.All(valueKeys + prefix) {

@@ -18,18 +18,20 @@ type EventsConfig struct {
 	// Source is the CloudEvents source of events that neither they nor a handler's context name; ""
 	// is "eventstore".
 	Source string
-	// Poll above 0 has Follow look at an interval; otherwise each Follow takes a connection of its own
-	// and the database tells it of appends.
+	// Poll above 0 has Follow look at an interval; otherwise each Follow takes a connection of its
+	// own and the database tells it of appends.
 	Poll time.Duration
 }
 
-// Events is the store as an event store. Transactions that append take turns, from the append to their
-// end, which is what keeps positions without gaps: append last, and commit soon. See the package for
-// what it costs.
+// Events is the store as an event store. Transactions that append take turns, from the append to
+// their end, which is what keeps positions without gaps: append last, and commit soon. See the
+// package for what it costs.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[pgx.Tx] {
 	c := relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"), Poll: conf.Poll}
 	if conf.Poll == 0 {
-		c.Wake = func(ctx context.Context) (outbox.Waker, error) { return s.listenTo(ctx, s.events) }
+		c.Wake = func(ctx context.Context) (outbox.Waker, error) {
+			return s.listenTo(ctx, s.events)
+		}
 	}
 	return s.core.Events(c)
 }

@@ -20,8 +20,8 @@ type EventsConfig struct {
 	Poll time.Duration
 }
 
-// Events is the store as an event store. Transactions that append take turns, from the append to their
-// end: append last, and commit soon. Appends that wait for each other in this Store share a
+// Events is the store as an event store. Transactions that append take turns, from the append to
+// their end: append last, and commit soon. Appends that wait for each other in this Store share a
 // transaction.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[*sql.Tx] {
 	return s.core.Events(relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"),

@@ -26,7 +26,8 @@ var (
 	tallies = eventstore.Define("tally", eventstore.Apply(Noted, (*Tally).add))
 	cached  = eventstore.Define("tally", eventstore.Apply(Noted, (*Tally).add),
 		eventstore.SnapshotEvery[Tally](3, 1))
-	changed = eventstore.Define("tally", eventstore.Apply(Noted, func(a *Tally, n Note) { a.Notes += 10 }),
+	changed = eventstore.Define("tally",
+		eventstore.Apply(Noted, func(a *Tally, n Note) { a.Notes += 10 }),
 		eventstore.SnapshotEvery[Tally](3, 2))
 )
 
@@ -83,7 +84,8 @@ func testSnapshots(t *testing.T, s eventstore.Store) {
 		if err != nil || before.Notes != i {
 			t.Fatalf("loaded %+v, %v, want %d notes", before, err, i)
 		}
-		if _, version, err := cached.Update(t.Context(), s, "1", say("x")); version != int64(i+1) || err != nil {
+		_, version, err := cached.Update(t.Context(), s, "1", say("x"))
+		if version != int64(i+1) || err != nil {
 			t.Fatalf("version %d, %v", version, err)
 		}
 	}
@@ -112,8 +114,8 @@ func testSnapshotsInTime(t *testing.T, s eventstore.Store) {
 	kept := snapshots(t, s)
 	noon := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for i, minute := range []int{0, 5, 1, 2, 3, 8} { // times may go back
-		e := Noted.New(Note{fmt.Sprint(i)}, tidings.WithTime(noon.Add(time.Duration(minute)*time.Minute)))
-		appendTo(t, s, "tally-1", eventstore.Expect(i), e)
+		at := tidings.WithTime(noon.Add(time.Duration(minute) * time.Minute))
+		appendTo(t, s, "tally-1", eventstore.Expect(i), Noted.New(Note{fmt.Sprint(i)}, at))
 	}
 	if _, _, err := cached.Update(t.Context(), s, "1", say()); err != nil {
 		t.Fatal(err)
@@ -122,7 +124,8 @@ func testSnapshotsInTime(t *testing.T, s eventstore.Store) {
 	if err != nil || !ok || snap.Version != 6 || !snap.Latest.Equal(noon.Add(8*time.Minute)) {
 		t.Fatalf("snapshot %+v %t %v", snap, ok, err)
 	}
-	snap.Version, snap.Latest, snap.State = 5, noon.Add(5*time.Minute), []byte(`{"Notes":-1,"Text":"snapshot"}`)
+	snap.Version, snap.Latest = 5, noon.Add(5*time.Minute)
+	snap.State = []byte(`{"Notes":-1,"Text":"snapshot"}`)
 	if err := kept.DropSnapshot(t.Context(), "tally-1"); err != nil {
 		t.Fatal(err)
 	}
@@ -162,7 +165,8 @@ func testSchema(t *testing.T, s eventstore.Store) {
 			t.Errorf("got %+v, %v, want %d notes", got, err, c.want)
 		}
 		snap, ok, err := kept.LoadSnapshot(t.Context(), "tally-1")
-		if err != nil || !ok || !strings.Contains(string(snap.State), fmt.Sprintf(`"Notes":%d,`, c.want)) {
+		want := fmt.Sprintf(`"Notes":%d,`, c.want)
+		if err != nil || !ok || !strings.Contains(string(snap.State), want) {
 			t.Errorf("snapshot %s %t %v", snap.State, ok, err)
 		}
 	}

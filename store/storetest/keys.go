@@ -27,7 +27,8 @@ func current(t *testing.T, k eventstore.Keys, subject string) eventstore.Key {
 func testKeys(t *testing.T, k eventstore.Keys) {
 	const long = 300
 	first, other := current(t, k, "ann"), current(t, k, strings.Repeat("ü", long/2))
-	if again := current(t, k, "ann"); again != first || first.ID == other.ID || first.Secret == other.Secret {
+	again := current(t, k, "ann")
+	if again != first || first.ID == other.ID || first.Secret == other.Secret {
 		t.Errorf("keys %v, again %v, of another %v", first, again, other)
 	}
 	if found, err := k.Find(t.Context(), first.ID); found != first || err != nil {

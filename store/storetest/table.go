@@ -43,7 +43,8 @@ func tableCommits[Tx any](t *testing.T, h TableHarness[Tx]) {
 			t.Fatal(err)
 		}
 	}
-	same(t, "all", places(t, h.Table.All(t.Context(), 1)), []string{"a/1@1 x", "a/2@2 y", "a/3@3 x", "a/4@4 y"})
+	want := []string{"a/1@1 x", "a/2@2 y", "a/3@3 x", "a/4@4 y"}
+	same(t, "all", places(t, h.Table.All(t.Context(), 1)), want)
 	if n := counts(t, h.Database)["n"]; n != 2 {
 		t.Errorf("counted %d, want 2", n)
 	}
@@ -69,7 +70,8 @@ func tableConflict[Tx any](t *testing.T, h TableHarness[Tx]) {
 	})
 	check(t, "transaction", err)
 	appendTo(t, h.Table, "b", eventstore.NoStream, note("3"))
-	same(t, "all", places(t, h.Table.All(t.Context(), 1)), []string{"a/1@1 1", "a/2@2 2", "b/1@3 3"})
+	want := []string{"a/1@1 1", "a/2@2 2", "b/1@3 3"}
+	same(t, "all", places(t, h.Table.All(t.Context(), 1)), want)
 }
 
 func tableReads[Tx any](t *testing.T, h TableHarness[Tx]) {
@@ -97,7 +99,8 @@ func tableStorm[Tx any](t *testing.T, h TableHarness[Tx]) {
 			for done := 0; done < each; {
 				fails := rng.IntN(3) == 0
 				err := h.Database.Do(t.Context(), func(tx Tx) error {
-					_, err := h.Table.In(tx).Append(t.Context(), fmt.Sprint("s", rng.IntN(3)), eventstore.Any, note("x"))
+					stream := fmt.Sprint("s", rng.IntN(3))
+					_, err := h.Table.In(tx).Append(t.Context(), stream, eventstore.Any, note("x"))
 					if err == nil && fails {
 						err = errFault
 					}

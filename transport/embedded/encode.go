@@ -12,8 +12,8 @@ func Encode(e *tidings.Event) broker.Record {
 	return s.record(e)
 }
 
-// Decoder reads what Encode has made, one record after the other. Its zero value is ready. It is for
-// one goroutine.
+// Decoder reads what Encode has made, one record after the other. Its zero value is ready. It is
+// for one goroutine.
 type Decoder struct{ reading reading }
 
 // Decode is the event that a record is. It fails where the record is no event in binary mode.

@@ -22,9 +22,9 @@ type EventsConfig struct {
 	Poll time.Duration
 }
 
-// Events is an eventstore.Table. Transactions with appends take turns: each locks the row that has the
-// last position until it ends, so that positions are committed in their order, and whoever sees one
-// sees all smaller ones.
+// Events is an eventstore.Table. Transactions with appends take turns: each locks the row that has
+// the last position until it ends, so that positions are committed in their order, and whoever sees
+// one sees all smaller ones.
 type Events[Tx any] struct {
 	core  *Core[Tx]
 	conf  EventsConfig
@@ -43,7 +43,7 @@ func (e *Events[Tx]) Append(ctx context.Context, stream string, at eventstore.Ex
 	if err != nil {
 		return 0, err
 	}
-	version, err = e.share(ctx, &turn{stream: stream, at: at, events: events, done: make(chan struct{})})
+	version, err = e.share(ctx, newTurn(stream, at, events))
 	if err == nil {
 		e.core.appended.ring()
 	}
@@ -92,11 +92,13 @@ func (e *Events[Tx]) Follow(ctx context.Context, from int64) iter.Seq2[eventstor
 // lookAnyway is how long a follower trusts that a database tells it of appends.
 const lookAnyway = 10 * time.Second
 
-// listen is how a follower waits for appends: for what the database says, or for a time, or for this
-// process.
-func (e *Events[Tx]) listen(ctx context.Context) (wait func(rung <-chan struct{}) error, end func(), _ error) {
+// listen is how a follower waits for appends: for what the database says, or for a time, or for
+// this process.
+func (e *Events[Tx]) listen(ctx context.Context) (
+	wait func(rung <-chan struct{}) error, end func(), _ error) {
 	if e.conf.Wake == nil {
-		return func(rung <-chan struct{}) error { return pause(ctx, rung, e.conf.Poll) }, func() {}, nil
+		wait = func(rung <-chan struct{}) error { return pause(ctx, rung, e.conf.Poll) }
+		return wait, func() {}, nil
 	}
 	w, err := e.conf.Wake(ctx)
 	if err != nil {
@@ -120,7 +122,7 @@ func pause(ctx context.Context, rung <-chan struct{}, atMost time.Duration) erro
 
 // Head is that of eventstore.Store.
 func (e *Events[Tx]) Head(ctx context.Context) (head int64, err error) {
-	err = e.core.db.Query(ctx, e.texts.head, nil, func(scan Scan) error { return scan(&head) })
+	err = e.core.db.Query(ctx, e.texts.head, nil, only(&head))
 	return head, ended(ctx, err)
 }
 
@@ -156,7 +158,7 @@ func (s *streams) append(ctx context.Context, stream string, at eventstore.Expec
 	events []tidings.Event) (int64, error) {
 	n := len(events)
 	var head int64
-	err := s.on.Query(ctx, s.texts.take, []any{n}, func(scan Scan) error { return scan(&head) })
+	err := s.on.Query(ctx, s.texts.take, []any{n}, only(&head))
 	if err != nil {
 		return 0, fmt.Errorf("append to stream %q: %w", stream, err)
 	}
@@ -205,7 +207,7 @@ func (s *streams) conflict(ctx context.Context, stream string, at eventstore.Exp
 }
 
 func (s *streams) version(ctx context.Context, stream string) (version int64, err error) {
-	err = s.on.Query(ctx, s.texts.version, []any{stream}, func(scan Scan) error { return scan(&version) })
+	err = s.on.Query(ctx, s.texts.version, []any{stream}, only(&version))
 	return version, err
 }
 
@@ -244,19 +246,24 @@ func (c *Core[Tx]) eventTexts() *eventTexts {
 		before:   `with e (i, id, type, topic, event) as (values `,
 		first:    c.sql(`(1, cast($4 as text), cast($5 as text), cast($6 as text), {blob $7})`),
 		row:      c.sql(`, (%d, $%d, $%d, $%d, $%d)`),
-		last: c.sql(`) insert into {p}event (position, stream, version, id, type, topic, event, recorded)
-			select cast($1 as bigint) + e.i, cast($2 as text), h.version + e.i, e.id, e.type, e.topic, e.event, {now}
-			from e cross join (select coalesce(max(version), 0) as version from {p}event where stream = $2) h
+		last: c.sql(`) insert into {p}event
+			(position, stream, version, id, type, topic, event, recorded)
+			select cast($1 as bigint) + e.i, cast($2 as text), h.version + e.i,
+				e.id, e.type, e.topic, e.event, {now}
+			from e cross join (select coalesce(max(version), 0) as version
+				from {p}event where stream = $2) h
 			where cast($3 as bigint) = -1 or h.version = $3`),
 		version: c.sql(`select coalesce(max(version), 0) from {p}event where stream = $1`),
 		read: c.sql(`select ` + eventColumns + ` from {p}event where stream = $1 and version >= $2
 			order by version limit $3`),
-		all:  c.sql(`select ` + eventColumns + ` from {p}event where position >= $1 order by position limit $2`),
+		all: c.sql(`select ` + eventColumns + ` from {p}event where position >= $1
+			order by position limit $2`),
 		head: c.sql(`select position from {p}event_head`),
 
 		loadSnapshot: c.sql(`select snapshot from {p}snapshot where stream = $1`),
 		saveSnapshot: c.sql(`insert into {p}snapshot (stream, version, snapshot) values ($1, $2, $3)
-			on conflict (stream) do update set version = excluded.version, snapshot = excluded.snapshot
+			on conflict (stream) do update
+			set version = excluded.version, snapshot = excluded.snapshot
 			where excluded.version >= {p}snapshot.version`),
 		dropSnapshot: c.sql(`delete from {p}snapshot where stream = $1`),
 	}

@@ -8,8 +8,9 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// Keys is an eventstore.Keys. A key is a row, which stays without its secret after an erasure. The old
-// secret leaves the files of the database with its next vacuum, and its log as that is recycled.
+// Keys is an eventstore.Keys. A key is a row, which stays without its secret after an erasure. The
+// old secret leaves the files of the database with its next vacuum, and its log as that is
+// recycled.
 type Keys[Tx any] struct {
 	core                       *Core[Tx]
 	current, make, find, erase string
@@ -56,7 +57,8 @@ func (k *Keys[Tx]) Erase(ctx context.Context, subject string) error {
 	return err
 }
 
-func (k *Keys[Tx]) query(ctx context.Context, text, arg string) (key eventstore.Key, ok bool, err error) {
+func (k *Keys[Tx]) query(ctx context.Context, text, arg string) (
+	key eventstore.Key, ok bool, err error) {
 	var secret []byte
 	err = k.core.db.Query(ctx, text, []any{arg}, func(scan Scan) error {
 		ok = true

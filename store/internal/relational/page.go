@@ -9,17 +9,19 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// A page of events is read at once, so that no connection is held while a reader does something else.
+// A page of events is read at once, so that no connection is held while a reader does something
+// else.
 const (
 	firstPage = 32
 	pageRows  = 1000
 	pageBytes = 4 << 20 // about: as the rows before were
 )
 
-// pages ranges over what query gives from a place on, page by page, until there is no more. place is
-// where an event is in this order.
+// pages ranges over what query gives from a place on, page by page, until there is no more. place
+// is where an event is in this order.
 func pages(ctx context.Context, from int64, place func(*eventstore.Recorded) int64,
-	query func(from int64, rows int, row func(Scan) error) error) iter.Seq2[eventstore.Recorded, error] {
+	query func(from int64, rows int, row func(Scan) error) error) iter.Seq2[
+	eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) {
 		for rows := firstPage; ; {
 			var page []eventstore.Recorded
@@ -48,6 +50,11 @@ func pages(ctx context.Context, from int64, place func(*eventstore.Recorded) int
 			rows = min(max(pageBytes/(size/len(page)+1), 1), pageRows)
 		}
 	}
+}
+
+// only scans the one column of a row.
+func only(into any) func(Scan) error {
+	return func(scan Scan) error { return scan(into) }
 }
 
 func scanEvent(scan Scan) (r eventstore.Recorded, size int, err error) {

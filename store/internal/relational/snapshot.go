@@ -9,7 +9,8 @@ import (
 )
 
 // LoadSnapshot is that of eventstore.Snapshots.
-func (e *Events[Tx]) LoadSnapshot(ctx context.Context, stream string) (eventstore.Snapshot, bool, error) {
+func (e *Events[Tx]) LoadSnapshot(ctx context.Context, stream string) (
+	eventstore.Snapshot, bool, error) {
 	return e.outside().LoadSnapshot(ctx, stream)
 }
 
@@ -24,7 +25,8 @@ func (e *Events[Tx]) DropSnapshot(ctx context.Context, stream string) error {
 }
 
 // LoadSnapshot is that of eventstore.Snapshots.
-func (s *streams) LoadSnapshot(ctx context.Context, stream string) (snap eventstore.Snapshot, ok bool, err error) {
+func (s *streams) LoadSnapshot(ctx context.Context, stream string) (
+	snap eventstore.Snapshot, ok bool, err error) {
 	var text []byte
 	err = s.on.Query(ctx, s.texts.loadSnapshot, []any{stream}, func(scan Scan) error {
 		ok = true

@@ -12,14 +12,14 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 )
 
-// Appends of one process that wait for each other share a transaction: the row with the last position
-// is locked until the disk has a commit, so that a transaction for each would be one append for each
-// write of the disk. Whoever has the lead takes all that wait, its own among them, and runs them one
-// after the other.
+// Appends of one process that wait for each other share a transaction: the row with the last
+// position is locked until the disk has a commit, so that a transaction for each would be one
+// append for each write of the disk. Whoever has the lead takes all that wait, its own among them,
+// and runs them one after the other.
 //
 // They do not fail for each other. A conflict leaves the transaction usable. After another error
-// before the commit, each that shared it goes on alone. The end of the context of who leads does not
-// cut off the commit, which takes commitWithin at most.
+// before the commit, each that shared it goes on alone. The end of the context of who leads does
+// not cut off the commit, which takes commitWithin at most.
 
 // maxGroup bounds the appends of one transaction.
 const maxGroup = 64
@@ -37,6 +37,10 @@ type turn struct {
 	done    chan struct{}
 	version int64
 	err     error
+}
+
+func newTurn(stream string, at eventstore.Expect, events []tidings.Event) *turn {
+	return &turn{stream: stream, at: at, events: events, done: make(chan struct{})}
 }
 
 // errAlone: the transaction was rolled back, perhaps because of another append or transaction.
@@ -66,7 +70,8 @@ func (q *turns) take() []*turn {
 	return group
 }
 
-// leave takes an append back. Where it has been taken already it may happen, and nobody hears of it.
+// leave takes an append back. Where it has been taken already it may happen, and nobody hears of
+// it.
 func (q *turns) leave(t *turn) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -134,8 +139,8 @@ func (e *Events[Tx]) group(ctx context.Context, group []*turn) {
 	}
 }
 
-// isSerialization says whether PostgreSQL has rolled a transaction back because of another, which it
-// does where Config.Tx asks for more isolation than its default: then it is to be tried again.
+// isSerialization says whether PostgreSQL has rolled a transaction back because of another, which
+// it does where Config.Tx asks for more isolation than its default: then it is to be tried again.
 func isSerialization(err error) bool {
 	e, ok := errors.AsType[interface {
 		error
@@ -144,9 +149,10 @@ func isSerialization(err error) bool {
 	return ok && (e.SQLState() == "40001" || e.SQLState() == "40P01")
 }
 
-// until is a context that ends with ctx until it is released, and commitWithin after that. release is
-// false where it has ended before.
-func until(ctx context.Context) (_ context.Context, release func() bool, cancel context.CancelFunc) {
+// until is a context that ends with ctx until it is released, and commitWithin after that. release
+// is false where it has ended before.
+func until(ctx context.Context) (
+	_ context.Context, release func() bool, cancel context.CancelFunc) {
 	together, end := context.WithCancel(context.WithoutCancel(ctx))
 	stop := context.AfterFunc(ctx, end)
 	late := time.AfterFunc(commitWithin, end)
