@@ -26,6 +26,9 @@ type Config struct {
 	// VisibilityTimeout is how long a delivery may be held until it is extended, in whole seconds
 	// up to 12 h; 0 is 30 s.
 	VisibilityTimeout time.Duration
+	// PollTime is how long a poll waits for a message, in whole seconds up to 20 s, which 0 is. A
+	// network that ends quiet requests earlier needs less.
+	PollTime time.Duration
 	// Retention is how long a queue that the transport makes keeps events, from a minute to 14 days;
 	// 0 is 14 days. Queues that are there keep theirs.
 	Retention time.Duration
@@ -37,11 +40,13 @@ type Config struct {
 const (
 	defaultVisibility = 30 * time.Second
 	longestVisibility = 12 * time.Hour
+	longestPoll       = 20 * time.Second
 	longestRetention  = 14 * 24 * time.Hour
 )
 
 func (c Config) checked() (Config, error) {
 	c.VisibilityTimeout = cmp.Or(c.VisibilityTimeout, defaultVisibility)
+	c.PollTime = cmp.Or(c.PollTime, longestPoll)
 	c.Retention = cmp.Or(c.Retention, longestRetention)
 	if c.Name == nil {
 		c.Name = func(name string) string { return strings.ReplaceAll(name, ".", "_") }
@@ -49,15 +54,22 @@ func (c Config) checked() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
-	switch v := c.VisibilityTimeout; {
+	switch {
 	case c.AWS.Region == "":
 		return c, errors.New("aws: the configuration of the SDK has no region")
-	case v < time.Second || v > longestVisibility || v%time.Second != 0:
-		return c, fmt.Errorf("aws: visibility timeout %v, want whole seconds up to %v", v, longestVisibility)
+	case !wholeSeconds(c.VisibilityTimeout, longestVisibility):
+		return c, fmt.Errorf("aws: visibility timeout %v, want whole seconds up to %v", c.VisibilityTimeout,
+			longestVisibility)
+	case !wholeSeconds(c.PollTime, longestPoll):
+		return c, fmt.Errorf("aws: poll time %v, want whole seconds up to %v", c.PollTime, longestPoll)
 	case c.Retention < time.Minute || c.Retention > longestRetention:
 		return c, fmt.Errorf("aws: retention %v, want a minute to %v", c.Retention, longestRetention)
 	}
 	return c, nil
+}
+
+func wholeSeconds(d, most time.Duration) bool {
+	return d >= time.Second && d <= most && d%time.Second == 0
 }
 
 const (

@@ -18,8 +18,6 @@ import (
 const (
 	// defaultWindow is how many deliveries a reader holds at most where Window is 0.
 	defaultWindow = 100
-	// pollSeconds is the longest poll that SQS has.
-	pollSeconds = 20
 	// removePatience is for the end of a Temporary group where the context of Close has ended.
 	removePatience = 5 * time.Second
 )
@@ -119,7 +117,7 @@ func (c *consumer) takeReadyLocked(most int) (ds []*tidings.Delivery) {
 func (c *consumer) receive(n int32) {
 	visible := c.t.config.VisibilityTimeout
 	in := &sqs.ReceiveMessageInput{
-		QueueUrl: &c.group.url, MaxNumberOfMessages: n, WaitTimeSeconds: pollSeconds,
+		QueueUrl: &c.group.url, MaxNumberOfMessages: n, WaitTimeSeconds: seconds(c.t.config.PollTime),
 		VisibilityTimeout:           seconds(visible),
 		MessageAttributeNames:       []string{"All"},
 		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameAll},

@@ -165,6 +165,7 @@ func TestAConfigThatCannotWorkIsRefused(t *testing.T) {
 		"no region":             {},
 		"half a second":         {AWS: region, VisibilityTimeout: 1500 * time.Millisecond},
 		"13 hours":              {AWS: region, VisibilityTimeout: 13 * time.Hour},
+		"a poll of a minute":    {AWS: region, PollTime: time.Minute},
 		"negative":              {AWS: region, VisibilityTimeout: -time.Second},
 		"a retention of a year": {AWS: region, Retention: 365 * 24 * time.Hour},
 	} {

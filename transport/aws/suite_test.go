@@ -16,12 +16,10 @@ import (
 )
 
 func TestStandardTransport(t *testing.T) {
-	t.Parallel()
 	transporttest.Run(t, newRig(t).harness(false))
 }
 
 func TestFIFOTransport(t *testing.T) {
-	t.Parallel()
 	transporttest.Run(t, newRig(t).harness(true))
 }
 
@@ -51,13 +49,15 @@ func (r *rig) harness(fifo bool) transporttest.Harness {
 			p := transporttest.NewProxy(t, r.addr)
 			return dial(t, p.Addr(), 5*time.Second), p.Cut
 		},
-		Kill:    func(testing.TB) { r.kill() },
-		Restart: func(testing.TB) { r.start() },
+		Stall: func(t testing.TB) (tidings.Transport, func() (resume func())) {
+			p := transporttest.NewProxy(t, r.addr)
+			return dial(t, p.Addr(), 5*time.Second), p.Stall
+		},
+		Parallel: true,
+		Kill:     func(testing.TB) { r.kill() },
+		Restart:  func(testing.TB) { r.start() },
 		PublishRaw: func(ctx context.Context, topic string, m transporttest.Raw) error {
 			return raw.publishRaw(ctx, topic, m)
-		},
-		Skip: map[string]string{
-			"NothingIsLeftAfterClose": "two suites run side by side; TestMain looks for what is left",
 		},
 		Quiet: 100 * time.Millisecond,
 	}
