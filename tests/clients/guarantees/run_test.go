@@ -29,12 +29,16 @@ type run struct {
 func play(t *testing.T, p place) *history {
 	r := &run{t: t, place: p, host: p.open(t), notes: newNotes(),
 		rng: rand.New(rand.NewPCG(*seed, 1)), history: history{place: p}}
-	r.dbs = [2]string{r.host.database("sender"), r.host.database("receiver")}
+	for i, side := range []string{"sender", "receiver"} {
+		r.dbs[i] = r.host.database(side)
+		if err := openDatabase(t, r.dbs[i]).Migrate(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
 	r.hire()
 	for i := range *kills {
 		if i == *kills/2 && r.host.kill != nil {
-			r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
-			r.host.kill()
+			r.fell()
 		}
 		r.strike()
 	}
@@ -67,6 +71,16 @@ func (r *run) hire() {
 		m.start()
 		m.awaitReady()
 	}
+}
+
+// fell kills the broker, while everybody works.
+func (r *run) fell() {
+	r.t.Helper()
+	for _, m := range r.members {
+		m.awaitReady()
+	}
+	r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
+	r.host.kill()
 }
 
 // strike lets the workers get on, kills one at some moment and starts it again. Every third is killed

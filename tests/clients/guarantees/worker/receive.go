@@ -43,7 +43,7 @@ func often(group string) tidings.Policy {
 
 // receive runs the groups in which order is not looked at.
 func (w *worker) receive(ctx context.Context, arrived func()) error {
-	db, err := w.receiver(ctx)
+	db, err := OpenDatabase(w.Receiver)
 	if err != nil {
 		return err
 	}
@@ -68,7 +68,7 @@ func (w *worker) receive(ctx context.Context, arrived func()) error {
 
 // inOrder runs the group in which order is looked at.
 func (w *worker) inOrder(ctx context.Context, arrived func()) error {
-	db, err := w.receiver(ctx)
+	db, err := OpenDatabase(w.Receiver)
 	if err != nil {
 		return err
 	}
@@ -76,14 +76,6 @@ func (w *worker) inOrder(ctx context.Context, arrived func()) error {
 	s := w.service("orderly")
 	s.Subscribe(often(Ordered), inbox.On(db.Store.Inbox(), orders, w.write(db, true)))
 	return serve(ctx, s, arrived)
-}
-
-func (w *worker) receiver(ctx context.Context) (*Database, error) {
-	db, err := OpenDatabase(w.Receiver)
-	if err == nil {
-		err = db.Migrate(ctx)
-	}
-	return db, err
 }
 
 // atLeastOnce fails now and then, and always for some: at once, or after all attempts.

@@ -39,9 +39,6 @@ func (w *worker) send(ctx context.Context, _ func()) error {
 		return err
 	}
 	defer db.Close() //nolint:errcheck // everything is committed
-	if err := db.Migrate(ctx); err != nil {
-		return err
-	}
 	out := db.Store.Outbox(sqlstore.OutboxConfig{Source: "sender", Poll: 20 * time.Millisecond})
 	relay := outbox.NewRelay(out, w.transport, outbox.WithLease(time.Second), outbox.WithLogger(quiet),
 		outbox.WithPauses(20*time.Millisecond, time.Second))

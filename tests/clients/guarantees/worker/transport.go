@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/url"
+	"os"
 	"strings"
 	"time"
 
@@ -50,6 +51,10 @@ func (w *worker) open(ctx context.Context) (end func(context.Context) error, err
 
 func openEmbedded(dir string, log *slog.Logger) (
 	*broker.Broker, *embedded.Transport, func(context.Context) error, error) {
+	err := os.MkdirAll(dir, 0o700)
+	if err != nil {
+		return nil, nil, nil, err
+	}
 	b, err := broker.Open(dir, broker.Config{})
 	if err != nil {
 		return nil, nil, nil, err

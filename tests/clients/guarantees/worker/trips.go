@@ -158,7 +158,7 @@ func what(rec saga.Record) string {
 
 // hands does the steps of sagas: a row for each, and the answer, in one transaction.
 func (w *worker) hands(ctx context.Context, arrived func()) error {
-	db, err := w.receiver(ctx)
+	db, err := OpenDatabase(w.Receiver)
 	if err != nil {
 		return err
 	}
