@@ -90,6 +90,14 @@ func openDatabase(t testing.TB, name string) database {
 	return database{t, db}
 }
 
+// migrate makes the tables, before workers do it at once.
+func migrate(t testing.TB, name string) {
+	t.Helper()
+	if err := openDatabase(t, name).Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (d database) rows(query string) (out []order) {
 	d.t.Helper()
 	rows, err := d.QueryContext(d.t.Context(), query)

@@ -2,6 +2,7 @@ package guarantees
 
 import (
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/tidings-io/tidings/tests/clients/engines"
@@ -16,7 +17,7 @@ type place struct {
 	alone, unordered bool
 	// positions that only grow.
 	positions bool
-	// forgets: a kill of the broker may take back what it was told of settlements.
+	// forgets: a kill of the broker may take back what it was told of settlements, or double a publish.
 	forgets bool
 	// inside: the broker is in the program.
 	inside bool
@@ -34,6 +35,8 @@ var places = []place{
 	{name: "embedded", open: inside, positions: true, inside: true},
 	{name: "Tidings over Kafka", open: tidingsKafka, positions: true},
 	{name: "Tidings over AMQP", open: tidingsAMQP, alone: true},
+	{name: "Tidings over SQS", open: tidingsSQS, unordered: true, forgets: true},
+	{name: "Tidings over SQS FIFO", open: tidingsFIFO},
 	{name: "Apache Kafka", open: apacheKafka, positions: true},
 	{name: "RabbitMQ", open: rabbitMQ, alone: true, forgets: true},
 }
@@ -63,6 +66,14 @@ func tidingsKafka(t testing.TB) host {
 
 func tidingsAMQP(t testing.TB) host {
 	return tidings(t, func(s *server.Server) string { return s.AMQP })
+}
+
+func tidingsSQS(t testing.TB) host {
+	return tidings(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/standard" })
+}
+
+func tidingsFIFO(t testing.TB) host {
+	return tidings(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/fifo" })
 }
 
 // apacheKafka has both sides in PostgreSQL.

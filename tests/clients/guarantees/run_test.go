@@ -31,9 +31,7 @@ func play(t *testing.T, p place) *history {
 		rng: rand.New(rand.NewPCG(*seed, 1)), history: history{place: p}}
 	for i, side := range []string{"sender", "receiver"} {
 		r.dbs[i] = r.host.database(side)
-		if err := openDatabase(t, r.dbs[i]).Migrate(t.Context()); err != nil {
-			t.Fatal(err)
-		}
+		migrate(t, r.dbs[i])
 	}
 	r.hire()
 	for i := range *kills {
@@ -135,12 +133,12 @@ func (r *run) finish() {
 	r.await("end of sagas", func() bool { return n.said[""]["tripped"] > 0 })
 	r.await("end of news", func() bool {
 		return n.covered("ack", "done least", "dead least") && n.covered("dead least", "done letters") &&
-			(!r.place.positions || n.covered("ack", "done places"))
+			n.covered("dead ordered", "done letters") && (!r.place.positions || n.covered("ack", "done places"))
 	})
 	committed := r.history.readOrders(r.t, r.dbs[0])
 	r.await("end of orders", func() bool {
 		for _, o := range committed {
-			if n.said["done once"][o.id] == 0 || n.said["done ordered"][o.id]+n.said["dead ordered"][o.id] == 0 {
+			if n.said["done once"][o.id] == 0 || n.said["done ordered"][o.id]+n.said["done letters"][o.id] == 0 {
 				return false
 			}
 		}

@@ -33,13 +33,21 @@ var storeClaims = []struct {
 	{"The rows of a projection are the fold of all events up to its checkpoint.", foldOfPrefix},
 }
 
-// eventStores are the stores of events, by the name that a Plan has for them.
-var eventStores = []string{"embedded"}
+// eventStores are the stores of events, and what a Plan has for them.
+var eventStores = map[string]func(testing.TB) string{
+	"embedded":   func(testing.TB) string { return "embedded" },
+	"SQLite":     func(t testing.TB) string { return files(t)("events") },
+	"PostgreSQL": func(t testing.TB) string { return postgres(t)("events") },
+}
 
 func TestEventStores(t *testing.T) {
-	for _, store := range eventStores {
-		t.Run(store, func(t *testing.T) {
+	for name, open := range eventStores {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
+			store := open(t)
+			if name != "embedded" {
+				migrate(t, store)
+			}
 			k := playStore(t, store)
 			t.Logf("%d kills; %d events, %d appends answered", k.kills, k.head, len(k.appended))
 			for _, c := range storeClaims {
@@ -65,8 +73,8 @@ func playStore(t *testing.T, store string) *kept {
 		}
 	}
 	k := &kept{appended: map[string]string{}, seen: map[int64]string{}}
-	for ; k.kills < 2**kills; k.kills++ {
-		from, more := n.len(), 50+rng.IntN(300)
+	for ; k.kills < 5**kills; k.kills++ {
+		from, more := n.len(), k.again(n)+30+rng.IntN(150)
 		await("progress", func() bool { return len(n.lines) >= from+more })
 		time.Sleep(time.Duration(rng.IntN(20)) * time.Millisecond)
 		m.kill()
@@ -79,6 +87,14 @@ func playStore(t *testing.T, store string) *kept {
 	})
 	m.stop()
 	return k
+}
+
+// again is how many events the next life sees again.
+func (k *kept) again(n *notes) int {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	k.read(n)
+	return int(k.head)
 }
 
 // read takes in what notes have come. The caller has their lock, or is alone.

@@ -2,6 +2,7 @@ package worker
 
 import (
 	"context"
+	"database/sql"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"github.com/tidings-io/tidings/eventstore"
 	"github.com/tidings-io/tidings/projection"
 	"github.com/tidings-io/tidings/store/embedded"
+	sqlstore "github.com/tidings-io/tidings/store/sql"
 )
 
 // counted is the event of streams; its data is the number that its writer believes it has.
@@ -24,6 +26,9 @@ const streams, writers = 5, 4
 // keep appends to streams, follows all of them and projects them into counts, which it compares with a
 // fold of the events all the time.
 func (w *worker) keep(ctx context.Context, arrived func()) error {
+	if w.Store != "embedded" {
+		return w.keepSQL(ctx, arrived)
+	}
 	b, _, end, err := openEmbedded(filepath.Join(w.Dir, "events"), w.log)
 	if err != nil {
 		return err
@@ -34,6 +39,39 @@ func (w *worker) keep(ctx context.Context, arrived func()) error {
 		return err
 	}
 	return keepIn(ctx, w, arrived, keeper[*embedded.Tx]{st, st.Checkpoints(), addValue, readValues})
+}
+
+func (w *worker) keepSQL(ctx context.Context, arrived func()) error {
+	db, err := OpenDatabase(w.Store)
+	if err != nil {
+		return err
+	}
+	defer db.Close() //nolint:errcheck // everything is committed
+	return keepIn(ctx, w, arrived, keeper[*sql.Tx]{db.Store.Events(sqlstore.EventsConfig{Poll: pace}),
+		db.Store.Checkpoints(), db.addCount, db.readCounts})
+}
+
+func (d *Database) addCount(ctx context.Context, tx *sql.Tx, stream string) error {
+	return d.exec(ctx, tx, `insert into counts (stream, n) values (?, 1)
+		on conflict (stream) do update set n = counts.n + 1`, stream)
+}
+
+func (d *Database) readCounts(ctx context.Context, tx *sql.Tx) (map[string]int64, error) {
+	rows, err := tx.QueryContext(ctx, `select stream, n from counts`)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close() //nolint:errcheck // Err says what went wrong
+	counts := map[string]int64{}
+	for rows.Next() {
+		var stream string
+		var n int64
+		if err := rows.Scan(&stream, &n); err != nil {
+			return nil, err
+		}
+		counts[stream] = n
+	}
+	return counts, rows.Err()
 }
 
 // keeper is a store of events with one of counts.

@@ -15,7 +15,7 @@ import (
 const (
 	AtMostOnce  = "most"    // of news, acknowledged before they are handled
 	AtLeastOnce = "least"   // of news, some of which fail for good, or until they are given up
-	Letters     = "letters" // its dead letters
+	Letters     = "letters" // what least and ordered have put aside
 	Positions   = "places"  // of news, by position
 	Once        = "once"    // of orders, by id
 	Ordered     = "ordered" // of orders, by id, some of which fail for good
@@ -74,7 +74,9 @@ func (w *worker) inOrder(ctx context.Context, arrived func()) error {
 	}
 	defer db.Close() //nolint:errcheck // everything is committed
 	s := w.service("orderly")
-	s.Subscribe(often(Ordered), inbox.On(db.Store.Inbox(), orders, w.write(db, true)))
+	p := often(Ordered)
+	p.DeadLetter = Letters
+	s.Subscribe(p, inbox.On(db.Store.Inbox(), orders, w.write(db, true)))
 	return serve(ctx, s, arrived)
 }
 

@@ -10,9 +10,12 @@ import (
 	"strings"
 	"time"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/transport/aws"
 	"github.com/tidings-io/tidings/transport/embedded"
 	"github.com/tidings-io/tidings/transport/kafka"
 	"github.com/tidings-io/tidings/transport/rabbitmq"
@@ -45,8 +48,19 @@ func (w *worker) open(ctx context.Context) (end func(context.Context) error, err
 		t, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: w.Address, Logger: w.log})
 		w.transport = t
 		return t.Close, err
+	case "http":
+		t, err := aws.New(aws.Config{AWS: account(u.Host), FIFO: u.Path == "/fifo", VisibilityTimeout: lease, Logger: w.log})
+		w.transport = t
+		return func(context.Context) error { return nil }, err
 	}
 	return nil, fmt.Errorf("no broker at %s", w.Address)
+}
+
+// account is one that brokers on this machine take.
+func account(host string) sdk.Config {
+	endpoint := "http://" + host
+	return sdk.Config{BaseEndpoint: &endpoint, Region: "us-east-1",
+		Credentials: credentials.NewStaticCredentialsProvider("guarantees", "guarantees", "")}
 }
 
 func openEmbedded(dir string, log *slog.Logger) (
