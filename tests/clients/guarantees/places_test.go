@@ -51,7 +51,7 @@ func inside(t testing.TB) host {
 	return host{address: "embedded:" + t.TempDir(), database: files(t)}
 }
 
-func tidings(t testing.TB, address func(*server.Server) string) host {
+func ours(t testing.TB, address func(*server.Server) string) host {
 	s := server.Start(t)
 	again := func() {
 		s.Kill()
@@ -61,19 +61,19 @@ func tidings(t testing.TB, address func(*server.Server) string) host {
 }
 
 func tidingsKafka(t testing.TB) host {
-	return tidings(t, func(s *server.Server) string { return "kafka://" + s.Kafka })
+	return ours(t, func(s *server.Server) string { return "kafka://" + s.Kafka })
 }
 
 func tidingsAMQP(t testing.TB) host {
-	return tidings(t, func(s *server.Server) string { return s.AMQP })
+	return ours(t, func(s *server.Server) string { return s.AMQP })
 }
 
 func tidingsSQS(t testing.TB) host {
-	return tidings(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/standard" })
+	return ours(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/standard" })
 }
 
 func tidingsFIFO(t testing.TB) host {
-	return tidings(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/fifo" })
+	return ours(t, func(s *server.Server) string { return strings.TrimSuffix(s.SQS, "/") + "/fifo" })
 }
 
 // apacheKafka has both sides in PostgreSQL.

@@ -11,7 +11,7 @@ import (
 )
 
 // patience is how long is waited for what should come soon.
-const patience = 40 * time.Second
+const patience = 60 * time.Second
 
 // run is what is done in one place.
 type run struct {
