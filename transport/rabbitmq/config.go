@@ -55,6 +55,9 @@ type Limits struct {
 	// InFlight is how many publishes may wait for the broker's confirm at once; default 2,048.
 	// Publishers beyond it wait.
 	InFlight int
+	// Silence is how long InFlight publishes may wait without one that is confirmed; then they end in a
+	// *tidings.PublishError, and others go on. Default 30 s.
+	Silence time.Duration
 	// Window is the window of subscriptions that say none; default 256, at most 65,535.
 	Window int
 	// MaxBytes is the largest payload; default 16 MiB, as in RabbitMQ 4.
@@ -64,6 +67,7 @@ type Limits struct {
 const (
 	defaultHeartbeat = 10 * time.Second
 	defaultInFlight  = 2048
+	defaultSilence   = 30 * time.Second
 	defaultWindow    = 256
 	mostWindow       = 1<<16 - 1 // a prefetch count is a short
 	defaultMaxBytes  = 16 << 20
@@ -74,6 +78,7 @@ func (c Config) checked() (Config, error) {
 	c.Heartbeat = cmp.Or(c.Heartbeat, defaultHeartbeat)
 	c.QueueType = cmp.Or(c.QueueType, Quorum)
 	c.Limits.InFlight = cmp.Or(c.Limits.InFlight, defaultInFlight)
+	c.Limits.Silence = cmp.Or(c.Limits.Silence, defaultSilence)
 	c.Limits.Window = cmp.Or(c.Limits.Window, defaultWindow)
 	c.Limits.MaxBytes = cmp.Or(c.Limits.MaxBytes, defaultMaxBytes)
 	if c.Name == nil {
@@ -86,7 +91,7 @@ func (c Config) checked() (Config, error) {
 		return c, fmt.Errorf("rabbitmq: queue type %q, want quorum or classic", c.QueueType)
 	}
 	l := c.Limits
-	if l.InFlight < 0 || l.Window < 0 || l.Window > mostWindow || l.MaxBytes < 0 || c.Heartbeat < 0 {
+	if l.InFlight < 0 || l.Silence < 0 || l.Window < 0 || l.Window > mostWindow || l.MaxBytes < 0 || c.Heartbeat < 0 {
 		return c, fmt.Errorf("rabbitmq: a limit is out of range: %+v", l)
 	}
 	if _, err := amqp.ParseURI(c.URL); err != nil {

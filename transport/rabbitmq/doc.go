@@ -23,10 +23,11 @@
 //
 // Publish returns nil when the broker has confirmed each event, which is persistent: it is on the
 // disk of Tidings, on those of a majority of a quorum queue's nodes, on that of a classic queue's
-// node. (A quorum queue of RabbitMQ 3.10 that was declared less than 3 s before all of its nodes
-// are killed is lost with what is in it.) Events that nobody reads are confirmed and gone. Those
-// that were not confirmed before their connection was lost end in a *tidings.PublishError;
-// publishing them again may double them.
+// node. (A quorum queue of RabbitMQ 3.10 that was declared less than 3 s before all of its nodes are
+// killed is lost with what is in it, and confirms nothing from then on.) Events that nobody reads
+// are confirmed and gone. Those that were not confirmed before their connection was lost end in a
+// *tidings.PublishError; publishing them again may double them. A queue that confirms nothing keeps
+// those waiting who publish to it, until their contexts end, and nobody else.
 //
 // Events of a queue are delivered in order, and at least once. What is given back without a delay,
 // or by the end of a consumer, comes again to its place; RabbitMQ says so for what other consumers

@@ -89,7 +89,7 @@ func publishAgain(t *testing.T, tr *Transport, events []tidings.Event) {
 }
 
 // Publishers beyond the limit of what may wait for a confirm wait.
-func TestTheRingBoundsWhatIsInFlight(t *testing.T) {
+func TestALimitBoundsWhatIsInFlight(t *testing.T) {
 	disk := vfs.NewMem()
 	slow := newGate(disk)
 	tr := serveOn(t, disk, slow).open(func(c *Config) { c.Limits.InFlight = 3 })
@@ -119,6 +119,41 @@ func TestTheRingBoundsWhatIsInFlight(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+// never is a confirm that does not come, until a test ends it.
+type never chan struct{}
+
+func (n never) Done() <-chan struct{} { return n }
+func (n never) Acked() bool           { return false }
+
+// A quorum queue without a leader confirms nothing. Others do.
+func TestAQueueThatConfirmsNothingHoldsUpNoOther(t *testing.T) {
+	tr := serve(t).open()
+	publish(t, tr, command("a", "first"))
+	p := tr.publish.current().ownPublisher()
+	lost := make(never)
+	defer close(lost)
+	p.room <- struct{}{}
+	p.written <- &pending{confirm: lost, done: make(chan error, 1)}
+	publish(t, tr, command("a", "second"))
+}
+
+// When everything in flight waits for queues that confirm nothing, it is given up.
+func TestABrokerThatConfirmsNothingIsNotWaitedForWithoutEnd(t *testing.T) {
+	tr := serve(t).open(func(c *Config) { c.Limits.InFlight, c.Limits.Silence = 2, 20*time.Millisecond })
+	publish(t, tr, command("a", "first"))
+	p := tr.publish.current().ownPublisher()
+	lost := make(never)
+	defer close(lost)
+	for range cap(p.room) {
+		p.room <- struct{}{}
+		p.written <- &pending{confirm: lost, done: make(chan error, 1)}
+	}
+	if err := tr.Publish(soon(t), command("a", "second")); !errors.Is(err, errSilence) {
+		t.Errorf("got %v, want %v", err, errSilence)
+	}
+	publish(t, tr, command("a", "third"))
 }
 
 // A context that ends while the broker is silent ends Publish.

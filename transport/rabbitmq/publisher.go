@@ -4,14 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
 // publisher owns one channel in confirm mode, and ends with it. Two goroutines share it: the writer
-// writes what callers hand over, one at a time, and puts it at the end of the ring; the collector
-// waits for the confirm of the oldest in the ring, tells its caller, and makes room. So the order
-// of publishes is that in which they were handed over, and as many are in flight as there is room.
+// writes what callers hand over, one at a time, so that the order of publishes is that in which they
+// were handed over, and as many are in flight as there is room; the collector tells callers of
+// confirms, in whatever order these come, and makes room. A queue that confirms nothing, since the
+// majority of its nodes is gone, keeps only those waiting who publish to it.
 //
 // A message that nobody takes comes back before its confirm, on the same channel. The collector
 // receives returns and looks for confirms in one select, and the library hands the one over before
@@ -21,7 +23,7 @@ type publisher struct {
 	ch      *amqp.Channel
 	handed  chan *pending
 	room    chan struct{} // holds what is in flight
-	ring    chan *pending // as large as room
+	written chan *pending // from the writer to the collector
 	returns chan amqp.Return
 	closed  chan *amqp.Error
 	dead    chan struct{} // closed by the writer: nothing more is taken
@@ -37,8 +39,14 @@ type pending struct {
 	mandatory bool // returned unless some queue takes it
 	message   amqp.Publishing
 	mark      int64 // of a mandatory one
-	confirm   *amqp.DeferredConfirmation
+	confirm   confirmation
 	done      chan error // takes one
+}
+
+// confirmation is an *amqp.DeferredConfirmation.
+type confirmation interface {
+	Done() <-chan struct{}
+	Acked() bool
 }
 
 // markHeader tells returned messages apart: their id does not, where one event is on its way twice.
@@ -46,6 +54,7 @@ const markHeader = "tidings-publish"
 
 var (
 	errRefused  = errors.New("rabbitmq: the broker refused the message: a queue is full")
+	errSilence  = errors.New("rabbitmq: the broker has confirmed nothing for too long")
 	errReturned = errors.New("rabbitmq: no queue took the message")
 )
 
@@ -92,7 +101,7 @@ func newPublisher(s *session) (*publisher, error) {
 	}
 	most := s.config.Limits.InFlight
 	p := &publisher{s: s, ch: ch, handed: make(chan *pending), room: make(chan struct{}, most),
-		ring: make(chan *pending, most), dead: make(chan struct{}), returned: map[int64]string{}}
+		written: make(chan *pending), dead: make(chan struct{}), returned: map[int64]string{}}
 	p.closed = ch.NotifyClose(make(chan *amqp.Error, 1))
 	p.returns = ch.NotifyReturn(make(chan amqp.Return)) // without a buffer: see publisher
 	if err := ch.Confirm(false); err != nil {
@@ -134,7 +143,7 @@ func (s *session) gone(what string) error {
 }
 
 func (p *publisher) write() {
-	defer close(p.ring)
+	defer close(p.written)
 	defer close(p.dead)
 	for mark := int64(1); ; mark++ {
 		select {
@@ -168,14 +177,14 @@ func (p *publisher) writeOne(m *pending, mark int64) bool {
 		m.mark = mark
 		m.message.Headers[markHeader] = mark
 	}
-	var err error
-	m.confirm, err = p.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.message)
+	confirm, err := p.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.message)
+	m.confirm = confirm
 	if err != nil {
 		<-p.room
 		m.done <- fmt.Errorf("rabbitmq: publish: %w", err)
 		return !p.ch.IsClosed()
 	}
-	p.ring <- m
+	p.written <- m
 	return true
 }
 
@@ -188,6 +197,8 @@ func (p *publisher) admit(ctx context.Context) error {
 	case <-p.s.lost:
 		return p.s.why()
 	}
+	silence := time.NewTimer(p.s.config.Limits.Silence)
+	defer silence.Stop()
 	select {
 	case p.room <- struct{}{}:
 		return nil
@@ -195,33 +206,33 @@ func (p *publisher) admit(ctx context.Context) error {
 		return ctx.Err()
 	case <-p.s.lost:
 		return p.s.why()
+	case <-silence.C:
+		_ = p.ch.Close() // those in flight end as not published, which they may be
+		return errSilence
 	}
 }
 
-// collect ends when the writer has, and everything in the ring is told of its end.
+// collect ends when the writer has, and everything in flight is told of its end.
 func (p *publisher) collect() {
-	for {
+	confirmed, inFlight := make(chan *pending), 0
+	for written := p.written; written != nil || inFlight > 0; {
 		select {
-		case m, ok := <-p.ring:
+		case m, ok := <-written:
 			if !ok {
-				return
+				written = nil
+				continue
 			}
-			p.await(m)
-		case r, ok := <-p.returns:
-			p.took(r, ok)
-		}
-	}
-}
-
-func (p *publisher) await(m *pending) {
-	for {
-		select {
-		case r, ok := <-p.returns:
-			p.took(r, ok)
-		case <-m.confirm.Done():
+			inFlight++
+			p.s.loops.Go(func() {
+				<-m.confirm.Done() // also when the channel is closed
+				confirmed <- m
+			})
+		case m := <-confirmed:
+			inFlight--
 			m.done <- p.outcome(m)
 			<-p.room
-			return
+		case r, ok := <-p.returns:
+			p.took(r, ok)
 		}
 	}
 }
