@@ -1,6 +1,7 @@
 package tidings
 
 import (
+	"context"
 	"maps"
 	"strconv"
 	"strings"
@@ -10,12 +11,18 @@ import (
 // maxReason bounds dlqreason, so that a long error does not make an event too large.
 const maxReason = 1000
 
+// letterTime bounds a publish to dead letters: a broker whose answer is lost is asked again.
+const letterTime = 30 * time.Second
+
 // deadLetter publishes a copy of an event to the dead letters, and settles it when they have it.
 // As long as they have not, the event and its key are held.
 func (s *subscription) deadLetter(it *item) step {
 	letter := it.letter(s.name, time.Now())
 	letter.Topic = s.deadLetters()
-	if err := s.service.transport.Publish(s.base, letter); err != nil {
+	ctx, cancel := context.WithTimeout(s.base, letterTime)
+	err := s.service.transport.Publish(ctx, letter)
+	cancel()
+	if err != nil {
 		s.troubled("publish to dead letters "+letter.Topic, it.d, err)
 		it.refused++
 		return step{stays: true, delay: backoff(it.refused)}

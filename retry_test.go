@@ -380,3 +380,31 @@ func stamped(e tidings.Event) tidings.Event {
 	e.Source = "shop"
 	return e
 }
+
+// mute says nothing to the first publish of a dead letter.
+type mute struct {
+	tidings.Transport
+	asked int
+}
+
+func (m *mute) Publish(ctx context.Context, events ...tidings.Event) error {
+	if events[0].Topic == "billing.dlq" {
+		if m.asked++; m.asked == 1 {
+			<-ctx.Done()
+			return ctx.Err()
+		}
+	}
+	return m.Transport.Publish(ctx, events...)
+}
+
+// A broker that never answers to a dead letter is asked again.
+func TestADeadLetterWithoutAnAnswerIsPublishedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		s, _ := failing(t, &mute{Transport: broker}, tidings.Policy{}, tidings.Permanent(errFlaky))
+		publish(t, s, order("1", 1))
+		time.Sleep(time.Minute)
+		equal(t, "dead letters", len(broker.DeadLetters("billing")), 1)
+		s.end()
+	})
+}
