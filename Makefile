@@ -41,6 +41,7 @@ soak:
 	cd tests/clients && $(GO) test ./crash -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./amqp -count=1 -timeout 0 -v -run SIGKILL -kills=200
 	cd tests/clients && $(GO) test ./aws -count=1 -timeout 0 -v -run SIGKILL -kills=200
+	cd tests/clients && $(GO) test ./guarantees -count=1 -timeout 0 -v -parallel 4 -kills=100
 	cd tests/clients && $(GO) test ./soak -count=1 -timeout 0 -v -records=10000000 -strict
 
 ci:

@@ -77,6 +77,7 @@ func (r *run) fell() {
 	for _, m := range r.members {
 		m.awaitReady()
 	}
+	time.Sleep(r.host.young)
 	r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
 	r.host.kill()
 }
