@@ -55,6 +55,40 @@ type Published struct {
 	Err    error
 }
 
+// and is an observer that tells both.
+func (o Observer) and(p Observer) Observer {
+	return Observer{
+		Received:      both2(o.Received, p.Received),
+		Handled:       both(o.Handled, p.Handled),
+		Retried:       both(o.Retried, p.Retried),
+		DeadLettered:  both(o.DeadLettered, p.DeadLettered),
+		Skipped:       both2(o.Skipped, p.Skipped),
+		BreakerOpened: both2(o.BreakerOpened, p.BreakerOpened),
+		BreakerClosed: both(o.BreakerClosed, p.BreakerClosed),
+		Published:     both(o.Published, p.Published),
+	}
+}
+
+func both[T any](first, second func(T)) func(T) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(v T) { first(v); second(v) }
+}
+
+func both2[T, U any](first, second func(T, U)) func(T, U) {
+	switch {
+	case first == nil:
+		return second
+	case second == nil:
+		return first
+	}
+	return func(v T, w U) { first(v, w); second(v, w) }
+}
+
 // begin is the time of now where somebody measures.
 func (o *Observer) begin() (t time.Time) {
 	if o.Handled != nil || o.Published != nil {

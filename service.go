@@ -73,8 +73,10 @@ func WithPublisher(wrap func(Publisher) Publisher) Option {
 // more to return when their own contexts have ended then.
 func WithDrain(d time.Duration) Option { return func(s *Service) { s.drain = d } }
 
-// WithObserver tells an observer what happens.
-func WithObserver(o Observer) Option { return func(s *Service) { s.observer = o } }
+// WithObserver tells an observer what happens, after those of earlier options.
+func WithObserver(o Observer) Option {
+	return func(s *Service) { s.observer = s.observer.and(o) }
+}
 
 // NewService makes a service on a transport, which it does not close. The name is the source of
 // its events and the group of its subscriptions.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/inbox"
 	"github.com/tidings-io/tidings/store/embedded"
 )
 
@@ -35,7 +36,7 @@ func (p Part) Run(ctx context.Context) error {
 	defer stop()
 	var beside sync.WaitGroup
 	var relayed error
-	beside.Go(func() { p.tidy(ctx) })
+	beside.Go(func() { inbox.Keep(ctx, p.place.Store, remember) })
 	if p.place.Relay != nil {
 		beside.Go(func() {
 			defer stop()
@@ -50,26 +51,7 @@ func (p Part) Run(ctx context.Context) error {
 
 // An event that was handled is remembered for longer than it may come again: brokers keep what is
 // not acknowledged for days, and dead letters are put back by people.
-const (
-	remember  = 14 * 24 * time.Hour
-	tidyEvery = time.Hour
-)
-
-// tidy forgets what was handled long ago.
-func (p Part) tidy(ctx context.Context) {
-	tick := time.NewTicker(tidyEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-tick.C:
-			if _, err := p.place.Store.Prune(ctx, remember); err != nil && ctx.Err() == nil {
-				slog.Warn("prune the inbox", "service", p.Name(), "err", err)
-			}
-		}
-	}
-}
+const remember = 14 * 24 * time.Hour
 
 // part makes a service in a place.
 func (p Place) part(name string, policy tidings.Policy, routes ...tidings.Route) Part {
