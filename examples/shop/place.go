@@ -10,6 +10,7 @@ import (
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/inbox"
 	"github.com/tidings-io/tidings/store/embedded"
+	local "github.com/tidings-io/tidings/transport/embedded"
 )
 
 // Place is where a service lives: the broker that it talks through, and a store of its own.
@@ -21,6 +22,16 @@ type Place struct {
 	Relay *tidings.Service
 	// Options are for the service.
 	Options []tidings.Option
+
+	local *local.Transport // of the relay
+}
+
+// Close ends what a place apart has of its own.
+func (p Place) Close(ctx context.Context) error {
+	if p.local == nil {
+		return nil
+	}
+	return p.local.Close(ctx)
 }
 
 // Part is a service of the shop with what runs beside it.

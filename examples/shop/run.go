@@ -27,15 +27,16 @@ func Inside(ctx context.Context, b *broker.Broker, t *embedded.Transport, opts .
 }
 
 // Apart is the place of a service on another broker: its store, and the events that wait in it, are
-// on a broker of its own.
-func Apart(ctx context.Context, name string, own *broker.Broker, local *embedded.Transport, t tidings.Transport,
+// on a broker of its own. Close it before that.
+func Apart(ctx context.Context, name string, own *broker.Broker, t tidings.Transport,
 	opts ...tidings.Option) (Place, error) {
+	local := embedded.New(own, embedded.Config{})
 	out := store.NewOutbox(local, "shop."+name+".outbox")
 	st, err := store.Open(ctx, own, store.Config{Name: "shop." + name, Publisher: out})
 	if err != nil {
-		return Place{}, fmt.Errorf("place of %s: %w", name, err)
+		return Place{}, fmt.Errorf("place of %s: %w", name, errors.Join(err, local.Close(ctx)))
 	}
-	return Place{Transport: t, Store: st, Relay: out.Relay(t, opts...), Options: opts}, nil
+	return Place{Transport: t, Store: st, Relay: out.Relay(t, opts...), Options: opts, local: local}, nil
 }
 
 // RunAll runs services until ctx ends, or one of them does; then all have ended.

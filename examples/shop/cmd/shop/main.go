@@ -79,12 +79,11 @@ func runOne(ctx context.Context, o options, t tidings.Transport) error {
 		return err
 	}
 	defer b.Close()
-	local := embedded.New(b, embedded.Config{})
-	defer closing(ctx, local.Close)
-	place, err := shop.Apart(ctx, o.service, b, local, t)
+	place, err := shop.Apart(ctx, o.service, b, t)
 	if err != nil {
 		return err
 	}
+	defer closing(ctx, place.Close)
 	part := shop.New(o.service, place)
 	if part == nil {
 		return fmt.Errorf("there is no service %q: there are %v and buyer", o.service, shop.Names)
