@@ -39,13 +39,14 @@ type batcher struct {
 
 func newBatcher(send func(context.Context, []change) ([]error, error)) *batcher {
 	ctx, stop := context.WithCancel(context.Background())
-	b := &batcher{send: send, in: make(chan change, mostWaiting), stop: stop, ended: make(chan struct{})}
+	b := &batcher{send: send, stop: stop,
+		in: make(chan change, mostWaiting), ended: make(chan struct{})}
 	go b.run(ctx)
 	return b
 }
 
-// close ends it and waits until it has. What it had not sent is told tidings.ErrClosed, but for
-// changes that come at the same time, which are not told anything.
+// close ends it and waits until it has. A request under way is broken off, and what waits is never
+// sent: flush before.
 func (b *batcher) close() {
 	b.stop()
 	<-b.ended

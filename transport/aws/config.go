@@ -32,8 +32,7 @@ type Config struct {
 	// Retention is how long a queue that the transport makes keeps events, from a minute to 14 days;
 	// 0 is 14 days. Queues that are there keep theirs.
 	Retention time.Duration
-	// Logger hears of topics and queues that are made and of settlements that fail; nil: nothing
-	// is logged.
+	// Logger hears of queues that are made and of settlements that fail; nil: nothing is logged.
 	Logger *slog.Logger
 }
 
@@ -58,8 +57,8 @@ func (c Config) checked() (Config, error) {
 	case c.AWS.Region == "":
 		return c, errors.New("aws: the configuration of the SDK has no region")
 	case !wholeSeconds(c.VisibilityTimeout, longestVisibility):
-		return c, fmt.Errorf("aws: visibility timeout %v, want whole seconds up to %v", c.VisibilityTimeout,
-			longestVisibility)
+		return c, fmt.Errorf("aws: visibility timeout %v, want whole seconds up to %v",
+			c.VisibilityTimeout, longestVisibility)
 	case !wholeSeconds(c.PollTime, longestPoll):
 		return c, fmt.Errorf("aws: poll time %v, want whole seconds up to %v", c.PollTime, longestPoll)
 	case c.Retention < time.Minute || c.Retention > longestRetention:
@@ -94,13 +93,15 @@ func (c *Config) name(what, of string, most int) (string, error) {
 	}
 	name := c.Name(of)
 	if !nameRule.MatchString(name) {
-		return "", fmt.Errorf("aws: %s %q would be called %q: want letters, digits, '-' and '_'", what, of, name)
+		return "", fmt.Errorf("aws: %s %q would be called %q: want letters, digits, '-' and '_'",
+			what, of, name)
 	}
 	if c.FIFO {
 		name += fifoSuffix
 	}
 	if len(name) > most {
-		return "", fmt.Errorf("aws: %s %q would be called %q, which is longer than %d", what, of, name, most)
+		return "", fmt.Errorf("aws: %s %q would be called %q, which is longer than %d",
+			what, of, name, most)
 	}
 	return name, nil
 }
@@ -119,6 +120,6 @@ func (c *Config) owns(tags map[string]string, of, name string) error {
 	if owner == of {
 		return nil
 	}
-	return fmt.Errorf("aws: %q would be called %q, which is %q already: have Config.Name tell them apart, "+
-		"or if it is the same give it the tag %s=%s", of, name, owner, nameTag, of)
+	return fmt.Errorf("aws: %q would be called %q, which is %q already: have Config.Name tell them "+
+		"apart, or if it is the same give it the tag %s=%s", of, name, owner, nameTag, of)
 }

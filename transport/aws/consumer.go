@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -23,8 +22,8 @@ const (
 )
 
 // consumer reads one queue. A poll runs when somebody receives, one at a time, and goes on when he
-// stops waiting: a request that is broken off may have taken messages for nobody. What it finds then
-// is ready for the next Receive, or given back by Close.
+// stops waiting: a request that is broken off may have taken messages for nobody. What it finds
+// then is ready for the next Receive, or given back by Close.
 type consumer struct {
 	t      *Transport
 	sub    tidings.Subscription
@@ -75,7 +74,8 @@ func (c *consumer) Receive(ctx context.Context, most int) ([]*tidings.Delivery, 
 }
 
 // take is what is ready. Where that is nothing a poll begins if there is room.
-func (c *consumer) take(ctx context.Context, most int) ([]*tidings.Delivery, <-chan struct{}, error) {
+func (c *consumer) take(ctx context.Context, most int) (
+	[]*tidings.Delivery, <-chan struct{}, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
@@ -118,9 +118,8 @@ func (c *consumer) receive(n int32) {
 	visible := c.t.config.VisibilityTimeout
 	in := &sqs.ReceiveMessageInput{
 		QueueUrl: &c.group.url, MaxNumberOfMessages: n, WaitTimeSeconds: seconds(c.t.config.PollTime),
-		VisibilityTimeout:           seconds(visible),
-		MessageAttributeNames:       []string{"All"},
-		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{sqstypes.MessageSystemAttributeNameAll},
+		VisibilityTimeout: seconds(visible), MessageAttributeNames: []string{"All"},
+		MessageSystemAttributeNames: []sqstypes.MessageSystemAttributeName{"All"},
 	}
 	if c.t.config.FIFO { // the SDK's second try gets what the answer to the first had
 		in.ReceiveRequestAttemptId = sdk.String(tidings.NewID())
@@ -163,7 +162,8 @@ func (c *consumer) Commit(ctx context.Context) error {
 }
 
 // Close commits, makes what is not settled visible again, and deletes the queue of a Temporary
-// group. A poll that it breaks off may have taken messages, which are visible when their time is over.
+// group. A poll that it breaks off may have taken messages, which are visible when their time is
+// over.
 func (c *consumer) Close(ctx context.Context) error {
 	c.mu.Lock()
 	again := c.closed
@@ -214,8 +214,9 @@ func (c *consumer) giveBack(ctx context.Context) error {
 	close(answers)
 	var all []error
 	for err := range answers {
-		all = append(all, err)
+		if !errors.Is(err, tidings.ErrLost) { // what was lost is back already
+			all = append(all, err)
+		}
 	}
-	// What was lost is back already.
-	return errors.Join(slices.DeleteFunc(all, func(err error) bool { return errors.Is(err, tidings.ErrLost) })...)
+	return errors.Join(all...)
 }

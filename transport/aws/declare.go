@@ -53,7 +53,8 @@ func (p *places) ownQueue(ctx context.Context, sub tidings.Subscription) (string
 	return url, err
 }
 
-func (p *places) declareTopics(ctx context.Context, g *group, topics []string) (arns []string, err error) {
+func (p *places) declareTopics(ctx context.Context, g *group, topics []string) (
+	arns []string, err error) {
 	for _, topic := range topics {
 		arn, err := p.topic(ctx, topic)
 		if err != nil {
@@ -93,8 +94,9 @@ func (p *places) subscribeTo(ctx context.Context, g *group, topics []string) err
 // subscription finds the one that is there, whatever its attributes.
 func (p *places) subscription(ctx context.Context, topic, queue string) (arn string, err error) {
 	protocol := "sqs"
-	in := &sns.SubscribeInput{TopicArn: &topic, Protocol: &protocol, Endpoint: &queue, ReturnSubscriptionArn: true,
-		Attributes: map[string]string{"RawMessageDelivery": "true"}}
+	in := &sns.SubscribeInput{TopicArn: &topic, Protocol: &protocol, Endpoint: &queue,
+		Attributes:            map[string]string{"RawMessageDelivery": "true"},
+		ReturnSubscriptionArn: true}
 	out, err := p.sns.Subscribe(ctx, in)
 	if _, differs := errors.AsType[*snstypes.InvalidParameterException](err); differs {
 		in.Attributes = nil
@@ -136,7 +138,7 @@ const statementID = "TidingsTopics"
 // do not take each other's away. It returns the queue's ARN.
 func (p *places) admit(ctx context.Context, url string, topics []string) (queue string, err error) {
 	out, err := p.sqs.GetQueueAttributes(ctx, &sqs.GetQueueAttributesInput{QueueUrl: &url,
-		AttributeNames: []sqstypes.QueueAttributeName{sqstypes.QueueAttributeNameQueueArn, sqstypes.QueueAttributeNamePolicy}})
+		AttributeNames: []sqstypes.QueueAttributeName{"QueueArn", "Policy"}})
 	if err != nil {
 		return "", err
 	}

@@ -91,7 +91,8 @@ func (r *received) open() {
 	r.body = []byte(around.Message)
 	for name, a := range around.MessageAttributes {
 		r.attributes[name] = a.Value
-		if plain, err := base64.StdEncoding.DecodeString(a.Value); err == nil && strings.HasPrefix(a.Type, "Binary") {
+		plain, err := base64.StdEncoding.DecodeString(a.Value)
+		if err == nil && strings.HasPrefix(a.Type, "Binary") {
 			r.attributes[name] = string(plain)
 		}
 	}
@@ -146,7 +147,8 @@ func (r *received) binary() (e tidings.Event, err error) {
 		}
 	}
 	if e.ID == "" || e.Source == "" || e.Type == "" {
-		return e, fmt.Errorf("a cloudevent needs id, source and type, it has %q, %q and %q", e.ID, e.Source, e.Type)
+		return e, fmt.Errorf("a cloudevent needs id, source and type, it has %q, %q and %q",
+			e.ID, e.Source, e.Type)
 	}
 	e.Payload = r.body
 	return e, nil
@@ -155,15 +157,14 @@ func (r *received) binary() (e tidings.Event, err error) {
 // foreign is a message of somebody who does not speak CloudEvents. Its id is that of SNS or SQS.
 func (c *consumer) foreign(r *received) tidings.Event {
 	e := tidings.Event{ID: r.id, Time: r.sent, Payload: r.body, Extensions: map[string]string{},
-		ContentType: r.attributes[attrContentType], Type: r.attributes[attrType], Key: r.attributes[attrKey],
-		Correlation: r.attributes["correlation-id"],
+		ContentType: r.attributes[attrContentType], Type: r.attributes[attrType],
+		Key: r.attributes[attrKey], Correlation: r.attributes["correlation-id"],
 		TraceParent: r.attributes["traceparent"], TraceState: r.attributes["tracestate"]}
 	if e.Key == "" && c.t.config.FIFO {
 		e.Key = r.group
 	}
 	for name, value := range r.attributes {
-		var alone tidings.Event // an attribute does not become what CloudEvents defines
-		if name != attrTopic && alone.SetAttribute(name, value) == nil && len(alone.Extensions) == 1 && name != attrKey {
+		if name != attrTopic && name != attrKey && checkExtension(name, value) == nil {
 			e.Extensions[name] = value
 		}
 	}

@@ -44,14 +44,15 @@ func encode(e *tidings.Event, most int) (*message, error) {
 	if err != nil {
 		return nil, err
 	}
-	m := &message{body: unusual.Replace(string(body)), attributes: attributesOf(e), group: messageGroup(e),
-		dedup: dedupID(e)}
+	m := &message{body: unusual.Replace(string(body)), attributes: attributesOf(e),
+		group: messageGroup(e), dedup: dedupID(e)}
 	m.bytes = len(m.body)
 	for name, value := range m.attributes {
 		m.bytes += len(name) + len(stringType) + len(value)
 	}
 	if m.bytes > most {
-		return nil, fmt.Errorf("aws: event %q has %d bytes, at most %d: %w", e.ID, m.bytes, most, tidings.ErrTooLarge)
+		return nil, fmt.Errorf("aws: event %q has %d bytes, at most %d: %w", e.ID, m.bytes, most,
+			tidings.ErrTooLarge)
 	}
 	return m, nil
 }
@@ -62,16 +63,25 @@ func check(e *tidings.Event) error {
 		return e.Err()
 	}
 	if e.ID == "" || e.Source == "" || e.Type == "" {
-		return fmt.Errorf("aws: an event needs id, source and type, it has %q, %q and %q", e.ID, e.Source, e.Type)
+		return fmt.Errorf("aws: an event needs id, source and type, it has %q, %q and %q",
+			e.ID, e.Source, e.Type)
 	}
 	for name, value := range e.Extensions {
-		var alone tidings.Event
-		if err := alone.SetAttribute(name, value); err != nil {
+		if err := checkExtension(name, value); err != nil {
 			return fmt.Errorf("aws: event %q: %w", e.ID, err)
 		}
-		if len(alone.Extensions) == 0 {
-			return fmt.Errorf("aws: event %q: extension %q is an attribute of CloudEvents", e.ID, name)
-		}
+	}
+	return nil
+}
+
+// checkExtension refuses names that an extension cannot have, and those of other attributes.
+func checkExtension(name, value string) error {
+	var alone tidings.Event
+	if err := alone.SetAttribute(name, value); err != nil {
+		return err
+	}
+	if len(alone.Extensions) == 0 {
+		return fmt.Errorf("extension %q is an attribute of CloudEvents", name)
 	}
 	return nil
 }
@@ -82,10 +92,10 @@ var unusual = strings.NewReplacer("\uFFFE", `\ufffe`, "\uFFFF", `\uffff`)
 
 const stringType = "String"
 
-// attributesOf leaves out what SQS would refuse as an attribute: empty text, and control characters.
+// attributesOf leaves out what SQS would refuse: empty text, and control characters.
 func attributesOf(e *tidings.Event) map[string]string {
-	all := map[string]string{attrContentType: tidings.StructuredType, attrType: e.Type, attrSource: e.Source,
-		attrKey: e.Key}
+	all := map[string]string{attrContentType: tidings.StructuredType, attrType: e.Type,
+		attrSource: e.Source, attrKey: e.Key}
 	if e.Kind == tidings.KindEvent {
 		all[attrTopic] = e.Topic
 	}

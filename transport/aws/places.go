@@ -80,7 +80,8 @@ func (p *places) topic(ctx context.Context, topic string) (arn string, err error
 // createTopic also finds: SNS answers with the topic that is there. It refuses tags that differ, of
 // which ownsTopic knows more.
 func (p *places) createTopic(ctx context.Context, topic, name string) (arn string, err error) {
-	in := &sns.CreateTopicInput{Name: &name, Tags: []snstypes.Tag{{Key: sdk.String(nameTag), Value: &topic}}}
+	in := &sns.CreateTopicInput{Name: &name,
+		Tags: []snstypes.Tag{{Key: sdk.String(nameTag), Value: &topic}}}
 	if p.config.FIFO {
 		in.Attributes = map[string]string{"FifoTopic": "true"}
 	}
@@ -124,7 +125,8 @@ func (p *places) address(ctx context.Context, group string) (url string, err err
 	return url, err
 }
 
-func (p *places) findQueue(ctx context.Context, group string) (url string, tags map[string]string, err error) {
+func (p *places) findQueue(ctx context.Context, group string) (
+	url string, tags map[string]string, err error) {
 	name, err := p.config.queueName(group)
 	if err != nil {
 		return "", nil, err
@@ -140,7 +142,8 @@ func (p *places) findQueue(ctx context.Context, group string) (url string, tags 
 	return *out.QueueUrl, tags, err
 }
 
-func (p *places) ownsQueue(ctx context.Context, url, group, name string) (map[string]string, error) {
+func (p *places) ownsQueue(ctx context.Context, url, group, name string) (
+	map[string]string, error) {
 	out, err := p.sqs.ListQueueTags(ctx, &sqs.ListQueueTagsInput{QueueUrl: &url})
 	if err != nil {
 		return nil, fmt.Errorf("aws: tags of queue %q: %w", name, err)

@@ -1,6 +1,7 @@
 package aws
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -35,7 +36,8 @@ func (o outcome) err() error {
 	return failed
 }
 
-func (t *Transport) publish(ctx context.Context, delay time.Duration, events []tidings.Event) error {
+func (t *Transport) publish(
+	ctx context.Context, delay time.Duration, events []tidings.Event) error {
 	failed := make(outcome, len(events))
 	for _, d := range t.destinations(events, delay) {
 		if t.config.FIFO {
@@ -83,28 +85,32 @@ func (d *destination) most() int {
 	return mostQueueBytes
 }
 
-// sendInOrder sends batch after batch. Behind an event that failed no other of its group is sent, so
-// that they keep their order when they are published again.
-func (d *destination) sendInOrder(ctx context.Context, events []tidings.Event, failed outcome) {
+// encode makes messages of the events that can be one. With FIFO, what is behind another of its
+// group that cannot has failed too.
+func (d *destination) encode(events []tidings.Event, failed outcome) (all []*message) {
 	broken := map[string]error{} // by group
-	var waiting []*message
 	for _, i := range d.events {
-		m, err := encode(&events[i], d.most())
-		if err == nil && broken[m.group] == nil {
-			m.index = i
-			waiting = append(waiting, m)
-			continue
-		}
 		group := messageGroup(&events[i])
-		if err == nil {
+		m, err := encode(&events[i], d.most())
+		if err == nil && d.t.config.FIFO && broken[group] != nil {
 			err = behind(broken[group])
 		}
-		failed[i] = err
-		if broken[group] == nil {
-			broken[group] = err
+		if err == nil {
+			m.index = i
+			all = append(all, m)
+			continue
 		}
+		failed[i] = err
+		broken[group] = cmp.Or(broken[group], err)
 	}
-	broken = map[string]error{} // what waits is before the failures of encode
+	return all
+}
+
+// sendInOrder sends batch after batch. Behind an event that failed no other of its group is sent,
+// so that they keep their order when they are published again.
+func (d *destination) sendInOrder(ctx context.Context, events []tidings.Event, failed outcome) {
+	broken := map[string]error{}
+	waiting := d.encode(events, failed)
 	for len(waiting) > 0 {
 		var batch []*message
 		batch, waiting = cut(waiting, d.most(), true)
@@ -135,16 +141,7 @@ func behind(err error) error {
 
 // sendSideBySide sends some batches at a time.
 func (d *destination) sendSideBySide(ctx context.Context, events []tidings.Event, failed outcome) {
-	var waiting []*message
-	for _, i := range d.events {
-		m, err := encode(&events[i], d.most())
-		if err != nil {
-			failed[i] = err
-			continue
-		}
-		m.index = i
-		waiting = append(waiting, m)
-	}
+	waiting := d.encode(events, failed)
 	var sends sync.WaitGroup
 	turns := make(chan struct{}, atOnce)
 	for len(waiting) > 0 {
@@ -182,8 +179,8 @@ func cut(waiting []*message, most int, apart bool) (batch, rest []*message) {
 	return batch, rest
 }
 
-// send sends a batch and says what became of each message. Where the topic or queue has been deleted
-// since it was found it is made again, unless it is the address of a reply.
+// send sends a batch and says what became of each message. Where the topic or queue has been
+// deleted since it was found it is made again, unless it is the address of a reply.
 func (d *destination) send(ctx context.Context, batch []*message) []error {
 	failed, err := d.try(ctx, batch)
 	if isGone(err) {

@@ -30,6 +30,14 @@ func (e entries) set(id *string, err error) {
 	}
 }
 
+// failed enters those that SQS says have failed.
+func (e entries) failed(some []sqstypes.BatchResultErrorEntry) entries {
+	for _, entry := range some {
+		e.fail(entry.Id, entry.Code, entry.Message, entry.SenderFault)
+	}
+	return e
+}
+
 func (e entries) fail(id, code, message *string, sender bool) {
 	e.set(id, &entryError{code: sdk.ToString(code), message: sdk.ToString(message), sender: sender})
 }
@@ -66,8 +74,8 @@ func (d *destination) toTopic(ctx context.Context, batch []*message) ([]error, e
 	return all, nil
 }
 
-func (d *destination) toQueue(ctx context.Context, find func(context.Context, string) (string, error),
-	batch []*message) ([]error, error) {
+func (d *destination) toQueue(ctx context.Context,
+	find func(context.Context, string) (string, error), batch []*message) ([]error, error) {
 	url, err := find(ctx, d.name)
 	if err != nil {
 		return nil, err
@@ -93,10 +101,7 @@ func (d *destination) toQueue(ctx context.Context, find func(context.Context, st
 	for _, entry := range out.Successful {
 		all.set(entry.Id, nil)
 	}
-	for _, entry := range out.Failed {
-		all.fail(entry.Id, entry.Code, entry.Message, entry.SenderFault)
-	}
-	return all, nil
+	return all.failed(out.Failed), nil
 }
 
 // remove deletes what was received, and returns what became of each.
@@ -114,10 +119,7 @@ func (c *consumer) remove(ctx context.Context, batch []change) ([]error, error) 
 	for _, entry := range out.Successful {
 		all.set(entry.Id, nil)
 	}
-	for _, entry := range out.Failed {
-		all.fail(entry.Id, entry.Code, entry.Message, entry.SenderFault)
-	}
-	return all, nil
+	return all.failed(out.Failed), nil
 }
 
 // show makes what was received visible after the seconds of each change.
@@ -135,8 +137,5 @@ func (c *consumer) show(ctx context.Context, batch []change) ([]error, error) {
 	for _, entry := range out.Successful {
 		all.set(entry.Id, nil)
 	}
-	for _, entry := range out.Failed {
-		all.fail(entry.Id, entry.Code, entry.Message, entry.SenderFault)
-	}
-	return all, nil
+	return all.failed(out.Failed), nil
 }

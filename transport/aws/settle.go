@@ -30,8 +30,8 @@ type settler struct {
 	state    state
 }
 
-// deadline is when a message that has been hidden for d may be visible, by an answer that comes now:
-// what the answer has taken to come is not known, and must not make it too late.
+// deadline is when a message that has been hidden for d may be visible, by an answer that comes
+// now: what the answer has taken to come is not known, and must not make it too late.
 func deadline(now time.Time, d time.Duration) time.Time {
 	return now.Add(d - min(d/20, time.Second))
 }
@@ -57,17 +57,19 @@ func (s *settler) Ack(ctx context.Context) error {
 	return err
 }
 
-// Nack waits until SQS has made the message visible again, or will do so in whole seconds. SQS counts
-// its 12 h from when the message was received: a delay that goes beyond is over then.
+// Nack waits until SQS has made the message visible again, or will do so in whole seconds. SQS
+// counts its 12 h from when the message was received: a delay that goes beyond is over then.
 func (s *settler) Nack(ctx context.Context, delay time.Duration) error {
 	if delay > longestDelay {
-		return fmt.Errorf("aws: a delay of %v, at most %v: %w", delay, longestDelay, tidings.ErrUnsupported)
+		return fmt.Errorf("aws: a delay of %v, at most %v: %w", delay, longestDelay,
+			tidings.ErrUnsupported)
 	}
 	until, err := s.settle(ctx)
 	if err != nil {
 		return err
 	}
-	return s.c.shows.ask(ctx, change{receipt: s.receipt, until: until, seconds: seconds(s.within(delay))})
+	return s.c.shows.ask(ctx, change{receipt: s.receipt, until: until,
+		seconds: seconds(s.within(delay))})
 }
 
 // Extend waits until SQS knows the new deadline, in whole seconds. 12 h after it was received a

@@ -69,7 +69,8 @@ func (t *Transport) Declare(ctx context.Context, sub tidings.Subscription) error
 }
 
 // Subscribe declares the group and reads it.
-func (t *Transport) Subscribe(ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
+func (t *Transport) Subscribe(
+	ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
 	if err := supported(sub); err != nil {
 		return nil, err
 	}
