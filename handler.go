@@ -44,6 +44,9 @@ func (e *BatchError) Error() string {
 // Middleware wraps a Handler, as in net/http.
 type Middleware func(Handler) Handler
 
+// BatchMiddleware wraps a BatchHandler.
+type BatchMiddleware func(BatchHandler) BatchHandler
+
 // Route leads events to a handler. On, OnBatch, Handle and Replier make routes.
 type Route struct {
 	// Kind and Topic are where the events come from: a topic, or the address of commands.

@@ -69,8 +69,14 @@ func (g *group) deadLetters() string {
 	return DeadLetters(g.name)
 }
 
+// wrapping is the middleware of a service, the first outermost.
+type wrapping struct {
+	one   []Middleware
+	batch []BatchMiddleware
+}
+
 // add takes a route in, under the given middleware.
-func (g *group) add(r Route, wrap []Middleware) error {
+func (g *group) add(r Route, wrap wrapping) error {
 	b, err := bind(r, wrap)
 	if err != nil {
 		return err
@@ -95,7 +101,7 @@ func (g *group) add(r Route, wrap []Middleware) error {
 	return nil
 }
 
-func bind(r Route, wrap []Middleware) (*bound, error) {
+func bind(r Route, wrap wrapping) (*bound, error) {
 	switch {
 	case r.Topic == "" || r.Kind > KindCommand:
 		return nil, errors.New("a route needs a topic, or the address of commands")
@@ -104,11 +110,18 @@ func bind(r Route, wrap []Middleware) (*bound, error) {
 	case r.BatchMax < 0 || r.BatchWait < 0:
 		return nil, fmt.Errorf("a route of %s has a negative bound of batches", r.Topic)
 	}
-	b := &bound{handler: r.Handler, batch: r.Batch, limit: limitOf(r), byLane: r.ByLane}
-	if b.handler != nil {
-		for _, m := range slices.Backward(wrap) {
-			b.handler = m(b.handler)
-		}
+	b := &bound{limit: limitOf(r), byLane: r.ByLane}
+	if r.Handler != nil {
+		b.handler = wrapped(r.Handler, wrap.one)
+	} else {
+		b.batch = wrapped(r.Batch, wrap.batch)
 	}
 	return b, nil
+}
+
+func wrapped[H any, M ~func(H) H](h H, middleware []M) H {
+	for _, m := range slices.Backward(middleware) {
+		h = m(h)
+	}
+	return h
 }

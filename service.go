@@ -20,7 +20,7 @@ type Service struct {
 	capabilities Capabilities
 	publisher    Publisher // what the options made of the transport
 	log          *slog.Logger
-	middleware   []Middleware
+	middleware   wrapping
 	drain        time.Duration
 	observer     Observer
 	ready        chan struct{}
@@ -57,10 +57,15 @@ type Option func(*Service)
 // WithLogger logs elsewhere than to slog.Default().
 func WithLogger(l *slog.Logger) Option { return func(s *Service) { s.log = l } }
 
-// WithMiddleware wraps every handler, the first outermost. Each attempt passes through it, within
-// the policy's timeout. Batch handlers have none: an Observer sees their events too.
+// WithMiddleware wraps every handler but those of batches, the first outermost. Each attempt passes
+// through it, within the policy's timeout.
 func WithMiddleware(m ...Middleware) Option {
-	return func(s *Service) { s.middleware = append(s.middleware, m...) }
+	return func(s *Service) { s.middleware.one = append(s.middleware.one, m...) }
+}
+
+// WithBatchMiddleware wraps every batch handler, the first outermost.
+func WithBatchMiddleware(m ...BatchMiddleware) Option {
+	return func(s *Service) { s.middleware.batch = append(s.middleware.batch, m...) }
 }
 
 // WithPublisher wraps what the service publishes through, already stamped; for PublishAt as well

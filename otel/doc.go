@@ -20,9 +20,12 @@
 //	tidings.dead_letters                  events put aside
 //	tidings.breaker.opened                times that a circuit breaker opened
 //
-// # What is not there
+// # Batches
 //
-// Batch handlers are measured for each event and not traced: a batch has no one parent. The
-// conventions for messaging are in development; their names are in one file, conventions.go, of
-// version 1.43.0.
+// An attempt at a batch has no one parent: its span begins a trace, linked to those of its events.
+//
+// # Conventions
+//
+// Those for messaging are in development; their names are in one file, conventions.go, of version
+// 1.43.0.
 package otel

@@ -50,6 +50,6 @@ func New(c Config) (*Telemetry, error) {
 // Options are for NewService: the middleware that makes spans of attempts, the wrapper that makes
 // those of publishes, and the observer that measures.
 func (t *Telemetry) Options() []tidings.Option {
-	return []tidings.Option{tidings.WithMiddleware(t.Middleware), tidings.WithPublisher(t.Publisher),
-		tidings.WithObserver(t.Observer())}
+	return []tidings.Option{tidings.WithMiddleware(t.Middleware), tidings.WithBatchMiddleware(t.BatchMiddleware),
+		tidings.WithPublisher(t.Publisher), tidings.WithObserver(t.Observer())}
 }

@@ -65,12 +65,20 @@ func (w world) run(t *testing.T, services ...*tidings.Service) {
 	})
 }
 
+// begun are the spans in the order in which they began: in which they end depends on who is faster.
+func (w world) begun() (all []sdk.ReadOnlySpan) {
+	for _, s := range w.spans.Started() {
+		all = append(all, s)
+	}
+	return all
+}
+
 // tree is each span under its parent, by name.
 func (w world) tree() string {
 	var lines []string
 	var add func(parent string, depth int)
 	add = func(parent string, depth int) {
-		for _, s := range w.spans.Ended() {
+		for _, s := range w.begun() {
 			if s.Parent().SpanID().String() == parent {
 				lines = append(lines, strings.Repeat(" ", depth)+s.Name())
 				add(s.SpanContext().SpanID().String(), depth+1)
@@ -103,7 +111,7 @@ func TestTheTraceOfOneActionIsTheTreeOfAllThatFollowed(t *testing.T) {
 		if got := w.tree(); got != want {
 			t.Errorf("got\n%s\nwant\n%s", got, want)
 		}
-		failed := w.spans.Ended()[1]
+		failed := w.begun()[1]
 		if failed.Status().Code != codes.Error || failed.Status().Description != "not yet" {
 			t.Errorf("the failed attempt has the status %+v", failed.Status())
 		}
@@ -205,6 +213,30 @@ func TestAWrappedPublisherStillPublishesLater(t *testing.T) {
 		time.Sleep(time.Minute)
 		if n := len(w.broker.Published()); n != 1 {
 			t.Errorf("%d were published", n)
+		}
+	})
+}
+
+// A batch begins a trace of its own, linked to those of its events.
+func TestABatchIsLinkedToTheSpansOfItsEvents(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := tidings.NewService("billing", w.broker, w.Options()...)
+		s.Subscribe(tidings.Policy{}, tidings.OnBatch(placed, 2, func(ctx context.Context, ms []tidings.Msg[order]) error {
+			return s.Publish(ctx, billed.New(ms[0].Data))
+		}))
+		w.run(t, s)
+		if err := s.Publish(t.Context(), placed.New(order{"o-1"}), placed.New(order{"o-2"})); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if got, want := w.tree(), "send orders\nprocess orders\n send bills"; got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		for _, span := range w.spans.Ended() {
+			if span.Name() == "process orders" && len(span.Links()) != 2 {
+				t.Errorf("links %+v", span.Links())
+			}
 		}
 	})
 }

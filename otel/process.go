@@ -21,8 +21,31 @@ func (t *Telemetry) Middleware(next tidings.Handler) tidings.Handler {
 		ctx, span := t.tracer.Start(ctx, opProcess+" "+d.Topic, trace.WithSpanKind(trace.SpanKindConsumer),
 			trace.WithAttributes(attributes...))
 		defer span.End()
-		mine := t.textOf(ctx)
-		ctx = tidings.WithTrace(ctx, mine.Get("traceparent"), mine.Get("tracestate"))
-		return record(span, next.Handle(ctx, d))
+		return record(span, next.Handle(t.within(ctx), d))
 	})
+}
+
+// BatchMiddleware makes a span of each attempt at a batch, which begins a trace of its own and is
+// linked to the span of each event. What the handler publishes carries the context of the batch.
+func (t *Telemetry) BatchMiddleware(next tidings.BatchHandler) tidings.BatchHandler {
+	return tidings.BatchHandlerFunc(func(ctx context.Context, ds []*tidings.Delivery) error {
+		attributes := append(operation(t.system, opProcess), destination(ds[0].Topic), batchSize(len(ds)),
+			group(tidings.Group(ctx)))
+		links := make([]trace.Link, 0, len(ds))
+		for _, d := range ds {
+			if of := t.spanOf(&d.Event); of.IsValid() {
+				links = append(links, trace.Link{SpanContext: of})
+			}
+		}
+		ctx, span := t.tracer.Start(ctx, opProcess+" "+ds[0].Topic, trace.WithSpanKind(trace.SpanKindConsumer),
+			trace.WithAttributes(attributes...), trace.WithLinks(links...), trace.WithNewRoot())
+		defer span.End()
+		return record(span, next.HandleBatch(t.within(ctx), ds))
+	})
+}
+
+// within is a context in which published events carry the span of ctx.
+func (t *Telemetry) within(ctx context.Context) context.Context {
+	mine := t.textOf(ctx)
+	return tidings.WithTrace(ctx, mine.Get("traceparent"), mine.Get("tracestate"))
 }
