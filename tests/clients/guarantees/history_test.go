@@ -10,8 +10,8 @@ import (
 // history is what became of everything in one place.
 type history struct {
 	place place
-	// kills of workers, and those among them of receivers.
-	kills, receivers int
+	// kills of workers, those among them of receivers, and those of the broker.
+	kills, receivers, falls int
 
 	// News, by id: tried to publish once, acknowledged, handled by the group that acknowledges first (also
 	// before the broker was killed), done and put among the dead letters by the one that acknowledges last, read

@@ -13,6 +13,9 @@ import (
 // patience is how long is waited for what should come soon.
 const patience = 60 * time.Second
 
+// brokerEvery is after how many workers the broker is killed again.
+const brokerEvery = 20
+
 // run is what is done in one place.
 type run struct {
 	t       *testing.T
@@ -28,14 +31,14 @@ type run struct {
 // play runs services in a place, kills them and the broker, and returns what became of everything.
 func play(t *testing.T, p place) *history {
 	r := &run{t: t, place: p, host: p.open(t), notes: newNotes(),
-		rng: rand.New(rand.NewPCG(*seed, 1)), history: history{place: p}}
+		rng: rand.New(rand.NewPCG(*seed, uint64(len(p.name)))), history: history{place: p}}
 	for i, side := range []string{"sender", "receiver"} {
 		r.dbs[i] = r.host.database(side)
 		migrate(t, r.dbs[i])
 	}
 	r.hire()
 	for i := range *kills {
-		if i == *kills/2 && r.host.kill != nil {
+		if i%brokerEvery == min(*kills, brokerEvery)/2 && r.host.kill != nil {
 			r.fell()
 		}
 		r.strike()
@@ -78,8 +81,11 @@ func (r *run) fell() {
 		m.awaitReady()
 	}
 	time.Sleep(r.host.young)
-	r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
+	if r.history.before == nil {
+		r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
+	}
 	r.host.kill()
+	r.history.falls++
 }
 
 // strike lets the workers get on, kills one at some moment and starts it again. Every third is killed
