@@ -181,7 +181,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 }
 
 func TestEachKindOfQueueIsAPeerWithPortsAndDataOfItsOwn(t *testing.T) {
-	p := rabbitMQ("RabbitMQ quorum")
+	p := measure.RabbitMQ("RabbitMQ quorum")
 	place := measure.Place{
 		Dir: "/data", Addr: "127.0.0.1:1", Spare: [2]string{"127.0.0.1:2", "127.0.0.1:3"},
 	}

@@ -42,7 +42,7 @@ func servers(ctx context.Context, o *measure.Options, bin string) ([]measure.Pro
 		all = append(all, o.Other(serve))
 	} else {
 		for _, kind := range queueKinds {
-			all = append(all, rabbitMQ(kind.name))
+			all = append(all, measure.RabbitMQ(kind.name))
 		}
 	}
 	for i := range all {

@@ -231,7 +231,7 @@ func TestRatesAreShownWithTwoOrThreeDigits(t *testing.T) {
 	for rate, want := range map[float64]string{
 		129: "129", 1290: "1.3 k", 12_900: "13 k", 129_000: "129 k", 1_290_000: "1.29 M",
 	} {
-		if got := thousands(rate); got != want {
+		if got := Thousands(rate); got != want {
 			t.Errorf("%.0f: got %s, want %s", rate, got, want)
 		}
 	}

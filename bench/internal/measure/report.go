@@ -104,7 +104,7 @@ func (r *Result) headline() string {
 	case Processor:
 		return fmt.Sprintf("%.2f %% of one", r.Busy)
 	}
-	rate := fmt.Sprintf("%s rec/s", thousands(r.Rate))
+	rate := fmt.Sprintf("%s rec/s", Thousands(r.Rate))
 	if r.Bytes > 0 && r.Records > 0 {
 		rate += fmt.Sprintf(", %.0f MB/s", r.Rate*float64(r.Bytes)/float64(r.Records)/1e6)
 	}
@@ -114,7 +114,8 @@ func (r *Result) headline() string {
 	return rate
 }
 
-func thousands(rate float64) string {
+// Thousands prints a rate with as many digits as it deserves.
+func Thousands(rate float64) string {
 	switch {
 	case rate >= 1e6:
 		return fmt.Sprintf("%.2f M", rate/1e6)

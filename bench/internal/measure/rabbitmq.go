@@ -1,44 +1,20 @@
-package main
+package measure
 
 import (
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-
-	amqp "github.com/rabbitmq/amqp091-go"
-
-	"github.com/tidings-io/tidings/bench/internal/measure"
 )
-
-// queueKinds are RabbitMQ's kinds of queue, and the arguments that ask for them.
-var queueKinds = []struct {
-	name string
-	args amqp.Table
-}{
-	{"RabbitMQ classic v1", amqp.Table{"x-queue-type": "classic", "x-queue-version": int32(1)}},
-	{"RabbitMQ classic v2", amqp.Table{"x-queue-type": "classic", "x-queue-version": int32(2)}},
-	{"RabbitMQ quorum", amqp.Table{"x-queue-type": "quorum"}},
-}
-
-// queueArgs is what queues of a server are declared with: nothing, where there is one kind.
-func queueArgs(server string) amqp.Table {
-	for _, kind := range queueKinds {
-		if kind.name == server {
-			return kind.args
-		}
-	}
-	return nil
-}
 
 // debianScript is what Debian starts RabbitMQ with once it has changed the user. Its program in
 // the path, in front of that, goes through su when root calls it, which leaves our process group.
 const debianScript = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 
-// rabbitMQ is a RabbitMQ of its own: data, cookie, ports and the port mapper that Erlang's
+// RabbitMQ is one of its own: data, cookie, ports and the port mapper that Erlang's
 // machines find each other by. The mapper is a child here. Left alone, RabbitMQ would start one as
 // a daemon, and nobody would end it.
-func rabbitMQ(name string) measure.Program {
+func RabbitMQ(name string) Program {
 	script := debianScript
 	if _, err := os.Stat(script); err != nil {
 		script = "rabbitmq-server"
@@ -46,15 +22,15 @@ func rabbitMQ(name string) measure.Program {
 			script = path
 		}
 	}
-	return measure.Program{
+	return Program{
 		Name: name, Path: "/bin/sh", Env: rabbitMQEnv,
-		Args: func(measure.Place) []string {
+		Args: func(Place) []string {
 			return []string{"-c", `: >"$RABBITMQ_ENABLED_PLUGINS_FILE"; epmd & exec "$0"`, script}
 		},
 	}
 }
 
-func rabbitMQEnv(p measure.Place) []string {
+func rabbitMQEnv(p Place) []string {
 	_, port, _ := net.SplitHostPort(p.Addr)
 	_, distribution, _ := net.SplitHostPort(p.Spare[0])
 	_, mapper, _ := net.SplitHostPort(p.Spare[1])

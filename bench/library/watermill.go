@@ -1,0 +1,219 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/IBM/sarama"
+	"github.com/ThreeDotsLabs/watermill"
+	wamqp "github.com/ThreeDotsLabs/watermill-amqp/v3/pkg/amqp"
+	wkafka "github.com/ThreeDotsLabs/watermill-kafka/v3/pkg/kafka"
+	"github.com/ThreeDotsLabs/watermill/message"
+	amqp091 "github.com/rabbitmq/amqp091-go"
+
+	"github.com/tidings-io/tidings"
+)
+
+// theirs is a router of Watermill over one of its brokers.
+type theirs struct {
+	publishes  message.Publisher
+	subscriber func(group string) (message.Subscriber, error)
+	init       func(topic, group string) error
+	// consumers is how many subscriptions let so many handlers run at once.
+	consumers func(h how) int
+}
+
+// The metadata that carries what an event of ours has in its attributes.
+const (
+	metaKey         = "partitionkey"
+	metaType        = "type"
+	metaSource      = "source"
+	metaTime        = "time"
+	metaContentType = "datacontenttype"
+	metaCorrelation = "correlationid"
+)
+
+// theirsKafka keeps the order of partitions: each has one handler that runs. All replicas
+// acknowledge, as with ours; the rest are Watermill's own settings.
+func theirsKafka(_ context.Context, addr string, partitions int) (side, error) {
+	keyed := wkafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) {
+		return m.Metadata.Get(metaKey), nil
+	})
+	config := wkafka.DefaultSaramaSyncPublisherConfig()
+	config.Producer.RequiredAcks = sarama.WaitForAll
+	p, err := wkafka.NewPublisher(wkafka.PublisherConfig{
+		Brokers: []string{addr}, Marshaler: whereKeyed{keyed}, OverwriteSaramaConfig: config},
+		watermill.NopLogger{})
+	if err != nil {
+		return nil, err
+	}
+	subscriber := func(group string) (*wkafka.Subscriber, error) {
+		config := wkafka.DefaultSaramaSubscriberConfig()
+		config.Consumer.Offsets.Initial = sarama.OffsetOldest
+		return wkafka.NewSubscriber(wkafka.SubscriberConfig{
+			Brokers: []string{addr}, ConsumerGroup: group, OverwriteSaramaConfig: config,
+			Unmarshaler: keyed, InitializeTopicDetails: &sarama.TopicDetail{
+				NumPartitions: int32(partitions), ReplicationFactor: 1},
+		}, watermill.NopLogger{})
+	}
+	return &theirs{publishes: p,
+		subscriber: func(group string) (message.Subscriber, error) { return subscriber(group) },
+		init: func(topic, group string) error {
+			s, err := subscriber(group)
+			if err == nil {
+				err = errors.Join(s.SubscribeInitialize(topic), s.Close())
+			}
+			return err
+		},
+		consumers: func(how) int { return 1 },
+	}, nil
+}
+
+// whereKeyed gives messages without a key to any partition, which the marshaler with keys does not.
+type whereKeyed struct{ keyed wkafka.MarshalerUnmarshaler }
+
+func (w whereKeyed) Marshal(topic string, m *message.Message) (*sarama.ProducerMessage, error) {
+	if m.Metadata.Get(metaKey) == "" {
+		return wkafka.DefaultMarshaler{}.Marshal(topic, m)
+	}
+	return w.keyed.Marshal(topic, m)
+}
+
+// classic asks for the kind of queue that syncs before it confirms, where there are several.
+var classic = amqp091.Table{"x-queue-type": "classic"}
+
+// theirsAMQP waits for confirms and has a channel for each publisher; a consumer hands out one
+// message at a time, so that several are needed for several at once, and keep no order then.
+func theirsAMQP(_ context.Context, addr string, _ int) (side, error) {
+	config := func(group string) wamqp.Config {
+		c := wamqp.NewDurablePubSubConfig(amqpURL(addr), wamqp.GenerateQueueNameConstant(group))
+		c.Publish.ConfirmDelivery, c.Publish.ChannelPoolSize = true, publishers
+		c.Consume.Qos.PrefetchCount = prefetch
+		c.Queue.Arguments = classic
+		return c
+	}
+	p, err := wamqp.NewPublisher(config(""), watermill.NopLogger{})
+	if err != nil {
+		return nil, err
+	}
+	subscriber := func(group string) (*wamqp.Subscriber, error) {
+		return wamqp.NewSubscriber(config(group), watermill.NopLogger{})
+	}
+	return &theirs{publishes: p,
+		subscriber: func(group string) (message.Subscriber, error) { return subscriber(group) },
+		init: func(topic, group string) error {
+			s, err := subscriber(group)
+			if err == nil {
+				err = errors.Join(s.SubscribeInitialize(topic), s.Close())
+			}
+			return err
+		},
+		consumers: func(h how) int {
+			if h.ordered {
+				return 1
+			}
+			return h.atOnce
+		},
+	}, nil
+}
+
+// prefetch is what a consumer of Watermill's is sent ahead; its default of 1 costs a round trip
+// for each message.
+const prefetch = 256
+
+func (l *theirs) declare(_ context.Context, topic string, groups ...string) error {
+	for _, g := range groups {
+		if err := l.init(topic, g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (l *theirs) publisher(topic string) publisher {
+	return func(ctx context.Context, key string, o order) error {
+		payload, err := json.Marshal(o)
+		if err != nil {
+			return err
+		}
+		m := message.NewMessageWithContext(ctx, tidings.NewID(), payload)
+		if key != "" {
+			m.Metadata.Set(metaKey, key)
+		}
+		m.Metadata.Set(metaType, eventType)
+		m.Metadata.Set(metaSource, "bench")
+		m.Metadata.Set(metaTime, time.Now().UTC().Format(time.RFC3339Nano))
+		m.Metadata.Set(metaContentType, "application/json")
+		m.Metadata.Set(metaCorrelation, m.UUID)
+		return l.publishes.Publish(topic, m)
+	}
+}
+
+// fillAtOnce is how many publish in fill: a call of Publish sends one message after the other.
+const fillAtOnce = publishers
+
+func (l *theirs) fill(ctx context.Context, topic string, keyed bool, n int) error {
+	publish := l.publisher(topic)
+	var next atomic.Int64
+	return atOnce(fillAtOnce, func(int) error {
+		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+			o := newOrder(int(i))
+			if err := publish(ctx, keyOf(&o, keyed), o); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// atOnce calls f for 0 to n-1 at once, and waits.
+func atOnce(n int, f func(int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
+}
+
+// handle runs a router. Acknowledgements of the last moment are lost with it, which does not count
+// against it: it has settled when ctx ends.
+func (l *theirs) handle(ctx context.Context, topic, group string, h how, fn handler) (
+	settled time.Time, err error) {
+	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Second}, watermill.NopLogger{})
+	if err != nil {
+		return settled, err
+	}
+	s, err := l.subscriber(group)
+	if err != nil {
+		return settled, err
+	}
+	for i := range l.consumers(h) {
+		r.AddConsumerHandler(fmt.Sprint(group, "-", i), topic, s, func(m *message.Message) error {
+			var o order
+			if err := json.Unmarshal(m.Payload, &o); err != nil {
+				return err
+			}
+			return fn(m.Context(), o)
+		})
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- r.Run(context.WithoutCancel(ctx)) }()
+	select {
+	case <-ctx.Done():
+		settled = time.Now()
+		_ = r.Close() // it may be late
+		<-ended
+		return settled, nil
+	case err := <-ended:
+		return settled, fmt.Errorf("router ended: %w", err)
+	}
+}
+
+func (l *theirs) close(context.Context) error { return l.publishes.Close() }
