@@ -66,6 +66,9 @@ func (t *Transport) uncommitted(
 	ctx context.Context, group string, begin kadm.Offsets,
 ) (kadm.Offsets, error) {
 	committed, err := t.topics.admin.FetchOffsets(ctx, group)
+	if _, odd := committed[""]; odd && err == nil {
+		err = kerr.UnknownTopicID // offsets whose topic the client could not name are not none
+	}
 	committed.KeepFunc(func(o kadm.OffsetResponse) bool { return begin[o.Topic] != nil })
 	if err == nil {
 		err = committed.Error()
@@ -123,6 +126,7 @@ func (t *Transport) commitFromInside(ctx context.Context, group string, at kadm.
 	if err != nil {
 		return fmt.Errorf("kafka: %w", err)
 	}
+	defer member.AllowRebalance() // as in consumer.Close
 	defer member.Close()
 	if err := awaitJoin(ctx, member, joined); err != nil {
 		return fmt.Errorf("kafka: join group %q: %w", group, err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -90,6 +91,9 @@ func (c *consumer) targets() map[*laneState]uint64 {
 	for _, l := range c.lanes {
 		targets[l] = l.changes
 	}
+	for l := range c.leaving {
+		targets[l] = l.changes
+	}
 	return targets
 }
 
@@ -102,15 +106,16 @@ func (c *consumer) compare(targets map[*laneState]uint64) (left, lost bool) {
 	for l, target := range targets {
 		if l.saved < target {
 			left = true
-			lost = lost || l.lost
+			lost = lost || l.lost && !c.leaving[l]
 		}
 	}
 	return left, lost
 }
 
-// commit tells the broker how far lanes are. One commits at a time, and chooses the lanes then, so
-// that no older position follows a newer one: the broker would take it, also for a partition that
-// another member has by now.
+// commit tells the broker how far lanes are. One commits at a time, so that no older position
+// follows a newer one. The positions are those of the moment when the request goes out: franz-go
+// holds it back while the group is joined, and a partition may be another member's by then, which
+// the broker would not mind.
 func (c *consumer) commit(ctx context.Context, lanes func() []*laneState) error {
 	select {
 	case c.turn <- struct{}{}:
@@ -118,23 +123,26 @@ func (c *consumer) commit(ctx context.Context, lanes func() []*laneState) error 
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	say := c.positions(lanes())
-	if len(say.offsets) == 0 {
+	wanted := c.positions(lanes())
+	if len(wanted.offsets) == 0 {
 		return nil
 	}
-	var resp *kmsg.OffsetCommitResponse
+	var said sayings
 	var err error
-	c.client.CommitOffsetsSync(kgo.PreCommitFnContext(ctx, say.addTexts), say.offsets,
-		func(_ *kgo.Client, _ *kmsg.OffsetCommitRequest, r *kmsg.OffsetCommitResponse, failure error) {
-			resp, err = r, failure
-		})
-	if err == nil {
-		err = commitError(resp, nil)
-	}
-	if err == nil {
-		c.save(say)
-	}
-	if errors.Is(err, kerr.OffsetMetadataTooLarge) {
+	ctx = kgo.PreCommitFnContext(ctx, func(q *kmsg.OffsetCommitRequest) error {
+		said = c.positions(slices.DeleteFunc(lanes(), func(l *laneState) bool { return !wanted.has(l) }))
+		return said.put(q)
+	})
+	c.client.CommitOffsetsSync(ctx, wanted.offsets, func(_ *kgo.Client,
+		_ *kmsg.OffsetCommitRequest, resp *kmsg.OffsetCommitResponse, failure error) {
+		err = commitError(resp, failure)
+	})
+	switch {
+	case err == nil:
+		c.save(said)
+	case errors.Is(err, errNothing):
+		return nil
+	case errors.Is(err, kerr.OffsetMetadataTooLarge):
 		c.mu.Lock()
 		c.room /= 2 // says less, and in the end nothing
 		c.mu.Unlock()
@@ -142,11 +150,19 @@ func (c *consumer) commit(ctx context.Context, lanes func() []*laneState) error 
 	return err
 }
 
+// errNothing is that nothing is left to commit when a request goes out.
+var errNothing = errors.New("nothing to commit")
+
 // sayings are the positions of one commit.
 type sayings struct {
 	offsets map[string]map[int32]kgo.EpochOffset
 	texts   map[partition]string
 	changes map[*laneState]uint64
+}
+
+func (s sayings) has(l *laneState) bool {
+	_, ok := s.texts[l.partition]
+	return ok
 }
 
 func (c *consumer) positions(lanes []*laneState) sayings {
@@ -171,23 +187,31 @@ func (c *consumer) positions(lanes []*laneState) sayings {
 	return say
 }
 
+// put says in a request what it is about, and takes out of it what it is not about any more.
+func (s sayings) put(q *kmsg.OffsetCommitRequest) error {
+	q.Topics = slices.DeleteFunc(q.Topics, func(topic kmsg.OffsetCommitRequestTopic) bool {
+		return s.offsets[topic.Topic] == nil
+	})
+	for i := range q.Topics {
+		topic := &q.Topics[i]
+		topic.Partitions = topic.Partitions[:0]
+		for number, at := range s.offsets[topic.Topic] {
+			text := s.texts[partition{topic.Topic, number}]
+			topic.Partitions = append(topic.Partitions, kmsg.OffsetCommitRequestTopicPartition{
+				Partition: number, Offset: at.Offset, LeaderEpoch: at.Epoch, Metadata: &text,
+			})
+		}
+	}
+	if len(q.Topics) == 0 {
+		return errNothing
+	}
+	return nil
+}
+
 // whole says whether a text has room for all of a position. One that has not says less of what
 // is settled, so that Commit goes on waiting for what is in hand.
 func whole(at lane.Position, text string) bool {
 	return lane.Parse(at.Low, text).Until == at.Until
-}
-
-// addTexts puts the texts beside their offsets.
-func (s sayings) addTexts(q *kmsg.OffsetCommitRequest) error {
-	for i := range q.Topics {
-		topic := &q.Topics[i]
-		for j := range topic.Partitions {
-			p := &topic.Partitions[j]
-			text := s.texts[partition{topic.Topic, p.Partition}]
-			p.Metadata = &text
-		}
-	}
-	return nil
 }
 
 func (c *consumer) save(say sayings) {

@@ -34,6 +34,7 @@ type consumer struct {
 
 	mu        sync.Mutex
 	lanes     map[partition]*laneState
+	leaving   map[*laneState]bool // being committed in a rebalance
 	committed map[partition]committed
 	ready     []*handed // given back, or due again
 	held      retries   // not due yet
@@ -78,7 +79,8 @@ func (t *Transport) newConsumer(s tidings.Subscription) *consumer {
 	c := &consumer{
 		transport: t, group: s.Group, temporary: s.Temporary, window: s.Window,
 		dirty: make(chan struct{}, 1), turn: make(chan struct{}, 1),
-		lanes: map[partition]*laneState{}, committed: map[partition]committed{},
+		lanes: map[partition]*laneState{}, leaving: map[*laneState]bool{},
+		committed: map[partition]committed{},
 		interrupt: func() {}, room: maxMetadata,
 	}
 	setZero(&c.window, defaultWindow)
@@ -287,6 +289,7 @@ func (c *consumer) Close(ctx context.Context) error {
 		c.cancel()
 	}
 	c.client.Close()
+	c.client.AllowRebalance() // it polled what was buffered, and what leaves the group may wait for that
 	c.cancel()
 	c.loop.Wait()
 	if c.dropAll() && err == nil {

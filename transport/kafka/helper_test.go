@@ -67,18 +67,29 @@ func (r *rig) start() {
 }
 
 func (r *rig) stop() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel() // connections are cut
-	r.server.Close(ctx)
+	r.cut()
 	r.broker.Close()
+}
+
+// cut ends the listener and its connections, so that nothing is answered any more.
+func (r *rig) cut() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	r.server.Close(ctx)
+}
+
+// crash ends the broker as SIGKILL would. What was answered is on the disk that it leaves.
+func (r *rig) crash() {
+	r.cut()
+	disk := r.disk.Kill()
+	r.broker.Close()
+	r.disk = disk
 }
 
 // kill ends the broker as SIGKILL would, and starts another one on what it leaves on disk.
 func (r *rig) kill() {
 	r.t.Helper()
-	disk := r.disk.Kill()
-	r.stop()
-	r.disk = disk
+	r.crash()
 	r.start()
 }
 

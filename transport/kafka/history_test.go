@@ -74,10 +74,14 @@ func (h *history) play(events int) {
 	}
 	end()
 	members.Wait()
-	if !h.complete(events) {
-		h.t.Errorf("%d of %d events were acknowledged", len(h.done), events)
+	before := len(h.done)
+	complete := h.complete(events)
+	h.leftovers(events)
+	if !complete {
+		h.show()
+		h.t.Errorf("%d of %d events were acknowledged before the end, %d after it",
+			before, events, len(h.done))
 	}
-	h.leftovers()
 }
 
 func (h *history) complete(events int) bool {
@@ -177,18 +181,49 @@ func (h *history) roll(n int) int {
 }
 
 // leftovers acknowledges what comes yet, and wants nothing to come then.
-func (h *history) leftovers() {
+func (h *history) leftovers(events int) {
 	c := subscribe(h.t, h.tr, mail)
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), 300*time.Millisecond)
+		quiet := 300 * time.Millisecond
+		if !h.complete(events) {
+			quiet = patience
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), quiet)
 		ds, err := c.Receive(ctx, 100)
 		cancel()
 		if err != nil {
 			break
 		}
 		ack(h.t, ds...)
+		for _, d := range ds {
+			h.done[d.ID] = true
+		}
 	}
 	commit(h.t, c)
 	closed(h.t, c)
 	nothing(h.t, subscribe(h.t, h.tr, mail))
+}
+
+// show tells where events are that did not come, and where the group is.
+func (h *history) show() {
+	offsets, err := h.admin().FetchOffsets(bounded(h.t), "mail")
+	if err != nil {
+		h.t.Error(err)
+	}
+	for _, at := range offsets.Sorted() {
+		h.t.Logf("%s/%d: %d %q", at.Topic, at.Partition, at.At, at.Metadata)
+	}
+	reader := h.client(kgo.ConsumeTopics("orders", "mail.direct"),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()))
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	for ctx.Err() == nil {
+		reader.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			for _, header := range r.Headers {
+				if header.Key == "ce_id" && !h.done[string(header.Value)] {
+					h.t.Logf("%s is in %s/%d at %d", header.Value, r.Topic, r.Partition, r.Offset)
+				}
+			}
+		})
+	}
 }

@@ -148,6 +148,7 @@ func (c *consumer) drop(gone map[string][]int32) (dropped []*laneState) {
 			delete(c.committed, p)
 			if l := c.lanes[p]; l != nil {
 				dropped = append(dropped, c.dropLocked(l))
+				c.leaving[l] = true // until noteForgotten
 			}
 		}
 	}
@@ -180,6 +181,7 @@ func (c *consumer) noteForgotten(lanes []*laneState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, l := range lanes {
+		delete(c.leaving, l)
 		c.forgotten = c.forgotten || l.saved < l.changes
 	}
 }

@@ -21,7 +21,7 @@ func TestTransport(t *testing.T) {
 			p := transporttest.NewProxy(t, r.addr)
 			return dial(t, p.Addr(), through(p)), p.Cut
 		},
-		Kill:       func(testing.TB) { r.disk = r.disk.Kill(); r.stop() },
+		Kill:       func(testing.TB) { r.crash() },
 		Restart:    func(testing.TB) { r.start() },
 		PublishRaw: rawTo(r.client()),
 		Quiet:      50 * time.Millisecond,
