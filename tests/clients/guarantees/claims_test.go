@@ -58,8 +58,9 @@ func (h *history) log(t *testing.T) {
 	for _, n := range h.attempts {
 		attempts += n
 	}
-	t.Logf("%d workers and %d brokers killed; %d news acknowledged of %d, %d handled once at most, %d done, %d dead letters",
-		h.kills, h.falls, len(h.acked), len(h.tried), len(h.most), len(h.done), len(h.dead))
+	t.Logf("seed %d: %d workers and %d brokers killed", *seed, h.kills, h.falls)
+	t.Logf("%d news acknowledged of %d, %d handled once at most, %d done, %d dead letters",
+		len(h.acked), len(h.tried), len(h.most), len(h.done), len(h.dead))
 	t.Logf("%d orders committed and %d rolled back; %d rows after %d attempts; %d sagas",
 		len(h.committed), len(h.undone), len(h.once), attempts, len(h.trips))
 }

@@ -52,7 +52,8 @@ func TestDocsClaimWhatIsProven(t *testing.T) {
 		told = append(told, strings.Join(strings.Fields(m[1]), " "))
 	}
 	if !slices.Equal(told, words) {
-		t.Errorf("%s claims\n%s\nand there are tests of\n%s", page, strings.Join(told, "\n"), strings.Join(words, "\n"))
+		t.Errorf("%s claims\n%s\nand there are tests of\n%s", page,
+			strings.Join(told, "\n"), strings.Join(words, "\n"))
 	}
 	checkTable(t, string(b), words, where)
 }

@@ -15,7 +15,8 @@ import (
 	"github.com/tidings-io/tidings/tidingstest"
 )
 
-const rememberClaim = "To remember an event before it is handled loses it when the handler fails; an inbox does not."
+const rememberClaim = "To remember an event before it is handled loses it when the handler fails; " +
+	"an inbox does not."
 
 var noted = tidings.Define[int]("noted", "guarantees.noted.v1")
 
@@ -39,11 +40,14 @@ func TestRemembering(t *testing.T) {
 			_, err := on.ExecContext(ctx, `insert into effects (grp, id, key, seq) values (?, ?, '', 0)`, group, e.ID)
 			return err
 		}
-		handled := serve(t, 20,
-			tidings.Policy{Group: "remembers"}, remember(tidings.On(noted,
-				func(ctx context.Context, m tidings.Msg[int]) error { return write(ctx, db, m.Event) })),
-			tidings.Policy{Group: "inbox"}, inbox.On(db.Store.Inbox(), noted,
-				func(ctx context.Context, tx *sql.Tx, m tidings.Msg[int]) error { return write(ctx, tx, m.Event) }))
+		handled := serve(t, 20, map[string]tidings.Route{
+			"remembers": remember(tidings.On(noted, func(ctx context.Context, m tidings.Msg[int]) error {
+				return write(ctx, db, m.Event)
+			})),
+			"inbox": inbox.On(db.Store.Inbox(), noted,
+				func(ctx context.Context, tx *sql.Tx, m tidings.Msg[int]) error {
+					return write(ctx, tx, m.Event)
+				})})
 		rows := func(group string) int {
 			return len(db.rows(fmt.Sprintf(`select id, key, seq from effects where grp = '%s'`, group)))
 		}
@@ -67,17 +71,20 @@ func remember(r tidings.Route) tidings.Route {
 	return r
 }
 
-// serve publishes some events to two groups, and returns how many deliveries were done.
-func serve(t *testing.T, events int, p tidings.Policy, r tidings.Route, p2 tidings.Policy, r2 tidings.Route) (handled int) {
+// serve publishes some events to a group for each route, and returns how many deliveries were done.
+func serve(t *testing.T, events int, routes map[string]tidings.Route) (handled int) {
 	t.Helper()
-	done := make(chan struct{}, 4*events)
+	done := make(chan struct{}, events*len(routes))
 	broker := tidingstest.NewTransport()
 	s := tidings.NewService("both", broker, tidings.WithLogger(slog.New(slog.DiscardHandler)),
 		tidings.WithObserver(tidings.Observer{Handled: func(h tidings.Handled) {
 			if h.Err == nil {
 				done <- struct{}{}
 			}
-		}})).Subscribe(p, r).Subscribe(p2, r2)
+		}}))
+	for group, r := range routes {
+		s.Subscribe(tidings.Policy{Group: group}, r)
+	}
 	ctx, stop := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -88,7 +95,7 @@ func serve(t *testing.T, events int, p tidings.Policy, r tidings.Route, p2 tidin
 		}
 	}
 	late := time.After(patience)
-	for ; handled < 2*events; handled++ {
+	for ; handled < events*len(routes); handled++ {
 		select {
 		case <-done:
 		case <-late:

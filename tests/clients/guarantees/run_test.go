@@ -59,14 +59,16 @@ func (r *run) hire() {
 		crews["second"] = []worker.Role{worker.Receive}
 	}
 	if r.place.inside {
-		crews = map[string][]worker.Role{"all": {worker.Receive, worker.InOrder, worker.Hands, worker.Trips, worker.Send}}
+		crews = map[string][]worker.Role{
+			"all": {worker.Receive, worker.InOrder, worker.Hands, worker.Trips, worker.Send}}
 	}
 	for i, name := range []string{"all", "receiver", "second", "trips", "sender"} {
 		if crews[name] == nil {
 			continue
 		}
-		m := &member{t: r.t, name: name, notes: r.notes, plan: worker.Plan{Roles: crews[name], Address: r.host.address,
-			Dir: r.t.TempDir(), Sender: r.dbs[0], Receiver: r.dbs[1], Seed: *seed<<8 + uint64(i)<<32}}
+		m := &member{t: r.t, name: name, notes: r.notes, plan: worker.Plan{
+			Roles: crews[name], Address: r.host.address, Dir: r.t.TempDir(),
+			Sender: r.dbs[0], Receiver: r.dbs[1], Seed: *seed<<8 + uint64(i)<<32}}
 		r.members = append(r.members, m)
 		r.t.Cleanup(m.end)
 		m.start()

@@ -24,7 +24,8 @@ type Database struct {
 const tables = `
 create table if not exists orders (id text primary key, key text not null, seq bigint not null);
 create table if not exists counters (key text primary key, n bigint not null);
-create table if not exists effects (n %s, grp text not null, id text not null, key text not null, seq bigint not null);
+create table if not exists effects (
+	n %s, grp text not null, id text not null, key text not null, seq bigint not null);
 create table if not exists steps (n %s, trip text not null, step text not null);
 create table if not exists counts (stream text primary key, n bigint not null);
 `

@@ -23,6 +23,9 @@ const (
 	Window = 32
 )
 
+// aside is how long events step aside.
+const aside = 200 * time.Millisecond
+
 // Doomed says whether an event fails whatever is tried.
 func Doomed(id string) bool { return hash(id)%12 == 0 }
 
@@ -54,8 +57,8 @@ func (w *worker) receive(ctx context.Context, arrived func()) error {
 			w.note("effect", AtMostOnce, m.ID)
 			return w.flaky(10)
 		}))
-	s.Subscribe(tidings.Policy{Group: AtLeastOnce, DeadLetter: Letters, Concurrency: 8, Window: Window, Immediate: 1,
-		Delays: []time.Duration{200 * time.Millisecond, 200 * time.Millisecond}, StepAside: true},
+	s.Subscribe(tidings.Policy{Group: AtLeastOnce, DeadLetter: Letters, Concurrency: 8, Window: Window,
+		Immediate: 1, Delays: []time.Duration{aside, aside}, StepAside: true},
 		tidings.On(news, w.atLeastOnce))
 	s.Subscribe(often(Letters), tidings.Route{Kind: tidings.KindCommand, Topic: Letters,
 		Handler: tidings.HandlerFunc(func(context.Context, *tidings.Delivery) error { return w.flaky(20) })})

@@ -49,7 +49,8 @@ func (w *worker) open(ctx context.Context) (end func(context.Context) error, err
 		w.transport = t
 		return t.Close, err
 	case "http":
-		t, err := aws.New(aws.Config{AWS: account(u.Host), FIFO: u.Path == "/fifo", VisibilityTimeout: lease, Logger: w.log})
+		t, err := aws.New(aws.Config{AWS: account(u.Host), FIFO: u.Path == "/fifo",
+			VisibilityTimeout: lease, Logger: w.log})
 		w.transport = t
 		return func(context.Context) error { return nil }, err
 	}

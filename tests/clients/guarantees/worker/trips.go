@@ -29,7 +29,8 @@ type Trip struct {
 const MaxTrips = 60
 
 var (
-	task    = tidings.DefineCommand("hands", "guarantees.task.v1", tidings.KeyBy(func(t Trip) string { return t.ID }))
+	task = tidings.DefineCommand("hands", "guarantees.task.v1",
+		tidings.KeyBy(func(t Trip) string { return t.ID }))
 	answers = map[string]*tidings.Type[Trip]{}
 )
 
