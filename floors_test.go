@@ -76,14 +76,16 @@ var floors = map[string]struct {
 		never: []string{"net"},
 	},
 	"store/internal/relational": {
-		house: []string{".", "eventstore", "inbox", "outbox", "projection"},
+		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga"},
 		never: []string{"net", "database/sql"},
 	},
 	"store/postgres": {
-		house:  []string{".", "eventstore", "inbox", "outbox", "projection", "store/internal/relational"},
+		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga",
+			"store/internal/relational"},
 		others: []string{"github.com/jackc/pgx/v5"},
 	},
-	"store/sql": {house: []string{".", "eventstore", "inbox", "outbox", "projection", "store/internal/relational"}},
+	"store/sql": {house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga",
+		"store/internal/relational"}},
 	"store/storetest": {
 		house: []string{".", "eventstore", "inbox", "outbox", "projection", "saga"},
 		never: []string{"net"},

@@ -1,5 +1,5 @@
-// Package postgres keeps inbox, outbox, event store and the checkpoints of projections in PostgreSQL, with
-// pgx: handlers, publishers and projections share the pgx.Tx of the user.
+// Package postgres keeps inbox, outbox, event store, sagas and the checkpoints of projections in PostgreSQL,
+// with pgx: handlers, publishers and projections share the pgx.Tx of the user.
 //
 //	store, err := postgres.New(pool, postgres.Config{})
 //	err = store.Migrate(ctx)

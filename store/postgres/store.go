@@ -10,6 +10,7 @@ import (
 
 	"github.com/tidings-io/tidings/inbox"
 	"github.com/tidings-io/tidings/outbox"
+	"github.com/tidings-io/tidings/saga"
 	"github.com/tidings-io/tidings/store/internal/relational"
 )
 
@@ -68,13 +69,23 @@ type OutboxConfig struct {
 }
 
 // Outbox is the store as an outbox.
-func (s *Store) Outbox(conf OutboxConfig) outbox.Table[pgx.Tx] {
+func (s *Store) Outbox(conf OutboxConfig) outbox.Table[pgx.Tx] { return s.outbox(conf) }
+
+func (s *Store) outbox(conf OutboxConfig) *relational.Outbox[pgx.Tx] {
 	c := relational.OutboxConfig{Source: conf.Source, Keep: conf.Keep, Poll: conf.Poll}
 	if conf.Poll == 0 {
 		c.Notify = "select pg_notify('" + s.channel + "', '')"
 		c.Wake = func(ctx context.Context) (outbox.Waker, error) { return s.listenTo(ctx, s.channel) }
 	}
 	return s.core.Outbox(c)
+}
+
+// Sagas are the instances of sagas, a row for each. What a transition sends is in the outbox by the
+// same transaction, timers as rows with a time, so a relay of Outbox must run with the same conf,
+// whose Poll says here whether a transition notifies it. A command that is sent again takes the place of
+// its row, also of one that was kept or parked.
+func (s *Store) Sagas(conf OutboxConfig) saga.Table[pgx.Tx] {
+	return s.core.Sagas(s.outbox(conf))
 }
 
 // database is a pool as a relational.DB.

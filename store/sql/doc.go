@@ -1,5 +1,5 @@
-// Package sqlstore keeps inbox, outbox, event store and the checkpoints of projections in a database of
-// database/sql: PostgreSQL or SQLite, with any driver. Import it as
+// Package sqlstore keeps inbox, outbox, event store, sagas and the checkpoints of projections in a database
+// of database/sql: PostgreSQL or SQLite, with any driver. Import it as
 //
 //	import sqlstore "github.com/tidings-io/tidings/store/sql"
 //

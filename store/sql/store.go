@@ -7,6 +7,7 @@ import (
 
 	"github.com/tidings-io/tidings/inbox"
 	"github.com/tidings-io/tidings/outbox"
+	"github.com/tidings-io/tidings/saga"
 	"github.com/tidings-io/tidings/store/internal/relational"
 )
 
@@ -70,12 +71,19 @@ type OutboxConfig struct {
 }
 
 // Outbox is the store as an outbox.
-func (s *Store) Outbox(conf OutboxConfig) outbox.Table[*sql.Tx] {
+func (s *Store) Outbox(conf OutboxConfig) outbox.Table[*sql.Tx] { return s.outbox(conf) }
+
+func (s *Store) outbox(conf OutboxConfig) *relational.Outbox[*sql.Tx] {
 	if conf.Poll == 0 {
 		conf.Poll = DefaultPoll
 	}
 	return s.core.Outbox(relational.OutboxConfig{Source: conf.Source, Keep: conf.Keep, Poll: conf.Poll})
 }
+
+// Sagas are the instances of sagas, a row for each. What a transition sends is in the outbox by the
+// same transaction, timers as rows with a time, so a relay of Outbox must run. A command that is
+// sent again takes the place of its row, also of one that was kept or parked.
+func (s *Store) Sagas() saga.Table[*sql.Tx] { return s.core.Sagas(s.outbox(OutboxConfig{})) }
 
 // database is a *sql.DB as a relational.DB.
 type database struct {

@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -38,6 +39,7 @@ func RunSagas(t *testing.T, open func(t *testing.T) Sagas) {
 		{"WhatATransitionSendsComesWithIt", sendsComeWithIt},
 		{"TimersComeAtTheirTime", timersComeAtTheirTime},
 		{"AListHasWhatItsFilterSelects", listFilters},
+		{"AListIsWholeHoweverLongItIs", listIsWhole},
 		{"PruneDeletesWhatEndedBefore", pruneDeletes},
 		{"ACheckoutRunsToItsEnd", checkoutRuns},
 	} {
@@ -220,6 +222,31 @@ func (s *sagaTest) list(f saga.Filter) (ids []string) {
 		ids = append(ids, rec.ID)
 	}
 	return ids
+}
+
+// listIsWhole has many instances of the same times, of two sagas.
+func listIsWhole(t *testing.T, s *sagaTest) {
+	base := time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC)
+	const n = 240
+	for i := range n {
+		s.put(strconv.Itoa(i), func(rec *saga.Record) {
+			rec.Status = saga.Running
+			rec.Updated = base.Add(time.Duration(i/100) * time.Nanosecond)
+		})
+	}
+	for _, limit := range []int{0, 1, 100, 101, n - 1} {
+		got := s.list(saga.Filter{Limit: limit, Status: []saga.Status{saga.Running}})
+		slices.Sort(got)
+		if want := cmp.Or(limit, n); len(slices.Compact(got)) != want {
+			t.Errorf("limit %d: got %d of them, want %d", limit, len(got), want)
+		}
+	}
+	if got := s.list(saga.Filter{Before: base.Add(time.Nanosecond)}); len(got) != 100 {
+		t.Errorf("got %d of before a nanosecond, want 100", len(got))
+	}
+	for range s.Store.List(s.ctx, saga.Filter{}) {
+		break // who stops early gets no more
+	}
 }
 
 func pruneDeletes(t *testing.T, s *sagaTest) {

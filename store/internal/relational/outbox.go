@@ -41,12 +41,16 @@ func (c *Core[Tx]) Outbox(conf OutboxConfig) *Outbox[Tx] {
 func (o *Outbox[Tx]) Committed() { o.core.Committed() }
 
 // In is that of outbox.Table.
-func (o *Outbox[Tx]) In(tx Tx) outbox.Publisher { return &publisher[Tx]{o, o.core.db.In(tx)} }
+func (o *Outbox[Tx]) In(tx Tx) outbox.Publisher {
+	return &publisher[Tx]{outbox: o, tx: o.core.db.In(tx)}
+}
 
 // publisher publishes into one transaction.
 type publisher[Tx any] struct {
 	outbox *Outbox[Tx]
 	tx     Session
+	// anew publishes an event once more whose id the table has, whatever has become of its row.
+	anew bool
 }
 
 // Publish inserts rows for events.
@@ -130,13 +134,19 @@ func (p *publisher[Tx]) insertRows(ctx context.Context, at *int64, records []out
 	return int(n), err
 }
 
-// insertAgain looks at a row that may be there already: the same event is left alone. One that a
-// relay has just deleted is inserted.
+// insertAgain looks at a row that may be there already: the same event is left alone, or else
+// replaced. One that a relay has just deleted is inserted.
 func (p *publisher[Tx]) insertAgain(ctx context.Context, at *int64, r *outbox.Record) error {
 	for {
 		n, err := p.insertRows(ctx, at, []outbox.Record{*r})
 		if err != nil || n > 0 {
 			return err
+		}
+		if p.anew {
+			if _, err := p.tx.Exec(ctx, p.outbox.texts.forget, r.Event.ID, r.Event.Source); err != nil {
+				return err
+			}
+			continue
 		}
 		var there, topic, typ string
 		err = p.tx.Query(ctx, p.outbox.texts.lookUp, []any{r.Event.ID, r.Event.Source}, func(scan Scan) error {
@@ -159,7 +169,7 @@ func (p *publisher[Tx]) insertAgain(ctx context.Context, at *int64, r *outbox.Re
 type outboxTexts struct {
 	insert         string
 	values         [insertStep]string // of one row, by its place in the statement
-	lookUp         string
+	lookUp, forget string
 	claim, next    string
 	done, keep     string // published: deleted, or marked
 	fail           string
@@ -180,6 +190,7 @@ func (c *Core[Tx]) outboxTexts() outboxTexts {
 	t := outboxTexts{
 		insert: c.sql(`insert into {p}outbox (id, source, kind, topic, type, key, event, ready, since) values `),
 		lookUp: c.sql(`select kind, topic, type from {p}outbox where id = $1 and source = $2`),
+		forget: c.sql(`delete from {p}outbox where id = $1 and source = $2`),
 		claim: c.sql(`select ` + columns + ` from (
 			select * from (select * from {p}outbox o where o.state = 0 and o.ready is null` + unheld + `
 				order by o.seq limit $1) a

@@ -19,6 +19,9 @@ func TestMain(m *testing.M) {
 	if dsn := os.Getenv(relayEnv); dsn != "" {
 		os.Exit(runRelay(dsn))
 	}
+	if dsn := os.Getenv(sagaEnv); dsn != "" {
+		os.Exit(runSagas(dsn))
+	}
 	os.Exit(engines.Main(m.Run))
 }
 

@@ -1,0 +1,12 @@
+create table {p}saga (
+  saga text not null,
+  id text not null,
+  version integer not null,                          -- of the definition
+  status text not null,
+  step text not null,
+  updated bigint not null,                           -- microseconds after 1970
+  record json not null,                              -- all of it
+  primary key (saga, id)
+);
+create index {p}saga_updated on {p}saga (updated, saga, id);
+create index {p}saga_status on {p}saga (status, updated);
