@@ -3,11 +3,13 @@ package sqlstore_test
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -157,6 +159,36 @@ func TestMigrateRunsInManyProcessesAtOnce(t *testing.T) {
 		})
 	}
 	all.Wait()
+}
+
+// busyOpening is a file that others change to WAL mode: it cannot be opened a few times.
+type busyOpening struct {
+	driver driver.Driver
+	name   string
+	times  atomic.Int32
+}
+
+func (b *busyOpening) Driver() driver.Driver { return b.driver }
+
+func (b *busyOpening) Connect(context.Context) (driver.Conn, error) {
+	if b.times.Add(-1) >= 0 {
+		return nil, errors.New("database is locked (5) (SQLITE_BUSY)")
+	}
+	return b.driver.Open(b.name)
+}
+
+func TestMigrateWaitsWhileOthersChangeANewFileToWAL(t *testing.T) {
+	opening := &busyOpening{name: "file:" + filepath.Join(t.TempDir(), "shop.db"), driver: &sqlite.Driver{}}
+	opening.times.Store(5)
+	db := sql.OpenDB(opening)
+	defer db.Close() //nolint:errcheck // nothing was kept
+	store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{})
+	if err == nil {
+		err = store.Migrate(t.Context())
+	}
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 func TestMigrateHasNothingToDoWhereTheSchemaWasRunByHand(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 )
 
 //go:embed migrations
@@ -27,7 +28,7 @@ func (c *Core[Tx]) Migrate(ctx context.Context) error {
 		return err
 	}
 	if c.dialect == SQLite { // PostgreSQL makes it under the lock, SQLite locks by it
-		if _, err := c.db.Exec(ctx, c.sql(versions)); err != nil {
+		if err := c.firstOfAll(ctx); err != nil {
 			return fmt.Errorf("migrate: %w", err)
 		}
 	}
@@ -37,6 +38,29 @@ func (c *Core[Tx]) Migrate(ctx context.Context) error {
 	}
 	return nil
 }
+
+// openings is how often more a new file of SQLite is opened while others have it locked, with
+// pauses from a millisecond on that double: for a second in all.
+const openings = 10
+
+// firstOfAll makes the table of versions. While another process changes a new file to WAL mode,
+// SQLite refuses to open it, and waits for nothing.
+func (c *Core[Tx]) firstOfAll(ctx context.Context) error {
+	for i := 0; ; i++ {
+		_, err := c.db.Exec(ctx, c.sql(versions))
+		if err == nil || i == openings || !isLocked(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Millisecond << i):
+		}
+	}
+}
+
+// isLocked says whether an error is SQLITE_BUSY: its text is what all drivers have in common.
+func isLocked(err error) bool { return strings.Contains(err.Error(), "database is locked") }
 
 const versions = `create table if not exists {p}schema_version (version integer primary key, name text not null)`
 
