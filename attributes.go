@@ -88,6 +88,32 @@ func (e *Event) extend(name, value string) error {
 	return nil
 }
 
+// Check is why readers would not take the event for what it is: its data could not be encoded, it
+// has no id, source or type, a time beyond the year 9999 (RFC 3339 has none), or an extension with a
+// name that is not valid or is another attribute's.
+func (e *Event) Check() error {
+	if e.err != nil {
+		return e.err
+	}
+	if e.ID == "" || e.Source == "" || e.Type == "" {
+		return fmt.Errorf("an event needs id, source and type, it has %.80q, %.80q and %.80q",
+			e.ID, e.Source, e.Type)
+	}
+	if year := e.Time.UTC().Year(); year < 0 || year > 9999 {
+		return fmt.Errorf("attribute time: the year %d is not one of 0 to 9999", year)
+	}
+	for name, value := range e.Extensions {
+		var alone Event
+		if err := alone.SetAttribute(name, value); err != nil {
+			return err
+		}
+		if alone.Extensions == nil {
+			return fmt.Errorf("extension %q is an attribute of its own", name)
+		}
+	}
+	return nil
+}
+
 func validName(name string) bool {
 	for _, c := range []byte(name) {
 		if (c < 'a' || c > 'z') && (c < '0' || c > '9') {

@@ -149,3 +149,33 @@ func TestEventsKeepTheirTimeInUTC(t *testing.T) {
 	e := orderPlaced.New(placed{}, tidings.WithTime(at))
 	equal(t, "time", e.Time, at.UTC())
 }
+
+func TestCheckRefusesWhatReadersWouldNotTakeForTheEvent(t *testing.T) {
+	good := tidings.Event{ID: "1", Source: "s", Type: "t", Extensions: map[string]string{"color": "red"}}
+	if err := good.Check(); err != nil {
+		t.Fatal(err)
+	}
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"no id":       func(e *tidings.Event) { e.ID = "" },
+		"no source":   func(e *tidings.Event) { e.Source = "" },
+		"no type":     func(e *tidings.Event) { e.Type = "" },
+		"a late time": func(e *tidings.Event) { e.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"a name":      func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"a long name": func(e *tidings.Event) {
+			e.Extensions = map[string]string{strings.Repeat("x", tidings.MaxAttribute+1): "red"}
+		},
+		"another id":   func(e *tidings.Event) { e.Extensions = map[string]string{"id": "2"} },
+		"another kind": func(e *tidings.Event) { e.Extensions = map[string]string{"messagekind": "reply"} },
+		"a version":    func(e *tidings.Event) { e.Extensions = map[string]string{"specversion": "1.0"} },
+	} {
+		e := good
+		spoil(&e)
+		if e.Check() == nil {
+			t.Errorf("%s: it is not refused", what)
+		}
+	}
+	unencoded := tidings.Define[func()]("orders", "t").New(func() {})
+	if err := unencoded.Check(); !errors.Is(err, unencoded.Err()) || err == nil {
+		t.Errorf("got %v, want %v", err, unencoded.Err())
+	}
+}
