@@ -10,8 +10,9 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
-// Prepare is for those who write stores: it checks an append against the limits of this package and
-// returns stamped copies of its events. The source of events that neither they nor ctx name is
+// Prepare is for those who write stores: it checks an append against the limits of this package, and
+// that its events can be read back as they are (one that cannot would end every reader of the
+// store), and returns stamped copies of its events. The source of events that neither they nor ctx name is
 // source.
 func Prepare(ctx context.Context, source, stream string, at Expect, events []tidings.Event) (
 	[]tidings.Event, error) {
@@ -59,20 +60,30 @@ func CheckStream(stream string) error {
 	case len(stream) > MaxStreamName:
 		return fmt.Errorf("the name has %d bytes, the limit is %d: %w", len(stream), MaxStreamName,
 			tidings.ErrTooLarge)
-	case !utf8.ValidString(stream) || strings.ContainsRune(stream, 0):
+	case !plain(stream):
 		return errors.New("the name is not UTF-8, or has a NUL")
 	}
 	return nil
 }
 
 func checkEvent(e *tidings.Event) error {
-	if err := e.Err(); err != nil {
+	if err := e.Check(); err != nil {
 		return err
 	}
-	if e.ID == "" || e.Type == "" {
-		return errors.New("it has no id or no type: Type.New makes events")
+	if !plain(e.Topic) {
+		return errors.New("its topic is not UTF-8, or has a NUL")
+	}
+	for name, value := range e.Attributes() {
+		if !plain(value) {
+			return fmt.Errorf("attribute %s is not UTF-8, or has a NUL", name)
+		}
 	}
 	return nil
+}
+
+// plain says whether every database keeps a text as it is.
+func plain(text string) bool {
+	return utf8.ValidString(text) && strings.IndexByte(text, 0) < 0
 }
 
 // attributeBytes is what an attribute takes beside its name and value.

@@ -34,6 +34,7 @@ func EventStore(t *testing.T, open func(t *testing.T) eventstore.Store) {
 		"another version is a conflict":                        testConflict,
 		"the same append again is success":                     testAgain,
 		"what is too much or makes no sense is refused":        testRefused,
+		"what could not be read back is refused":               testUnreadable,
 		"an append is stamped with its context":                testStamp,
 		"reading ends with its context":                        testEnded,
 		"a follower catches up and stays live":                 testFollow,
@@ -467,4 +468,26 @@ func followAll(t *testing.T, s eventstore.Store, from, to int64) {
 			return
 		}
 	}
+}
+
+func testUnreadable(t *testing.T, s eventstore.Store) {
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"no id":     func(e *tidings.Event) { e.ID = "" },
+		"no type":   func(e *tidings.Event) { e.Type = "" },
+		"a name":    func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"a version": func(e *tidings.Event) { e.Extensions = map[string]string{"specversion": "0.3"} },
+		"other id":  func(e *tidings.Event) { e.Extensions = map[string]string{"id": "another"} },
+		"late":      func(e *tidings.Event) { e.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		"not UTF-8": func(e *tidings.Event) { e.ID = "\xff" },
+		"a NUL":     func(e *tidings.Event) { e.Type = "note\x00" },
+		"a topic":   func(e *tidings.Event) { e.Topic = "notes\x00" },
+	} {
+		e := note("spoilt")
+		spoil(&e)
+		if _, err := s.Append(t.Context(), "a", eventstore.Any, e); err == nil {
+			t.Errorf("%s: it is not refused", what)
+		}
+	}
+	appendTo(t, s, "a", eventstore.NoStream, note("good"))
+	same(t, "all", places(t, s.All(t.Context(), 1)), []string{"a/1@1 good"})
 }
