@@ -434,3 +434,28 @@ func TestKeptRowsArePrunedOnceAMinute(t *testing.T) {
 		})
 	})
 }
+
+// says is a publisher that keeps nothing and answers with one error.
+type says struct{ err error }
+
+func (s says) Publish(context.Context, ...tidings.Event) error { return s.err }
+
+func TestAnAnswerThatMakesNoSenseIsAFailureOfAll(t *testing.T) {
+	for what, err := range map[string]error{
+		"without a reason":    &tidings.PublishError{Failed: []int{0}},
+		"no event":            &tidings.PublishError{Err: errAway},
+		"an index beyond all": &tidings.PublishError{Failed: []int{2}, Err: errAway},
+		"an index below 0":    &tidings.PublishError{Failed: []int{-1}, Err: tidings.ErrTooLarge},
+		"of another call":     fmt.Errorf("behind: %w", &tidings.PublishError{Failed: []int{0, 7}, Err: errAway}),
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src := newTable(event("a", ""))
+				relaying(t, outbox.NewRelay(src, says{err}), func() {
+					equal(t, "rows left", src.now().rows, 1)
+					equal(t, "failures", src.now().failed, 1)
+				})
+			})
+		})
+	}
+}

@@ -1,9 +1,11 @@
 package outbox
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -164,18 +166,25 @@ func (r *Relay) attempt(ctx context.Context, rows []*Row) (errs []error, cut boo
 	return errs, lasting.Err() != nil && ctx.Err() != nil
 }
 
-// outcome is which of n events were not published, and why the first was not.
+// outcome is which of n events were not published, and why the first was not. Where an answer makes
+// no sense, such as one that is of other events, none was.
 func outcome(err error, n int) (failed []int, reason error) {
 	if err == nil {
 		return nil, nil
 	}
-	if some, ok := errors.AsType[*tidings.PublishError](err); ok && len(some.Failed) > 0 {
-		return some.Failed, some.Err
+	if some, ok := errors.AsType[*tidings.PublishError](err); ok && names(some, n) {
+		return some.Failed, cmp.Or(some.Err, err)
 	}
 	for i := range n {
 		failed = append(failed, i)
 	}
 	return failed, err
+}
+
+// names says whether an error names some of n events.
+func names(e *tidings.PublishError, n int) bool {
+	strange := func(i int) bool { return i < 0 || i >= n }
+	return len(e.Failed) > 0 && !slices.ContainsFunc(e.Failed, strange)
 }
 
 // forGood says whether trying again will not mend an error.
