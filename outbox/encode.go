@@ -63,11 +63,10 @@ func encode(e *tidings.Event) ([]byte, error) {
 			return nil, err
 		}
 	}
-	var probe tidings.Event // takes what reading back will take
+	if err := e.Check(); err != nil {
+		return nil, err
+	}
 	for name, value := range e.Attributes() {
-		if err := probe.SetAttribute(name, value); err != nil {
-			return nil, err
-		}
 		if !utf8.ValidString(value) {
 			return nil, fmt.Errorf("attribute %s is not UTF-8", name)
 		}
