@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"time"
 )
 
 // work is the life of a worker.
@@ -44,14 +45,14 @@ func (s *subscription) handle(it *item) step {
 func (s *subscription) attempt(it *item) error {
 	it.d.Attempt = it.first + it.tries
 	it.tries++
-	ctx := s.handling(s.lifeOf(it), &it.d.Event)
+	life := s.lifeOf(it)
 	if !it.d.Deadline.IsZero() {
 		var cancel context.CancelCauseFunc
-		ctx, cancel = context.WithCancelCause(ctx)
+		life, cancel = context.WithCancelCause(life)
 		defer cancel(nil)
 		s.disp.guard(it, cancel)
 	}
-	return s.bounded(ctx, func(ctx context.Context) error {
+	return s.bounded(s.handling(life, &it.d.Event), func(ctx context.Context) error {
 		return it.route.handler.Handle(ctx, it.d)
 	})
 }
@@ -69,22 +70,22 @@ func (s *subscription) lifeOf(it *item) context.Context {
 	return it.from.ctx
 }
 
-// handling is the context of the handling of e, nil for several.
-func (s *subscription) handling(ctx context.Context, e *Event) context.Context {
-	h := hop{service: s.service.name, group: s.name, event: e, publisher: s.service}
+// handling is the context of the handling of e, nil for several, under the policy's timeout.
+func (s *subscription) handling(life context.Context, e *Event) *attemptContext {
+	c := &attemptContext{parent: life, late: s.slow,
+		hop: hop{service: s.service.name, group: s.name, event: e, publisher: s.service}}
 	if e != nil {
-		h.correlation, h.traceParent, h.traceState = e.Correlation, e.TraceParent, e.TraceState
+		c.hop.correlation, c.hop.traceParent, c.hop.traceState = e.Correlation, e.TraceParent, e.TraceState
 	}
-	return context.WithValue(ctx, hopKey{}, h)
+	if s.policy.Timeout != NoTimeout {
+		c.deadline = time.Now().Add(s.policy.Timeout)
+	}
+	return c
 }
 
-// bounded calls a handler under the policy's timeout; that it panicked is its error.
-func (s *subscription) bounded(ctx context.Context, call func(context.Context) error) (err error) {
-	if s.policy.Timeout != NoTimeout {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeoutCause(ctx, s.policy.Timeout, s.slow)
-		defer cancel()
-	}
+// bounded calls a handler with a context that ends with the call; that it panicked is its error.
+func (s *subscription) bounded(ctx *attemptContext, call func(context.Context) error) (err error) {
+	defer ctx.end()
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handler panicked: %v", p)

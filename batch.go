@@ -123,8 +123,7 @@ func (s *subscription) attemptBatch(b *batch) []error {
 		it.tries++
 		ds[i] = it.d
 	}
-	ctx := s.handling(s.lifeOf(b.items[0]), nil)
-	err := s.bounded(ctx, func(ctx context.Context) error {
+	err := s.bounded(s.handling(s.lifeOf(b.items[0]), nil), func(ctx context.Context) error {
 		return b.route.batch.HandleBatch(ctx, ds)
 	})
 	errs := make([]error, len(ds))

@@ -18,15 +18,17 @@ type hop struct {
 }
 
 func hopOf(ctx context.Context) hop {
-	h, _ := ctx.Value(hopKey{}).(hop)
-	return h
+	if h, ok := ctx.Value(hopKey{}).(*hop); ok {
+		return *h
+	}
+	return hop{}
 }
 
 // Handling is a context for the handling of e by a group of a service: what is published with it
 // continues the conversation of e and names e as its cause. Services call it before handlers; it
 // is for those who call handlers themselves.
 func Handling(ctx context.Context, service, group string, e *Event) context.Context {
-	return context.WithValue(ctx, hopKey{}, hop{service: service, group: group, event: e,
+	return context.WithValue(ctx, hopKey{}, &hop{service: service, group: group, event: e,
 		correlation: e.Correlation, traceParent: e.TraceParent, traceState: e.TraceState})
 }
 
@@ -34,14 +36,14 @@ func Handling(ctx context.Context, service, group string, e *Event) context.Cont
 func WithCorrelation(ctx context.Context, id string) context.Context {
 	h := hopOf(ctx)
 	h.correlation = id
-	return context.WithValue(ctx, hopKey{}, h)
+	return context.WithValue(ctx, hopKey{}, &h)
 }
 
 // WithTrace is a context in which published events carry a W3C trace context.
 func WithTrace(ctx context.Context, traceParent, traceState string) context.Context {
 	h := hopOf(ctx)
 	h.traceParent, h.traceState = traceParent, traceState
-	return context.WithValue(ctx, hopKey{}, h)
+	return context.WithValue(ctx, hopKey{}, &h)
 }
 
 // Current is the event whose handling ctx comes from.

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"time"
 
@@ -13,78 +12,57 @@ import (
 // one goroutine reads all partitions in turn. It has no envelopes, policies, timeouts and retries,
 // and saves where it is at the end only.
 type bare struct {
-	b          *broker.Broker
-	partitions int
+	b *broker.Broker
+	setting
 }
 
-func newBare(_ context.Context, dir string, partitions int) (side, error) {
+func newBare(_ context.Context, dir string, s setting) (side, error) {
 	b, err := broker.Open(dir, broker.Config{})
-	return &bare{b, partitions}, err
+	return &bare{b, s}, err
 }
 
-func (l *bare) declare(ctx context.Context, topic string, groups ...string) error {
-	if _, err := l.topic(topic); err == nil {
-		return nil
-	}
+func (l *bare) declare(ctx context.Context, topic, _ string) error {
 	_, err := l.b.CreateTopic(ctx, broker.TopicSpec{Name: topic, Partitions: l.partitions})
 	return err
 }
 
-func (l *bare) topic(name string) (*broker.Topic, error) { return l.b.Topic("", name) }
-
-func (l *bare) publisher(topic string) publisher {
-	return func(ctx context.Context, key string, o order) error {
-		return l.append(ctx, topic, broker.KeyPartition([]byte(key), l.partitions), key, o)
-	}
-}
-
-// append appends orders as one batch, and waits until they are on disk.
-func (l *bare) append(ctx context.Context, topic string, partition int, key string,
-	orders ...order) error {
-	t, err := l.topic(topic)
-	if err != nil {
-		return err
-	}
-	recs := make([]broker.Record, len(orders))
-	for i := range orders {
-		value, err := json.Marshal(orders[i])
+// publisher appends orders as one batch to the partition of the first, and waits until they are on
+// disk.
+func (l *bare) publisher(topic string, _ bool) publisher {
+	return func(ctx context.Context, orders ...order) error {
+		t, err := l.b.Topic("", topic)
 		if err != nil {
 			return err
 		}
-		recs[i] = broker.Record{Key: []byte(key), Value: value}
-	}
-	raw, err := broker.EncodeBatch(nil, broker.None, recs...)
-	if err != nil {
-		return err
-	}
-	a, err := t.Partition(partition).Append(ctx, raw)
-	if err != nil {
-		return err
-	}
-	return a.Confirm.Wait(ctx)
-}
-
-func (l *bare) fill(ctx context.Context, topic string, _ bool, n int) error {
-	for from := 0; from < n; from += fillBatch {
-		var orders []order
-		for i := from; i < min(n, from+fillBatch); i++ {
-			orders = append(orders, newOrder(i))
+		recs := make([]broker.Record, len(orders))
+		for i := range orders {
+			recs[i].Key = []byte(orders[i].Customer)
+			if recs[i].Value, err = l.format.encode(orders[i]); err != nil {
+				return err
+			}
 		}
-		partition := from / fillBatch % l.partitions
-		if err := l.append(ctx, topic, partition, "", orders...); err != nil {
+		raw, err := broker.EncodeBatch(nil, broker.None, recs...)
+		if err != nil {
 			return err
 		}
+		partition := broker.KeyPartition(recs[0].Key, l.partitions)
+		a, err := t.Partition(partition).Append(ctx, raw)
+		if err != nil {
+			return err
+		}
+		return a.Confirm.Wait(ctx)
 	}
-	return nil
 }
+
+func (l *bare) bulk() (inACall, atOnce int) { return 500, 1 }
 
 func (l *bare) handle(ctx context.Context, topic, group string, _ how, fn handler) (
 	time.Time, error) {
-	t, err := l.topic(topic)
+	t, err := l.b.Topic("", topic)
 	if err != nil {
 		return time.Time{}, err
 	}
-	r := bareReader{wake: make(chan struct{}, 1), fn: fn}
+	r := bareReader{wake: make(chan struct{}, 1), fn: fn, decode: l.format.decode}
 	for i := range t.Partitions() {
 		p := &barePart{p: t.Partition(i), waiter: broker.Waiter{C: r.wake, MinBytes: 1}}
 		p.p.Watch(&p.waiter)
@@ -106,10 +84,11 @@ func (l *bare) handle(ctx context.Context, topic, group string, _ how, fn handle
 func (l *bare) close(context.Context) error { return l.b.Close() }
 
 type bareReader struct {
-	parts []*barePart
-	wake  chan struct{}
-	fn    handler
-	in    broker.RecordReader
+	parts  []*barePart
+	wake   chan struct{}
+	fn     handler
+	decode func([]byte, *order) error
+	in     broker.RecordReader
 }
 
 type barePart struct {
@@ -160,7 +139,7 @@ func (r *bareReader) read(ctx context.Context, p *barePart) (n int, err error) {
 				return n, err
 			}
 			var o order
-			if err := json.Unmarshal(rec.Value, &o); err != nil {
+			if err := r.decode(rec.Value, &o); err != nil {
 				return n, err
 			}
 			if err := r.fn(ctx, o); err != nil || ctx.Err() != nil {

@@ -17,18 +17,17 @@ const publishers = 64
 
 // load is one thing that is measured.
 type load struct {
-	name string
-	// partitions of its topic, where there are such.
-	partitions int
-	// without leaves out sides by their names.
-	without []string
-	run     func(context.Context, *stage) (measure.Outcome, error)
+	name      string
+	setting   setting
+	inProcess bool     // and nowhere else
+	without   []string // sides, by their names
+	run       func(context.Context, *stage) (measure.Outcome, error)
 }
 
-// stage is what a load has to itself: a side, names that nobody else uses, and its sizes.
+// stage is what a load has to itself: a side, a name that nobody else uses, and its sizes.
 type stage struct {
 	side  side
-	topic string
+	topic string // and group
 	sizes
 	start func() // of what is measured
 }
@@ -45,48 +44,86 @@ const (
 	unordered = "handle a backlog, 64 at once, without keys"
 )
 
+// wide and bytes are the settings of most loads; narrow has one partition.
+var (
+	wide   = setting{8, asJSON}
+	bytes  = setting{8, asBytes}
+	narrow = setting{1, asJSON}
+)
+
+var (
+	alone   = how{1, true}
+	byKey   = how{64, true}
+	freely  = how{64, false}
+	notBare = []string{bareName}
+)
+
 var loads = []load{
-	{"publish, 64 at once", 8, nil, publishAll},
-	{"handle a backlog, one at a time", 8, nil, backlog(how{1, true}, true)},
-	{inOrder, 8, nil, backlog(how{64, true}, true)},
-	{unordered, 8, []string{bareName}, backlog(how{64, false}, false)},
-	{"publish and handle together, 64 at once", 8, nil, together},
-	{"handle for 1 ms each, 1 partition, 1,000 keys in order", 1, []string{bareName}, slow},
+	{"publish, 64 at once", wide, false, nil, publishAll},
+	{"handle a backlog, one at a time", wide, false, nil, backlog(alone, true)},
+	{inOrder, wide, false, nil, backlog(byKey, true)},
+	{unordered, wide, false, notBare, backlog(freely, false)},
+	{"publish and handle together, 64 at once", wide, false, nil, together(1)},
+	{"handle for 1 ms each, 1 partition, 1,000 keys in order", narrow, false, notBare, slow},
+	{"the same backlog, one at a time, data as bytes", bytes, true, nil, backlog(alone, true)},
+	{"the same backlog, 64 at once, in the order of keys, data as bytes", bytes, true, nil,
+		backlog(byKey, true)},
+	{"the same backlog, 64 at once, without keys, data as bytes", bytes, true, notBare,
+		backlog(freely, false)},
+	{"publish and handle together, data as bytes", bytes, true, nil, together(1)},
+	{"publish and handle together, data as bytes, 10 in a call", bytes, true, nil, together(10)},
 }
 
 // publishAll publishes for a while.
 func publishAll(ctx context.Context, s *stage) (measure.Outcome, error) {
-	if err := s.side.declare(ctx, s.topic, s.topic); err != nil {
+	publish, err := s.begin(ctx)
+	if err != nil {
 		return measure.Outcome{}, err
 	}
-	publish := s.side.publisher(s.topic)
-	if err := publish(ctx, "customer-0", newOrder(0)); err != nil { // connections are open then
+	if err := publish(ctx, orders[0]); err != nil { // connections are open then
 		return measure.Outcome{}, err
 	}
 	s.start()
-	return s.publish(ctx, publish)
+	return s.publish(ctx, publish, 1)
 }
 
-func (s *stage) publish(ctx context.Context, publish publisher) (measure.Outcome, error) {
+// begin declares what a load uses, and returns what publishes with keys.
+func (s *stage) begin(ctx context.Context) (publisher, error) {
+	return s.side.publisher(s.topic, true), s.side.declare(ctx, s.topic, s.topic)
+}
+
+func (s *stage) publish(ctx context.Context, publish publisher, inACall int) (
+	measure.Outcome, error) {
 	times := make([][]time.Duration, publishers)
 	start := time.Now()
-	err := atOnce(publishers, func(p int) (err error) {
-		for i := p; ; i += publishers {
-			o := newOrder(i)
+	err := atOnce(publishers, func(p int) error {
+		for i := p * inACall; ; i += publishers * inACall {
+			batch := some(i, inACall)
 			began := time.Now()
 			if began.Sub(start) >= s.time {
 				return nil
 			}
-			if err := publish(ctx, o.Customer, o); err != nil {
+			if err := publish(ctx, batch...); err != nil {
 				return err
 			}
 			times[p] = append(times[p], time.Since(began))
 		}
 	})
 	out := measure.Outcome{Took: time.Since(start), Times: slices.Concat(times...)}
-	out.Records = int64(len(out.Times))
+	out.Records = int64(len(out.Times) * inACall)
 	out.Bytes = out.Records * eventBytes
 	return out, err
+}
+
+// atOnce calls f for 0 to n-1 at once, and waits.
+func atOnce(n int, f func(int) error) error {
+	errs := make([]error, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() { errs[i] = f(i) })
+	}
+	wg.Wait()
+	return errors.Join(errs...)
 }
 
 // backlog handles events that were there before.
@@ -98,7 +135,7 @@ func backlog(h how, keyed bool) func(context.Context, *stage) (measure.Outcome, 
 
 // slow has a handler that waits for something else for a millisecond.
 func slow(ctx context.Context, s *stage) (measure.Outcome, error) {
-	return s.backlog(ctx, how{64, true}, true, func() { time.Sleep(time.Millisecond) })
+	return s.backlog(ctx, byKey, true, func() { time.Sleep(time.Millisecond) })
 }
 
 func (s *stage) backlog(ctx context.Context, h how, keyed bool, work func()) (
@@ -106,7 +143,7 @@ func (s *stage) backlog(ctx context.Context, h how, keyed bool, work func()) (
 	if err := s.side.declare(ctx, s.topic, s.topic); err != nil {
 		return measure.Outcome{}, err
 	}
-	if err := s.side.fill(ctx, s.topic, keyed, s.events); err != nil {
+	if err := s.fill(ctx, s.side.publisher(s.topic, keyed)); err != nil {
 		return measure.Outcome{}, fmt.Errorf("fill: %w", err)
 	}
 	ctx, stop := context.WithCancel(ctx)
@@ -122,6 +159,19 @@ func (s *stage) backlog(ctx context.Context, h how, keyed bool, work func()) (
 		return nil
 	})
 	return c.outcome(settled), err
+}
+
+// fill publishes a backlog.
+func (s *stage) fill(ctx context.Context, publish publisher) error {
+	inACall, calls := s.side.bulk()
+	return atOnce(calls, func(c int) error {
+		for i := c * inACall; i < s.events; i += calls * inACall {
+			if err := publish(ctx, some(i, min(inACall, s.events-i))...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // count counts what was handled.
@@ -155,51 +205,64 @@ func (c *count) outcome(settled time.Time) measure.Outcome {
 // catchUp is how many times as long as publishing handlers may take to have handled it all.
 const catchUp = 3
 
-// together publishes for a while what is handled meanwhile.
-func together(ctx context.Context, s *stage) (measure.Outcome, error) {
-	if err := s.side.declare(ctx, s.topic, s.topic); err != nil {
-		return measure.Outcome{}, err
+// together publishes for a while what is handled meanwhile, so many in a call.
+func together(inACall int) func(context.Context, *stage) (measure.Outcome, error) {
+	return func(ctx context.Context, s *stage) (measure.Outcome, error) {
+		publish, err := s.begin(ctx)
+		if err != nil {
+			return measure.Outcome{}, err
+		}
+		handling, stop := context.WithCancel(ctx)
+		defer stop()
+		f := follow{ready: make(chan struct{}), caughtUp: stop}
+		f.want.Store(-1)
+		handled := make(chan error, 1)
+		go func() {
+			var err error
+			f.settled, err = s.side.handle(handling, s.topic, s.topic, byKey, f.handle)
+			stop()
+			handled <- err
+		}()
+		if err := publish(ctx, orders[0]); err != nil { // everybody is there then
+			return measure.Outcome{}, err
+		}
+		select {
+		case <-f.ready:
+		case err := <-handled:
+			return measure.Outcome{}, err
+		}
+		s.start()
+		start := time.Now()
+		time.AfterFunc((1+catchUp)*s.time, stop)
+		out, err := s.publish(handling, publish, inACall)
+		f.until(out.Records + 1)
+		err = errors.Join(err, <-handled)
+		out.Records = f.n.Load() - 1
+		out.Bytes, out.Took = out.Records*eventBytes, f.settled.Sub(start)
+		return out, err
 	}
-	handling, stop := context.WithCancel(ctx)
-	defer stop()
-	var n, want atomic.Int64
-	want.Store(-1)
-	ready := make(chan struct{})
-	var once sync.Once
-	var settled time.Time
-	var failed error
-	var handles sync.WaitGroup
-	handles.Go(func() {
-		settled, failed = s.side.handle(handling, s.topic, s.topic, how{64, true},
-			func(context.Context, order) error {
-				once.Do(func() { close(ready) })
-				if n.Add(1) == want.Load() {
-					stop()
-				}
-				return nil
-			})
-		stop()
-	})
-	publish := s.side.publisher(s.topic)
-	if err := publish(ctx, "customer-0", newOrder(0)); err != nil { // everybody is there then
-		return measure.Outcome{}, err
+}
+
+// follow is the handler of together.
+type follow struct {
+	n, want  atomic.Int64
+	once     sync.Once
+	ready    chan struct{} // closed with the first event
+	caughtUp func()        // is called when as many as wanted were handled
+	settled  time.Time
+}
+
+func (f *follow) handle(context.Context, order) error {
+	f.once.Do(func() { close(f.ready) })
+	if f.n.Add(1) == f.want.Load() {
+		f.caughtUp()
 	}
-	select {
-	case <-ready:
-	case <-handling.Done():
-		handles.Wait()
-		return measure.Outcome{}, failed
+	return nil
+}
+
+func (f *follow) until(want int64) {
+	f.want.Store(want)
+	if f.n.Load() >= want {
+		f.caughtUp()
 	}
-	s.start()
-	start := time.Now()
-	time.AfterFunc((1+catchUp)*s.time, stop)
-	out, err := s.publish(handling, publish)
-	want.Store(out.Records + 1)
-	if n.Load() >= want.Load() {
-		stop()
-	}
-	handles.Wait()
-	out.Records = n.Load() - 1
-	out.Bytes, out.Took = out.Records*eventBytes, settled.Sub(start)
-	return out, errors.Join(err, failed)
 }

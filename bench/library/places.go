@@ -25,7 +25,7 @@ type place struct {
 
 type contender struct {
 	name string
-	open func(ctx context.Context, at string, partitions int) (side, error)
+	open func(ctx context.Context, at string, s setting) (side, error)
 }
 
 // Names of sides.

@@ -25,7 +25,7 @@ type result struct {
 // at runs the loads of a place: all rounds of one, then of the next, on one broker.
 func (o *options) at(ctx context.Context, p *place, bin string) (results []result, err error) {
 	chosen := slices.DeleteFunc(slices.Clone(loads), func(l load) bool {
-		return !o.run.MatchString(p.name + ": " + l.name)
+		return l.inProcess && p.program != nil || !o.run.MatchString(p.name+": "+l.name)
 	})
 	if len(chosen) == 0 {
 		return nil, nil
@@ -102,7 +102,7 @@ func (t *table) one(ctx context.Context, c *contender, l *load) (r result, err e
 	if err != nil {
 		return r, err
 	}
-	s, err := c.open(ctx, at, l.partitions)
+	s, err := c.open(ctx, at, l.setting)
 	if err != nil {
 		return r, err
 	}

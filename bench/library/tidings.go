@@ -16,13 +16,14 @@ import (
 // ours is a service of the library.
 type ours struct {
 	transport tidings.Transport
+	format    format
 	from      tidings.Start
 	end       func(context.Context) error
 	publishes *tidings.Service
 }
 
-func newOurs(t tidings.Transport, from tidings.Start, end func(context.Context) error) *ours {
-	return &ours{transport: t, from: from, end: end,
+func newOurs(t tidings.Transport, f format, from tidings.Start, end func(context.Context) error) *ours {
+	return &ours{transport: t, format: f, from: from, end: end,
 		publishes: tidings.NewService("bench", t, tidings.WithLogger(quiet))}
 }
 
@@ -30,80 +31,73 @@ func newOurs(t tidings.Transport, from tidings.Start, end func(context.Context) 
 var quiet = slog.New(slog.DiscardHandler)
 
 // oursEmbedded has its broker in the process.
-func oursEmbedded(_ context.Context, dir string, partitions int) (side, error) {
+func oursEmbedded(_ context.Context, dir string, s setting) (side, error) {
 	b, err := broker.Open(dir, broker.Config{})
 	if err != nil {
 		return nil, err
 	}
-	t := embedded.New(b, embedded.Config{Partitions: partitions})
-	return newOurs(t, tidings.Earliest, func(ctx context.Context) error {
+	t := embedded.New(b, embedded.Config{Partitions: s.partitions})
+	return newOurs(t, s.format, tidings.Earliest, func(ctx context.Context) error {
 		return errors.Join(t.Close(ctx), b.Close())
 	}), nil
 }
 
 // oursKafka compresses as little as its peer.
-func oursKafka(_ context.Context, addr string, partitions int) (side, error) {
-	t, err := kafka.New(kafka.Config{Seeds: []string{addr}, Partitions: partitions,
+func oursKafka(_ context.Context, addr string, s setting) (side, error) {
+	t, err := kafka.New(kafka.Config{Seeds: []string{addr}, Partitions: s.partitions,
 		Compression: "none", Logger: quiet})
 	if err != nil {
 		return nil, err
 	}
-	return newOurs(t, tidings.Earliest, t.Close), nil
+	return newOurs(t, s.format, tidings.Earliest, t.Close), nil
 }
 
 // oursAMQP has the kind of queue that its peer declares.
-func oursAMQP(ctx context.Context, addr string, _ int) (side, error) {
+func oursAMQP(ctx context.Context, addr string, s setting) (side, error) {
 	t, err := rabbitmq.Open(ctx, rabbitmq.Config{
 		URL: amqpURL(addr), QueueType: rabbitmq.Classic})
 	if err != nil {
 		return nil, err
 	}
-	return newOurs(t, tidings.Latest, t.Close), nil
+	return newOurs(t, s.format, tidings.Latest, t.Close), nil
 }
 
-func (l *ours) declare(ctx context.Context, topic string, groups ...string) error {
-	for _, g := range groups {
-		err := l.transport.Declare(ctx, tidings.Subscription{
-			Group: g, Topics: []string{topic}, From: l.from})
-		if err != nil {
-			return err
+func (l *ours) declare(ctx context.Context, topic, group string) error {
+	return l.transport.Declare(ctx, tidings.Subscription{
+		Group: group, Topics: []string{topic}, From: l.from})
+}
+
+// placed is the event of a topic.
+func (l *ours) placed(topic string) *tidings.Type[order] {
+	return tidings.Define(topic, eventType, tidings.WithCodec[order](codec{l.format}))
+}
+
+// codec is a format as the library takes it.
+type codec struct{ format }
+
+func (codec) ContentType() string               { return "application/json" }
+func (c codec) Encode(v any) ([]byte, error)    { return c.encode(v.(order)) }
+func (c codec) Decode(data []byte, v any) error { return c.decode(data, v.(*order)) }
+
+func (l *ours) publisher(topic string, keyed bool) publisher {
+	placed := l.placed(topic)
+	return func(ctx context.Context, orders ...order) error {
+		events := make([]tidings.Event, len(orders))
+		for i := range orders {
+			events[i] = placed.New(orders[i], tidings.WithKey(keyOf(&orders[i], keyed)))
 		}
-	}
-	return nil
-}
-
-func (l *ours) publisher(topic string) publisher {
-	placed := tidings.Define[order](topic, eventType)
-	return func(ctx context.Context, key string, o order) error {
-		return l.publishes.Publish(ctx, placed.New(o, tidings.WithKey(key)))
+		return l.publishes.Publish(ctx, events...)
 	}
 }
 
-// fillBatch is how many events fill publishes in a call.
-const fillBatch = 500
-
-func (l *ours) fill(ctx context.Context, topic string, keyed bool, n int) error {
-	placed := tidings.Define[order](topic, eventType)
-	for from := 0; from < n; from += fillBatch {
-		var events []tidings.Event
-		for i := from; i < min(n, from+fillBatch); i++ {
-			o := newOrder(i)
-			events = append(events, placed.New(o, tidings.WithKey(keyOf(&o, keyed))))
-		}
-		if err := l.publishes.Publish(ctx, events...); err != nil {
-			return err
-		}
-	}
-	return nil
-}
+func (l *ours) bulk() (inACall, atOnce int) { return 500, 1 }
 
 // handle runs a service, which commits before it returns.
 func (l *ours) handle(ctx context.Context, topic, group string, h how, fn handler) (
 	time.Time, error) {
-	placed := tidings.Define[order](topic, eventType)
 	s := tidings.NewService(group, l.transport, tidings.WithLogger(quiet)).Subscribe(
 		tidings.Policy{From: l.from, Concurrency: h.atOnce},
-		tidings.On(placed, func(ctx context.Context, m tidings.Msg[order]) error {
+		tidings.On(l.placed(topic), func(ctx context.Context, m tidings.Msg[order]) error {
 			return fn(ctx, m.Data)
 		}))
 	err := s.Run(ctx)

@@ -2,11 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/IBM/sarama"
@@ -21,6 +18,7 @@ import (
 
 // theirs is a router of Watermill over one of its brokers.
 type theirs struct {
+	format     format
 	publishes  message.Publisher
 	subscriber func(group string) (message.Subscriber, error)
 	init       func(topic, group string) error
@@ -40,7 +38,7 @@ const (
 
 // theirsKafka keeps the order of partitions: each has one handler that runs. All replicas
 // acknowledge, as with ours; the rest are Watermill's own settings.
-func theirsKafka(_ context.Context, addr string, partitions int) (side, error) {
+func theirsKafka(_ context.Context, addr string, s setting) (side, error) {
 	keyed := wkafka.NewWithPartitioningMarshaler(func(_ string, m *message.Message) (string, error) {
 		return m.Metadata.Get(metaKey), nil
 	})
@@ -58,10 +56,10 @@ func theirsKafka(_ context.Context, addr string, partitions int) (side, error) {
 		return wkafka.NewSubscriber(wkafka.SubscriberConfig{
 			Brokers: []string{addr}, ConsumerGroup: group, OverwriteSaramaConfig: config,
 			Unmarshaler: keyed, InitializeTopicDetails: &sarama.TopicDetail{
-				NumPartitions: int32(partitions), ReplicationFactor: 1},
+				NumPartitions: int32(s.partitions), ReplicationFactor: 1},
 		}, watermill.NopLogger{})
 	}
-	return &theirs{publishes: p,
+	return &theirs{format: s.format, publishes: p,
 		subscriber: func(group string) (message.Subscriber, error) { return subscriber(group) },
 		init: func(topic, group string) error {
 			s, err := subscriber(group)
@@ -89,7 +87,7 @@ var classic = amqp091.Table{"x-queue-type": "classic"}
 
 // theirsAMQP waits for confirms and has a channel for each publisher; a consumer hands out one
 // message at a time, so that several are needed for several at once, and keep no order then.
-func theirsAMQP(_ context.Context, addr string, _ int) (side, error) {
+func theirsAMQP(_ context.Context, addr string, s setting) (side, error) {
 	config := func(group string) wamqp.Config {
 		c := wamqp.NewDurablePubSubConfig(amqpURL(addr), wamqp.GenerateQueueNameConstant(group))
 		c.Publish.ConfirmDelivery, c.Publish.ChannelPoolSize = true, publishers
@@ -104,7 +102,7 @@ func theirsAMQP(_ context.Context, addr string, _ int) (side, error) {
 	subscriber := func(group string) (*wamqp.Subscriber, error) {
 		return wamqp.NewSubscriber(config(group), watermill.NopLogger{})
 	}
-	return &theirs{publishes: p,
+	return &theirs{format: s.format, publishes: p,
 		subscriber: func(group string) (message.Subscriber, error) { return subscriber(group) },
 		init: func(topic, group string) error {
 			s, err := subscriber(group)
@@ -126,61 +124,42 @@ func theirsAMQP(_ context.Context, addr string, _ int) (side, error) {
 // for each message.
 const prefetch = 256
 
-func (l *theirs) declare(_ context.Context, topic string, groups ...string) error {
-	for _, g := range groups {
-		if err := l.init(topic, g); err != nil {
-			return err
-		}
-	}
-	return nil
+func (l *theirs) declare(_ context.Context, topic, group string) error {
+	return l.init(topic, group)
 }
 
-func (l *theirs) publisher(topic string) publisher {
-	return func(ctx context.Context, key string, o order) error {
-		payload, err := json.Marshal(o)
-		if err != nil {
-			return err
-		}
-		m := message.NewMessageWithContext(ctx, tidings.NewID(), payload)
-		if key != "" {
-			m.Metadata.Set(metaKey, key)
-		}
-		m.Metadata.Set(metaType, eventType)
-		m.Metadata.Set(metaSource, "bench")
-		m.Metadata.Set(metaTime, time.Now().UTC().Format(time.RFC3339Nano))
-		m.Metadata.Set(metaContentType, "application/json")
-		m.Metadata.Set(metaCorrelation, m.UUID)
-		return l.publishes.Publish(topic, m)
-	}
-}
-
-// fillAtOnce is how many publish in fill: a call of Publish sends one message after the other.
-const fillAtOnce = publishers
-
-func (l *theirs) fill(ctx context.Context, topic string, keyed bool, n int) error {
-	publish := l.publisher(topic)
-	var next atomic.Int64
-	return atOnce(fillAtOnce, func(int) error {
-		for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
-			o := newOrder(int(i))
-			if err := publish(ctx, keyOf(&o, keyed), o); err != nil {
+func (l *theirs) publisher(topic string, keyed bool) publisher {
+	return func(ctx context.Context, orders ...order) error {
+		messages := make([]*message.Message, len(orders))
+		for i := range orders {
+			var err error
+			if messages[i], err = l.message(ctx, orders[i], keyOf(&orders[i], keyed)); err != nil {
 				return err
 			}
 		}
-		return nil
-	})
+		return l.publishes.Publish(topic, messages...)
+	}
 }
 
-// atOnce calls f for 0 to n-1 at once, and waits.
-func atOnce(n int, f func(int) error) error {
-	errs := make([]error, n)
-	var wg sync.WaitGroup
-	for i := range n {
-		wg.Go(func() { errs[i] = f(i) })
+func (l *theirs) message(ctx context.Context, o order, key string) (*message.Message, error) {
+	payload, err := l.format.encode(o)
+	if err != nil {
+		return nil, err
 	}
-	wg.Wait()
-	return errors.Join(errs...)
+	m := message.NewMessageWithContext(ctx, tidings.NewID(), payload)
+	if key != "" {
+		m.Metadata.Set(metaKey, key)
+	}
+	m.Metadata.Set(metaType, eventType)
+	m.Metadata.Set(metaSource, "bench")
+	m.Metadata.Set(metaTime, time.Now().UTC().Format(time.RFC3339Nano))
+	m.Metadata.Set(metaContentType, "application/json")
+	m.Metadata.Set(metaCorrelation, m.UUID)
+	return m, nil
 }
+
+// bulk is of calls at once: each sends one message after the other.
+func (l *theirs) bulk() (inACall, atOnce int) { return 1, publishers }
 
 // handle runs a router. Acknowledgements of the last moment are lost with it, which does not count
 // against it: it has settled when ctx ends.
@@ -197,7 +176,7 @@ func (l *theirs) handle(ctx context.Context, topic, group string, h how, fn hand
 	for i := range l.consumers(h) {
 		r.AddConsumerHandler(fmt.Sprint(group, "-", i), topic, s, func(m *message.Message) error {
 			var o order
-			if err := json.Unmarshal(m.Payload, &o); err != nil {
+			if err := l.format.decode(m.Payload, &o); err != nil {
 				return err
 			}
 			return fn(m.Context(), o)
