@@ -95,7 +95,9 @@ func (r *reading) event(rec *broker.Record, place func() (id, source string)) (e
 	case binary:
 		err = r.binary(&e, rec)
 	case strings.HasPrefix(contentType, tidings.StructuredType) && tidings.IsStructured(contentType):
-		err = e.UnmarshalJSON(bytes.Clone(rec.Value))
+		var read *tidings.Event
+		read, err = structured(rec)
+		e = *read
 	default:
 		return foreign(rec, place, nil)
 	}
@@ -106,6 +108,14 @@ func (r *reading) event(rec *broker.Record, place func() (id, source string)) (e
 		e.Key = string(rec.Key)
 	}
 	return e
+}
+
+// structured reads an event from the value. It has memory of its own, since what JSON is decoded
+// into is on the heap, and that of events in binary mode is not.
+func structured(rec *broker.Record) (*tidings.Event, error) {
+	var e tidings.Event
+	err := e.UnmarshalJSON(bytes.Clone(rec.Value))
+	return &e, err
 }
 
 func modeOf(headers []broker.Header) (binary bool, contentType string) {
