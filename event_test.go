@@ -179,3 +179,13 @@ func TestCheckRefusesWhatReadersWouldNotTakeForTheEvent(t *testing.T) {
 		t.Errorf("got %v, want %v", err, unencoded.Err())
 	}
 }
+
+func TestNamesAreThoseThatReadersTake(t *testing.T) {
+	type v struct{}
+	up := func(v) (v, error) { return v{}, nil }
+	one := tidings.Define[v]("t", "one")
+	two := tidings.DefineCommand("t", "two", tidings.Upcast(one, up))
+	three := tidings.Define("t", "three", tidings.Upcast(two, up))
+	equal(t, "names", tidings.Names(three), []string{"three", "one", "two"})
+	equal(t, "of the first", tidings.Names(one), []string{"one"})
+}

@@ -2,7 +2,9 @@ package tidings
 
 import (
 	"fmt"
+	"maps"
 	"reflect"
+	"slices"
 	"time"
 )
 
@@ -41,6 +43,16 @@ type Described interface {
 	Kind() Kind
 	Data() reflect.Type
 	ContentType() string
+}
+
+// Names are the CloudEvents types that readers of a declared type take: its own first, then the older
+// ones that it reads, see Upcast.
+func Names(d Described) []string {
+	names := []string{d.Name()}
+	if s, ok := d.(interface{ olderNames() []string }); ok {
+		names = append(names, s.olderNames()...)
+	}
+	return names
 }
 
 type schema[T any] struct {
@@ -110,6 +122,8 @@ func (s *schema[T]) Topic() string       { return s.topic }
 func (s *schema[T]) Kind() Kind          { return s.kind }
 func (s *schema[T]) Data() reflect.Type  { return reflect.TypeFor[T]() }
 func (s *schema[T]) ContentType() string { return s.codecs[0].ContentType() }
+
+func (s *schema[T]) olderNames() []string { return slices.Sorted(maps.Keys(s.upcast)) }
 
 func (s *schema[T]) older() map[string]func(Event) (T, error) { return s.upcast }
 

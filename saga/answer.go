@@ -2,12 +2,32 @@ package saga
 
 import (
 	"context"
-	"time"
+	"errors"
+	"fmt"
+	"slices"
 
 	"github.com/tidings-io/tidings"
 )
 
-func (d *Definition[S]) events() (all []tidings.Described) {
+// arrival is an event that may answer an instance.
+type arrival struct {
+	tidings.Event
+	id string // of the instance
+	// named says that the event has the extension, which says what the command was for, too, that
+	// it answers. Otherwise its key or By tells the instance.
+	named   bool
+	purpose purpose
+}
+
+// errUnmoved: what came is late, or for nobody. It never leaves this package.
+var errUnmoved = errors.New("unmoved")
+
+// brokenError is why an instance cannot be moved by the definitions that there are.
+type brokenError struct{ error }
+
+func (b *brokenError) Unwrap() error { return b.error }
+
+func (d *Definition[S]) types() (all []tidings.Described) {
 	for _, s := range d.starts {
 		all = append(all, s.typ)
 	}
@@ -20,59 +40,120 @@ func (d *Definition[S]) events() (all []tidings.Described) {
 	return all
 }
 
-func (d *Definition[S]) startsOn(typ string) bool {
-	for _, s := range d.starts {
-		if s.typ.Name() == typ {
-			return true
+func (d *Definition[S]) startsOn(typ string) bool { return d.startBy(typ) != nil }
+
+func (d *Definition[S]) startBy(typ string) *start[S] {
+	for i := range d.starts {
+		if slices.Contains(d.starts[i].names, typ) {
+			return &d.starts[i]
 		}
 	}
-	return false
+	return nil
 }
 
-func (d *Definition[S]) begins(e tidings.Event) (string, func(context.Context, *Record) ([]Outgoing, error), error) {
-	for _, s := range d.starts {
-		if s.typ.Name() != e.Type {
-			continue
-		}
-		id, state, err := s.fn(e)
-		return id, func(ctx context.Context, rec *Record) ([]Outgoing, error) {
-			return d.begin(ctx, rec, state, e.ID)
-		}, err
-	}
-	return "", nil, nil
+func (d *Definition[S]) begins(e tidings.Event) (
+	id string, begin func(context.Context, *Record) ([]Outgoing, error), err error) {
+	id, state, err := d.startBy(e.Type).fn(e)
+	return id, func(ctx context.Context, rec *Record) ([]Outgoing, error) {
+		return d.begin(ctx, rec, state, e)
+	}, err
 }
 
-func (d *Definition[S]) idOf(e tidings.Event) (string, error) {
+// idsOf are the instances that an event may be for which does not say it itself. Which of them
+// wait for it their steps know.
+func (d *Definition[S]) idsOf(e tidings.Event) ([]string, error) {
+	ids := []string{e.Key}
 	for _, st := range d.steps {
-		if a := st.answer(e.Type); a != nil && a.id != nil {
-			return a.id(e)
+		if a := st.answer(e.Type); a != nil {
+			id, err := a.instance(e)
+			if err != nil {
+				return nil, err
+			}
+			ids = append(ids, id)
 		}
 	}
-	return "", nil
+	return ids, nil
+}
+
+func (a *Answer[S]) instance(e tidings.Event) (string, error) {
+	if a.id == nil {
+		return e.Key, nil
+	}
+	return a.id(e)
 }
 
 // answered moves an instance by an event that its step, or its compensation, waits for. What is
 // late or repeated moves nothing.
-func (d *Definition[S]) answered(ctx context.Context, rec *Record, e tidings.Event) ([]Outgoing, error) {
+func (d *Definition[S]) answered(ctx context.Context, rec *Record, in arrival) ([]Outgoing, error) {
 	st := d.step(rec.Step)
-	if rec.Status == Compensating {
-		if !st.isUndone(e.Type) {
-			return nil, nil
-		}
-		return d.change(ctx, rec, e.ID, func(m *move[S]) { m.undone() })
+	switch undoing := rec.is(Compensating); {
+	case d.isOfAnother(in, purpose{step: rec.Step, undo: undoing}):
+		return nil, nil
+	case !undoing:
+		return d.stepAnswered(ctx, rec, st, in)
+	case !st.isUndone(in.Type) || !in.named && in.id != in.Key:
+		return nil, nil
 	}
-	a := st.answer(e.Type)
+	return d.change(ctx, rec, in.Event, func(m *move[S]) error {
+		m.resume()
+		m.undone()
+		return nil
+	})
+}
+
+// is says what an instance does, also where it is stuck.
+func (rec *Record) is(s Status) bool {
+	return rec.Status == s || rec.Status == Stuck && rec.StuckIn == s
+}
+
+// isOfAnother says whether an event answers another command than the present one: one that takes
+// its type too.
+func (d *Definition[S]) isOfAnother(in arrival, present purpose) bool {
+	p := in.purpose
+	st := d.step(p.step)
+	if st == nil || p.step == present.step && p.undo == present.undo {
+		return false
+	}
+	return p.undo && st.isUndone(in.Type) || !p.undo && st.answer(in.Type) != nil
+}
+
+func (d *Definition[S]) stepAnswered(ctx context.Context, rec *Record, st *StepDef[S],
+	in arrival) ([]Outgoing, error) {
+	a := st.answer(in.Type)
 	if a == nil {
 		return nil, nil
 	}
-	return d.change(ctx, rec, e.ID, func(m *move[S]) {
-		if err := a.fn(&m.state, e); err != nil {
-			m.fail(err, false)
-			return
+	if !in.named {
+		if id, err := a.instance(in.Event); err != nil || id != in.id {
+			return nil, err
 		}
-		m.complete(st)
-		m.enter(d.index(st.name) + 1)
+	}
+	apply, err := a.decode(in.Event)
+	if err != nil {
+		return nil, fmt.Errorf("answer to step %s of saga %s/%s: %w", st.name, rec.Saga, rec.ID, err)
+	}
+	return d.change(ctx, rec, in.Event, func(m *move[S]) error {
+		return m.answer(st, apply(&m.state), in.purpose)
 	})
+}
+
+// answer ends a step, or its attempt. What was waited for moves an instance that is stuck, too; a
+// failure does not, nor one of a command that has failed before.
+func (m *move[S]) answer(st *StepDef[S], failure error, p purpose) error {
+	if failure != nil {
+		if m.rec.Status == Stuck || p.step == st.name && p.failed != m.rec.Failed {
+			return errUnmoved
+		}
+		m.fail(failure, false)
+		return nil
+	}
+	if err := m.keep(); err != nil {
+		return err
+	}
+	m.resume()
+	m.complete(st)
+	m.enter(m.d.index(st.name) + 1)
+	return nil
 }
 
 func (m *move[S]) undone() {
@@ -81,25 +162,32 @@ func (m *move[S]) undone() {
 	m.undoNext()
 }
 
-func (d *Definition[S]) ticked(ctx context.Context, rec *Record, t tick, event string) ([]Outgoing, error) {
-	return d.change(ctx, rec, event, func(m *move[S]) { m.tick(t) })
+// resume is the end of being stuck.
+func (m *move[S]) resume() {
+	if m.rec.Status == Stuck {
+		m.turn(m.rec.StuckIn, "resumed", nil)
+		m.rec.StuckIn = ""
+	}
 }
 
-func (d *Definition[S]) change(ctx context.Context, rec *Record, event string, fn func(*move[S])) ([]Outgoing, error) {
+func (d *Definition[S]) ticked(ctx context.Context, rec *Record, t tick, e tidings.Event) (
+	[]Outgoing, error) {
+	return d.change(ctx, rec, e, func(m *move[S]) error { return m.tick(t) })
+}
+
+// change makes a transition, or none where fn says so.
+func (d *Definition[S]) change(ctx context.Context, rec *Record, e tidings.Event,
+	fn func(*move[S]) error) ([]Outgoing, error) {
 	s, err := d.state(rec)
 	if err != nil {
-		rec.halt(event, err)
-		return nil, nil
+		return nil, err
 	}
-	m := d.move(ctx, rec, s, event)
-	fn(m)
+	m := d.move(ctx, rec, s, e)
+	switch err := fn(m); {
+	case errors.Is(err, errUnmoved):
+		return nil, nil
+	case err != nil:
+		return nil, err
+	}
 	return m.commit()
-}
-
-// halt makes an instance stuck without its definition.
-func (rec *Record) halt(event string, cause error) {
-	now := time.Now().UTC()
-	rec.History = append(rec.History, Transition{At: now, Step: rec.Step, From: rec.Status, To: Stuck,
-		What: "stuck", Event: event, Err: cause.Error()})
-	rec.StuckIn, rec.Status, rec.Reason, rec.Updated = rec.Status, Stuck, cause.Error(), now
 }

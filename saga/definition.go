@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/tidings-io/tidings"
 )
@@ -20,8 +23,9 @@ type Definition[S any] struct {
 }
 
 type start[S any] struct {
-	typ tidings.Described
-	fn  func(tidings.Event) (id string, s S, err error)
+	typ   tidings.Described
+	names []string
+	fn    func(tidings.Event) (id string, s S, err error)
 }
 
 // New begins the definition of a saga. Instances stay with the version that they began with: a
@@ -29,15 +33,20 @@ type start[S any] struct {
 // ended. It panics where the name is empty or the version below 1.
 func New[S any](name string, version int) *Definition[S] {
 	if name == "" || version < 1 {
-		panic(fmt.Sprintf("saga: a definition needs a name and a version from 1, got %q and %d", name, version))
+		panic(fmt.Sprintf("saga: a definition needs a name and a version from 1, got %q and %d",
+			name, version))
 	}
 	return &Definition[S]{name: name, version: version}
 }
 
-// StartOn begins an instance for an event of type t, in the state and under the id that fn tells.
-// A second event with the id of an instance, ended or not, is ignored.
-func StartOn[S, T any](d *Definition[S], t tidings.Definition[T], fn func(m tidings.Msg[T]) (id string, s S)) {
-	d.starts = append(d.starts, start[S]{t, func(e tidings.Event) (id string, s S, err error) {
+// StartOn begins an instance for an event of type t, in the state and under the id that fn tells: 1
+// to MaxID bytes of UTF-8 without byte 0, or the event is among the dead letters. A second event
+// with the id of an instance, ended or not, is ignored. The event that begins an instance does not
+// answer it too.
+func StartOn[S, T any](d *Definition[S], t tidings.Definition[T],
+	fn func(m tidings.Msg[T]) (id string, s S)) {
+	d.starts = append(d.starts, start[S]{t, tidings.Names(t), func(e tidings.Event) (
+		id string, s S, err error) {
 		data, err := t.Decode(e)
 		if err != nil {
 			return "", s, err
@@ -53,11 +62,15 @@ func (d *Definition[S]) Compensated(fn func(s S, reason string) tidings.Event) *
 	return d
 }
 
-// Step declares the next step: do makes its command or event. The name stays as long as there are
-// instances. Without answers (Done, Fails, On) the step is done when its event is committed.
-func (d *Definition[S]) Step(name string, do func(s S) tidings.Event, answers ...Answer[S]) *StepDef[S] {
-	if name == "" || do == nil || d.step(name) != nil {
-		panic(fmt.Sprintf("saga %s: a step needs a name of its own and a function, got %q", d.name, name))
+// Step declares the next step: do makes its command or event, whose id, and source where it has
+// none, the saga sets. The name, without a '#', stays as long as there are instances. Without
+// answers (Done, Fails, On) the step is done when its event is committed. An answer that comes
+// before its step is ignored.
+func (d *Definition[S]) Step(name string, do func(s S) tidings.Event,
+	answers ...Answer[S]) *StepDef[S] {
+	if name == "" || strings.Contains(name, "#") || do == nil || d.step(name) != nil {
+		panic(fmt.Sprintf("saga %s: a step needs a function and a name of its own without '#', got %q",
+			d.name, name))
 	}
 	st := &StepDef[S]{name: name, do: do, retries: DefaultRetries}
 	st.answers = append(st.answers, answers...)
@@ -107,6 +120,7 @@ type StepDef[S any] struct {
 	do, undo func(s S) tidings.Event
 	answers  []Answer[S]
 	undone   []tidings.Described
+	undoneBy []string // names of those types
 	within   time.Duration
 	retries  int
 	pivot    bool
@@ -114,25 +128,38 @@ type StepDef[S any] struct {
 
 // Answer is an event that a step waits for, and what it does.
 type Answer[S any] struct {
-	typ tidings.Described
-	id  func(tidings.Event) (string, error) // nil: the default of the package
-	fn  func(*S, tidings.Event) error
+	typ    tidings.Described
+	names  []string
+	id     func(tidings.Event) (string, error) // nil: the key
+	decode func(tidings.Event) (apply func(*S) error, err error)
 }
 
-// On is an answer with data: fn may change the state. Nil completes the step, an error fails it.
+// On is an answer with data: fn may change the state, which is kept in any case. Nil completes the
+// step, an error fails it: then the step is taken for not done. An answer that does not decode
+// moves nothing; it is among the dead letters, and the step waits.
 func On[S, T any](t tidings.Definition[T], fn func(s *S, m tidings.Msg[T]) error) Answer[S] {
-	return Answer[S]{typ: t, fn: func(s *S, e tidings.Event) error {
+	return Answer[S]{typ: t, names: tidings.Names(t), decode: func(e tidings.Event) (
+		func(*S) error, error) {
 		data, err := t.Decode(e)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		return fn(s, tidings.Msg[T]{Event: e, Data: data})
+		return func(s *S) error { return fn(s, tidings.Msg[T]{Event: e, Data: data}) }, nil
+	}}
+}
+
+// plain is an answer whose data nobody looks at.
+func plain[S any](t tidings.Described, outcome func(typ string) error) Answer[S] {
+	return Answer[S]{typ: t, names: tidings.Names(t), decode: func(e tidings.Event) (
+		func(*S) error, error) {
+		return func(*S) error { return outcome(e.Type) }, nil
 	}}
 }
 
 // By says which instance an answer belongs to, for events that carry neither "sagaid" nor the id as
 // their key.
-func By[S, T any](t tidings.Definition[T], id func(m tidings.Msg[T]) string, a Answer[S]) Answer[S] {
+func By[S, T any](t tidings.Definition[T], id func(m tidings.Msg[T]) string,
+	a Answer[S]) Answer[S] {
 	a.id = func(e tidings.Event) (string, error) {
 		data, err := t.Decode(e)
 		if err != nil {
@@ -146,7 +173,7 @@ func By[S, T any](t tidings.Definition[T], id func(m tidings.Msg[T]) string, a A
 // Done completes the step on any of these, without touching the state.
 func (st *StepDef[S]) Done(types ...tidings.Described) *StepDef[S] {
 	for _, t := range types {
-		st.answers = append(st.answers, Answer[S]{typ: t, fn: func(*S, tidings.Event) error { return nil }})
+		st.answers = append(st.answers, plain[S](t, func(string) error { return nil }))
 	}
 	return st
 }
@@ -154,9 +181,9 @@ func (st *StepDef[S]) Done(types ...tidings.Described) *StepDef[S] {
 // Fails fails the step on any of these.
 func (st *StepDef[S]) Fails(types ...tidings.Described) *StepDef[S] {
 	for _, t := range types {
-		st.answers = append(st.answers, Answer[S]{typ: t, fn: func(_ *S, e tidings.Event) error {
-			return fmt.Errorf("answered by %s", e.Type)
-		}})
+		st.answers = append(st.answers, plain[S](t, func(typ string) error {
+			return fmt.Errorf("answered by %s", typ)
+		}))
 	}
 	return st
 }
@@ -164,12 +191,17 @@ func (st *StepDef[S]) Fails(types ...tidings.Described) *StepDef[S] {
 // Undo is the compensation, for when a later step fails. Where undone types are named it is sent
 // again until one of them comes; otherwise it is done when it is committed.
 func (st *StepDef[S]) Undo(fn func(s S) tidings.Event, undone ...tidings.Described) *StepDef[S] {
-	st.undo, st.undone = fn, undone
+	st.undo, st.undone, st.undoneBy = fn, undone, nil
+	for _, t := range undone {
+		st.undoneBy = append(st.undoneBy, tidings.Names(t)...)
+	}
 	return st
 }
 
-// Within is the deadline of the step, durable: when it passes the step fails. A step without one
-// waits for ever. It is how long a compensation waits for its answer too, 0 is a minute there.
+// Within is the deadline of the step, durable: when it passes the step fails. Nobody knows then
+// whether it was done, so before the pivot its own compensation is sent with the others; without
+// one, what it did stays. A step without a deadline waits for ever. It is how long a compensation
+// waits for its answer too, 0 is a minute there.
 func (st *StepDef[S]) Within(d time.Duration) *StepDef[S] {
 	st.within = d
 	return st
@@ -183,7 +215,7 @@ func (st *StepDef[S]) Retries(n int) *StepDef[S] {
 }
 
 // Pivot marks the point of no return: once this step is done, later ones are tried again and
-// nothing is compensated.
+// nothing is compensated, but by Resolve. Until it is done it fails like any other.
 func (st *StepDef[S]) Pivot() *StepDef[S] {
 	st.pivot = true
 	return st
@@ -191,37 +223,47 @@ func (st *StepDef[S]) Pivot() *StepDef[S] {
 
 func (st *StepDef[S]) answer(typ string) *Answer[S] {
 	for i := range st.answers {
-		if st.answers[i].typ.Name() == typ {
+		if slices.Contains(st.answers[i].names, typ) {
 			return &st.answers[i]
 		}
 	}
 	return nil
 }
 
-func (st *StepDef[S]) isUndone(typ string) bool {
-	for _, t := range st.undone {
-		if t.Name() == typ {
-			return true
-		}
-	}
-	return false
-}
+func (st *StepDef[S]) isUndone(typ string) bool { return slices.Contains(st.undoneBy, typ) }
 
-// Start begins an instance without an event; false says that there is one with this id already.
-func (d *Definition[S]) Start(ctx context.Context, st Store, id string, s S) (begun bool, err error) {
+// Start begins an instance without an event; false says that there is one with this id already. An
+// id is 1 to MaxID bytes of UTF-8 without byte 0.
+func (d *Definition[S]) Start(ctx context.Context, st Store, id string, s S) (
+	begun bool, err error) {
+	if !validID(id) {
+		return false, errID(d.name, id)
+	}
 	err = st.Update(ctx, d.name, id, func(rec *Record) ([]Outgoing, error) {
 		begun = rec.Version == 0
 		if !begun {
 			return nil, nil
 		}
-		return d.begin(ctx, rec, s, "")
+		return d.begin(ctx, rec, s, tidings.Event{})
 	})
-	return begun, err
+	return begun && err == nil, err
+}
+
+// MaxID bounds the id of an instance, in bytes.
+const MaxID = 1024
+
+func validID(id string) bool {
+	return id != "" && len(id) <= MaxID && utf8.ValidString(id) && strings.IndexByte(id, 0) < 0
+}
+
+func errID(saga, id string) error {
+	return tidings.Permanent(fmt.Errorf("saga %s: the id %.40q of %d bytes is not 1 to %d bytes of "+
+		"UTF-8 without byte 0", saga, id, len(id), MaxID))
 }
 
 func (d *Definition[S]) state(rec *Record) (s S, err error) {
 	if err = json.Unmarshal(rec.State, &s); err != nil {
-		err = fmt.Errorf("state of saga %s/%s: %w", rec.Saga, rec.ID, err)
+		err = &brokenError{fmt.Errorf("state of saga %s/%s: %w", rec.Saga, rec.ID, err)}
 	}
 	return s, err
 }

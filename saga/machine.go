@@ -2,18 +2,13 @@ package saga
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/tidings-io/tidings"
 )
-
-// Extension is the extension attribute that names the saga and the instance of a command, as
-// "name/id"; what is published while the command is handled inherits it.
-const Extension = tidings.ExtSaga
 
 const (
 	undoWithin = time.Minute // how long a compensation waits where the step has no deadline
@@ -27,36 +22,62 @@ type move[S any] struct {
 	ctx   context.Context
 	rec   *Record
 	state S
-	event string // id of what moves it
+	event tidings.Event // what moves it, none for a person or a program
 	now   time.Time
 	out   []Outgoing
+	err   error // of something that cannot be sent
 }
 
-func (d *Definition[S]) move(ctx context.Context, rec *Record, s S, event string) *move[S] {
-	return &move[S]{d: d, ctx: ctx, rec: rec, state: s, event: event, now: time.Now().UTC()}
+func (d *Definition[S]) move(ctx context.Context, rec *Record, s S, e tidings.Event) *move[S] {
+	return &move[S]{d: d, ctx: ctx, rec: rec, state: s, event: e, now: time.Now().UTC()}
 }
 
 // begin makes a record that is not there yet a running instance.
-func (d *Definition[S]) begin(ctx context.Context, rec *Record, s S, event string) ([]Outgoing, error) {
-	m := d.move(ctx, rec, s, event)
+func (d *Definition[S]) begin(ctx context.Context, rec *Record, s S, e tidings.Event) (
+	[]Outgoing, error) {
+	m := d.move(ctx, rec, s, e)
 	rec.Version, rec.Status, rec.Started = d.version, Running, m.now
 	m.note("started", nil)
+	if err := m.keep(); err != nil {
+		return nil, err
+	}
 	m.enter(0)
 	return m.commit()
 }
 
-// commit is what the transition leaves: the state in the record, and what is sent.
-func (m *move[S]) commit() (out []Outgoing, err error) {
-	m.rec.State, err = json.Marshal(m.state)
+// keep has the steps see the state as it will be read back, so that a field that its JSON loses is
+// not there from the beginning, in every test.
+func (m *move[S]) keep() error {
+	if err := m.save(); err != nil {
+		return err
+	}
+	s, err := m.d.state(m.rec)
 	if err != nil {
-		return nil, fmt.Errorf("state of saga %s/%s: %w", m.rec.Saga, m.rec.ID, err)
+		return tidings.Permanent(fmt.Errorf("its JSON does not read back: %v", err)) // nothing is broken
+	}
+	m.state = s
+	return nil
+}
+
+func (m *move[S]) save() error {
+	text, err := json.Marshal(m.state)
+	if err != nil {
+		err = fmt.Errorf("state of saga %s/%s: %w", m.rec.Saga, m.rec.ID, err)
+		return tidings.Permanent(err)
+	}
+	m.rec.State = text
+	return nil
+}
+
+// commit is what the transition leaves: the state in the record, and what is sent.
+func (m *move[S]) commit() ([]Outgoing, error) {
+	if err := m.save(); err != nil {
+		return nil, err
+	}
+	if m.err != nil {
+		return nil, tidings.Permanent(fmt.Errorf("saga %s/%s: %w", m.rec.Saga, m.rec.ID, m.err))
 	}
 	m.rec.Updated = m.now
-	for i := range m.out {
-		if err := m.out[i].Event.Err(); err != nil {
-			return nil, tidings.Permanent(fmt.Errorf("saga %s/%s: %w", m.rec.Saga, m.rec.ID, err))
-		}
-	}
 	return m.out, nil
 }
 
@@ -64,9 +85,8 @@ func (m *move[S]) commit() (out []Outgoing, err error) {
 func (m *move[S]) enter(i int) {
 	for ; i < len(m.d.steps); i++ {
 		st := m.d.steps[i]
-		m.rec.Step, m.rec.Attempt = st.name, 1
-		m.send(st)
-		if len(st.answers) > 0 {
+		m.rec.Step, m.rec.Attempt, m.rec.Failed = st.name, 1, 0
+		if m.send(st) {
 			return
 		}
 		m.complete(st)
@@ -74,13 +94,21 @@ func (m *move[S]) enter(i int) {
 	m.end(Completed)
 }
 
-// send sends the command of a step and sets its deadline.
-func (m *move[S]) send(st *StepDef[S]) {
-	m.emit(st.do(m.state), "do/"+st.name)
+// send sends the command of a step and sets its deadline. It says whether there is something to
+// wait for.
+func (m *move[S]) send(st *StepDef[S]) bool {
+	m.emit(st.do(m.state), purpose{step: st.name, failed: m.rec.Failed})
 	m.note("sent", nil)
-	if len(st.answers) > 0 && st.within > 0 {
-		m.timer(deadline, st.within)
+	return m.wait(len(st.answers) > 0, st.within)
+}
+
+// wait begins the next wait, if there is one, with its deadline, if it has one.
+func (m *move[S]) wait(forAnswers bool, within time.Duration) bool {
+	m.rec.Wait++
+	if forAnswers && within > 0 {
+		m.timer(deadline, within)
 	}
+	return forAnswers
 }
 
 func (m *move[S]) complete(st *StepDef[S]) {
@@ -91,21 +119,27 @@ func (m *move[S]) complete(st *StepDef[S]) {
 // end is the last transition of an instance.
 func (m *move[S]) end(s Status) {
 	if s == Compensated && m.d.compensated != nil {
-		m.emit(m.d.compensated(m.state, m.rec.Reason), "compensated")
+		m.emit(m.d.compensated(m.state, m.rec.Reason), purpose{})
 	}
 	m.turn(s, "ended", nil)
-	m.rec.Step, m.rec.Attempt, m.rec.Undo = "", 0, nil
+	m.rec.Step, m.rec.Attempt, m.rec.Failed, m.rec.Undo = "", 0, 0, nil
 }
 
 // fail ends the step that is waited for: it is tried again after the pivot, and before it what was
-// done is compensated. A step whose outcome nobody knows is compensated with the others.
+// done is compensated. A step whose outcome nobody knows is compensated with the others, and is
+// tried again by the same command; one that has failed, by a new one, or whoever has handled it
+// would take it for done.
 func (m *move[S]) fail(cause error, unknown bool) {
-	if m.pastPivot() {
+	switch {
+	case !m.pastPivot():
+		m.note("failed", cause)
+		m.compensate(cause, unknown)
+	case unknown:
+		m.again("deadline", cause)
+	default:
+		m.rec.Failed++
 		m.again("failed", cause)
-		return
 	}
-	m.note("failed", cause)
-	m.compensate(cause.Error(), unknown)
 }
 
 func (m *move[S]) pastPivot() bool {
@@ -118,8 +152,8 @@ func (m *move[S]) pastPivot() bool {
 }
 
 // compensate begins to undo what was done, and the present step where it may have been.
-func (m *move[S]) compensate(reason string, present bool) {
-	m.rec.Reason, m.rec.Undo = reason, nil
+func (m *move[S]) compensate(cause error, present bool) {
+	m.rec.Reason, m.rec.Undo = reason(cause), nil
 	names := m.rec.Done
 	if present {
 		names = append(names[:len(names):len(names)], m.rec.Step)
@@ -138,9 +172,8 @@ func (m *move[S]) undoNext() {
 	for len(m.rec.Undo) > 0 {
 		last := len(m.rec.Undo) - 1
 		st := m.d.step(m.rec.Undo[last])
-		m.rec.Step, m.rec.Attempt = st.name, 1
-		m.sendUndo(st)
-		if len(st.undone) > 0 {
+		m.rec.Step, m.rec.Attempt, m.rec.Failed = st.name, 1, 0
+		if m.sendUndo(st) {
 			return
 		}
 		m.rec.Undo = m.rec.Undo[:last]
@@ -148,21 +181,21 @@ func (m *move[S]) undoNext() {
 	m.end(Compensated)
 }
 
-func (m *move[S]) sendUndo(st *StepDef[S]) {
-	m.emit(st.undo(m.state), "undo/"+st.name)
+// sendUndo is send for a compensation, which never waits for ever.
+func (m *move[S]) sendUndo(st *StepDef[S]) bool {
+	m.emit(st.undo(m.state), purpose{step: st.name, undo: true})
 	m.note("undo sent", nil)
-	if len(st.undone) > 0 {
-		within := st.within
-		if within <= 0 {
-			within = undoWithin
-		}
-		m.timer(deadline, within)
+	within := st.within
+	if within <= 0 {
+		within = undoWithin
 	}
+	return m.wait(len(st.undone) > 0, within)
 }
 
 // again sets the next attempt, or gives up until somebody resolves it.
 func (m *move[S]) again(what string, cause error) {
 	st := m.d.step(m.rec.Step)
+	m.rec.Wait++
 	if m.rec.Attempt > st.retries {
 		m.stuck(fmt.Errorf("%s after %d attempts: %w", what, m.rec.Attempt, cause))
 		return
@@ -179,63 +212,62 @@ func pause(attempt int) time.Duration {
 }
 
 func (m *move[S]) stuck(cause error) {
-	m.rec.StuckIn, m.rec.Reason = m.rec.Status, cause.Error()
+	m.rec.StuckIn, m.rec.Reason = m.rec.Status, reason(cause)
 	m.turn(Stuck, "stuck", cause)
 }
 
-// resend sends what is waited for once more, under the same id.
+// resend sends what is waited for once more. A definition in which it is not waited for any more
+// goes on.
 func (m *move[S]) resend() {
 	m.rec.Attempt++
 	st := m.d.step(m.rec.Step)
-	if m.rec.Status == Compensating {
-		m.sendUndo(st)
-		return
+	switch {
+	case m.rec.Status == Compensating:
+		if !m.sendUndo(st) {
+			m.undone()
+		}
+	case !m.send(st):
+		m.complete(st)
+		m.enter(m.d.index(st.name) + 1)
 	}
-	m.send(st)
 }
 
-// emit sends an event under an id that only depends on the instance and on what it is for.
-func (m *move[S]) emit(e tidings.Event, what string) {
-	e.ID = m.id(what)
+// emit sends an event under an id that only depends on the instance and on what it is for, and from
+// one source, whoever makes the transition: id and source are what tells it from others.
+func (m *move[S]) emit(e tidings.Event, p purpose) {
+	e.ID = p.id(m.rec)
 	if e.Extensions[Extension] == "" {
-		extensions := map[string]string{Extension: m.rec.Saga + "/" + m.rec.ID}
-		for name, value := range e.Extensions {
-			extensions[name] = value
+		e.Extensions = maps.Clone(e.Extensions)
+		if e.Extensions == nil {
+			e.Extensions = map[string]string{}
 		}
-		e.Extensions = extensions
+		e.Extensions[Extension] = p.text(m.rec)
 	}
 	m.put(e, time.Time{})
 }
 
+// put keeps everything that an instance sends in one conversation.
 func (m *move[S]) put(e tidings.Event, at time.Time) {
-	tidings.Stamp(m.ctx, "", &e)
-	if e.Source == "" {
-		e.Source = m.rec.Saga
+	if e.Correlation == "" {
+		e.Correlation = m.rec.Correlation
+	}
+	tidings.Stamp(m.ctx, m.rec.Saga, &e)
+	if m.rec.Correlation == "" {
+		m.rec.Correlation = e.Correlation
+	}
+	switch {
+	case m.err != nil:
+	case e.Err() != nil:
+		m.err = e.Err()
+	case e.Topic == "" || e.Type == "":
+		m.err = fmt.Errorf("step %q sends an event without a topic or a type", m.rec.Step)
 	}
 	m.out = append(m.out, Outgoing{e, at})
 }
 
-// id is a UUIDv8 (RFC 9562, section 5.8) of the instance and a purpose.
-func (m *move[S]) id(what string) string {
-	sum := sha256.Sum256(fmt.Appendf(nil, "%d:%s/%d:%s/%s", len(m.rec.Saga), m.rec.Saga, len(m.rec.ID), m.rec.ID, what))
-	sum[6] = sum[6]&0x0f | 0x80
-	sum[8] = sum[8]&0x3f | 0x80
-	s := hex.EncodeToString(sum[:16])
-	return s[:8] + "-" + s[8:12] + "-" + s[12:16] + "-" + s[16:20] + "-" + s[20:]
-}
-
 func (m *move[S]) note(what string, err error) { m.turn(m.rec.Status, what, err) }
 
-// turn enters a transition into the history.
 func (m *move[S]) turn(to Status, what string, err error) {
-	t := Transition{At: m.now, Step: m.rec.Step, From: m.rec.Status, To: to, What: what, Event: m.event}
-	if err != nil {
-		t.Err = err.Error()
-	}
-	m.rec.Status = to
-	m.rec.History = append(m.rec.History, t)
-	if more := len(m.rec.History) - MaxHistory; more > 0 {
-		m.rec.History = append([]Transition(nil), m.rec.History[more:]...)
-		m.rec.Forgotten += more
-	}
+	m.rec.note(Transition{At: m.now, To: to, What: what, Event: m.event.ID, Source: m.event.Source},
+		err)
 }

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+
+	"github.com/tidings-io/tidings"
 )
 
 // Instance is a record with its state decoded.
@@ -15,6 +17,9 @@ type Instance[S any] struct {
 
 // Get is one instance, or ErrNotFound.
 func (d *Definition[S]) Get(ctx context.Context, st Store, id string) (Instance[S], error) {
+	if !validID(id) {
+		return Instance[S]{}, fmt.Errorf("%w: %s/%.40q", ErrNotFound, d.name, id)
+	}
 	rec, err := st.Load(ctx, d.name, id)
 	if err != nil {
 		return Instance[S]{}, err
@@ -56,41 +61,45 @@ const (
 // are stuck or running.
 var ErrNotStuck = errors.New("the saga instance does not wait for a resolution")
 
-// Resolve moves an instance on that is stuck; Compensate also one that runs. The definition must
-// be of the instance's version.
+// Resolve moves an instance on that is stuck; Compensate also one that runs, and for one that is
+// compensating already it is RetryStep. The definition must be of the instance's version, have its
+// steps and decode its state; where none does any more, write one that does. Without such an
+// instance it is ErrNotFound.
 func (d *Definition[S]) Resolve(ctx context.Context, st Store, id string, how Resolution) error {
+	if !validID(id) {
+		return fmt.Errorf("%w: %s/%.40q", ErrNotFound, d.name, id)
+	}
 	return st.Update(ctx, d.name, id, func(rec *Record) ([]Outgoing, error) {
 		if err := d.resolvable(rec, how); err != nil {
 			return nil, err
 		}
-		return d.change(ctx, rec, "", func(m *move[S]) { m.resolve(how) })
+		return d.change(ctx, rec, tidings.Event{}, func(m *move[S]) error {
+			m.resolve(how)
+			return nil
+		})
 	})
 }
 
 func (d *Definition[S]) resolvable(rec *Record, how Resolution) error {
 	switch {
 	case rec.Version == 0:
-		return ErrNotFound
+		return fmt.Errorf("%w: %s/%s", ErrNotFound, rec.Saga, rec.ID)
+	case how > Compensate:
+		return fmt.Errorf("no such resolution: %d", how)
 	case rec.Version != d.version:
 		return fmt.Errorf("saga %s/%s is of version %d, and this is the definition of %d",
 			rec.Saga, rec.ID, rec.Version, d.version)
 	case rec.Status != Stuck && (how != Compensate || rec.Status != Running):
 		return fmt.Errorf("%w: %s/%s is %s", ErrNotStuck, rec.Saga, rec.ID, rec.Status)
-	case !knows(d, append([]string{rec.Step}, rec.Undo...)):
-		return fmt.Errorf("saga %s/%s: version %d has no step %q", rec.Saga, rec.ID, rec.Version, rec.Step)
-	default:
-		return nil
 	}
+	return unknownStep(d, rec)
 }
 
 func (m *move[S]) resolve(how Resolution) {
-	if m.rec.Status == Stuck {
-		m.turn(m.rec.StuckIn, "resolved", nil)
-		m.rec.StuckIn = ""
-	}
+	m.resume()
 	switch {
 	case how == Compensate && m.rec.Status == Running:
-		m.compensate("resolved: compensate", true)
+		m.compensate(errors.New("resolved: compensate"), true)
 	case how == SkipStep && m.rec.Status == Compensating:
 		m.undone()
 	case how == SkipStep:

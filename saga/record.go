@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"iter"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -18,7 +20,8 @@ const (
 	Compensating Status = "compensating"
 	Completed    Status = "completed"
 	Compensated  Status = "compensated"
-	// Stuck needs somebody who decides, see Resolve. Nothing is dropped.
+	// Stuck needs somebody who decides, see Resolve, or the answer that was waited for. Nothing is
+	// dropped.
 	Stuck Status = "stuck"
 )
 
@@ -33,8 +36,12 @@ type Record struct {
 	Status  Status
 	// Step is the one whose answer is waited for, "" when the instance has ended.
 	Step string
-	// Attempt counts how often the command of Step was sent.
+	// Attempt counts how often the command of Step was sent, Failed how often it was answered by a
+	// failure: after that it is a new command.
 	Attempt int
+	Failed  int
+	// Wait counts the waits, each for an answer or a pause. Its timer ends this one and no other.
+	Wait int
 	// Done are the steps that were completed, Undo those yet to be compensated, the next one last.
 	Done []string
 	Undo []string
@@ -47,6 +54,8 @@ type Record struct {
 	Forgotten int
 	Started   time.Time
 	Updated   time.Time
+	// Correlation is the conversation of everything that the instance sends.
+	Correlation string
 }
 
 // MaxHistory bounds the transitions that an instance keeps.
@@ -54,13 +63,59 @@ const MaxHistory = 500
 
 // Transition is a line of an instance's history.
 type Transition struct {
-	At    time.Time
-	Step  string
-	From  Status
-	To    Status
-	What  string // what happened: "sent", "done", "failed", "undo sent", "undone", "deadline", ...
+	At   time.Time
+	Step string
+	From Status
+	To   Status
+	// What happened: "started", "sent", "done", "failed", "deadline", "compensating", "undo sent",
+	// "undone", "stuck", "halted" (stuck for want of a definition), "resumed", "ended".
+	What  string
 	Event string // id of the event that made it happen, "" for a person or a program
-	Err   string
+	// Source is that of the event.
+	Source string
+	Err    string // at most MaxReason bytes
+}
+
+// MaxReason bounds the texts of errors that an instance keeps, in bytes.
+const MaxReason = 1000
+
+// movedBy says whether an event has made a transition before, as far as the history goes.
+func (rec *Record) movedBy(e tidings.Event) bool {
+	return slices.ContainsFunc(rec.History, func(t Transition) bool {
+		return t.Event == e.ID && t.Source == e.Source && t.What != halted
+	})
+}
+
+// halted is what happened where an event moved nothing and comes again.
+const halted = "halted"
+
+// note enters a transition into the history, and makes the record what it says.
+func (rec *Record) note(t Transition, err error) {
+	t.Step, t.From, t.Err = rec.Step, rec.Status, reason(err)
+	rec.Status = t.To
+	rec.History = append(rec.History, t)
+	if more := len(rec.History) - MaxHistory; more > 0 {
+		rec.History = slices.Clone(rec.History[more:])
+		rec.Forgotten += more
+	}
+}
+
+// halt makes an instance stuck without its definition.
+func (rec *Record) halt(e tidings.Event, cause error) {
+	if rec.Status == Stuck {
+		return
+	}
+	now := time.Now().UTC()
+	rec.StuckIn, rec.Reason, rec.Updated = rec.Status, reason(cause), now
+	rec.note(Transition{At: now, To: Stuck, What: halted, Event: e.ID, Source: e.Source}, cause)
+}
+
+func reason(err error) string {
+	if err == nil {
+		return ""
+	}
+	text := err.Error()
+	return strings.ToValidUTF8(text[:min(MaxReason, len(text))], "")
 }
 
 // Outgoing is an event that a transition sends, at once or at a time.

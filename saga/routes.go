@@ -2,10 +2,10 @@ package saga
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 
 	"github.com/tidings-io/tidings"
 )
@@ -15,14 +15,15 @@ type Machine interface {
 	Name() string
 	Version() int
 	Steps() []string
-	events() []tidings.Described
+	types() []tidings.Described
 	startsOn(typ string) bool
-	// begins is the instance that an event starts; a record of "" is none.
-	begins(e tidings.Event) (id string, begin func(context.Context, *Record) ([]Outgoing, error), err error)
-	// idOf is the instance that an answer belongs to.
-	idOf(e tidings.Event) (string, error)
-	answered(ctx context.Context, rec *Record, e tidings.Event) ([]Outgoing, error)
-	ticked(ctx context.Context, rec *Record, t tick, event string) ([]Outgoing, error)
+	// begins is the instance that an event starts.
+	begins(e tidings.Event) (
+		id string, begin func(context.Context, *Record) ([]Outgoing, error), err error)
+	// idsOf are the instances that an answer may belong to which does not say it.
+	idsOf(e tidings.Event) ([]string, error)
+	answered(ctx context.Context, rec *Record, in arrival) ([]Outgoing, error)
+	ticked(ctx context.Context, rec *Record, t tick, e tidings.Event) ([]Outgoing, error)
 }
 
 // Routes are what drives sagas: subscribe them to a service. Definitions of one name are versions
@@ -66,45 +67,63 @@ func sagas(st Store, machines []Machine) []*saga {
 	return all
 }
 
+// routes are one for each type, so that those of several sagas can be merged.
 func (s *saga) routes() []tidings.Route {
-	timer := timerType(s.name)
-	routes := []tidings.Route{tidings.Handle(timer, s.tick)}
+	routes := []tidings.Route{tidings.Handle(timerType(s.name), s.tick)}
 	seen := map[string]bool{}
 	for _, v := range slices.Sorted(maps.Keys(s.versions)) {
-		for _, t := range s.versions[v].events() {
-			key := fmt.Sprint(t.Kind(), t.Topic(), " ", t.Name())
-			if seen[key] {
-				continue
+		for _, t := range s.versions[v].types() {
+			for i, name := range tidings.Names(t) {
+				r := tidings.Route{Kind: t.Kind(), Topic: t.Topic(), Types: []string{name},
+					Handler: tidings.HandlerFunc(s.handle)}
+				if i == 0 {
+					r.Describes = []tidings.Described{t}
+				}
+				if key := routeKey(r); !seen[key] {
+					seen[key] = true
+					routes = append(routes, r)
+				}
 			}
-			seen[key] = true
-			routes = append(routes, tidings.Route{Kind: t.Kind(), Topic: t.Topic(), Types: []string{t.Name()},
-				Handler: tidings.HandlerFunc(s.handle), Describes: []tidings.Described{t}})
 		}
 	}
 	return routes
 }
+
+func routeKey(r tidings.Route) string { return fmt.Sprint(r.Kind, r.Topic, " ", r.Types) }
 
 // merged makes one route of those that take the same type, which a subscription wants once.
 func merged(routes []tidings.Route) []tidings.Route {
 	var out []tidings.Route
 	at := map[string]int{}
 	for _, r := range routes {
-		key := fmt.Sprint(r.Kind, r.Topic, " ", r.Types)
+		key := routeKey(r)
 		i, twice := at[key]
 		if !twice {
 			at[key] = len(out)
 			out = append(out, r)
 			continue
 		}
-		first, second := out[i].Handler, r.Handler
-		out[i].Handler = tidings.HandlerFunc(func(ctx context.Context, d *tidings.Delivery) error {
-			if err := first.Handle(ctx, d); err != nil {
-				return err // both are tried again: what was done is not done twice
-			}
-			return second.Handle(ctx, d)
-		})
+		out[i].Handler = both(out[i].Handler, r.Handler)
+		if out[i].Describes == nil {
+			out[i].Describes = r.Describes
+		}
 	}
 	return out
+}
+
+// both has an event handled twice. After an error it is handled again by both: what was done is not
+// done twice. One that may go away counts before one that stays.
+func both(one, two tidings.Handler) tidings.Handler {
+	return tidings.HandlerFunc(func(ctx context.Context, d *tidings.Delivery) error {
+		first, second := one.Handle(ctx, d), two.Handle(ctx, d)
+		switch {
+		case first == nil || second != nil && !tidings.IsPermanent(second):
+			return second
+		case second == nil || !tidings.IsPermanent(first):
+			return first
+		}
+		return errors.Join(first, second)
+	})
 }
 
 // handle takes an event that starts an instance, or answers a step, or both.
@@ -114,20 +133,22 @@ func (s *saga) handle(ctx context.Context, d *tidings.Delivery) error {
 			return err
 		}
 	}
-	id, err := s.instance(d.Event)
-	if err != nil || id == "" {
+	arrivals, err := s.arrivals(d.Event)
+	if err != nil {
 		return err
 	}
-	return s.store.Update(ctx, s.name, id, func(rec *Record) ([]Outgoing, error) {
-		if rec.Version == 0 || rec.Status.Ended() || rec.Status == Stuck {
-			return nil, nil
+	for _, in := range arrivals {
+		err := s.update(ctx, in.id, d.Event, func(m Machine, rec *Record) ([]Outgoing, error) {
+			if rec.movedBy(d.Event) {
+				return nil, nil
+			}
+			return m.answered(ctx, rec, in)
+		})
+		if err != nil {
+			return err
 		}
-		m, out, err := s.machine(rec, d.ID)
-		if m == nil {
-			return out, err
-		}
-		return m.answered(ctx, rec, d.Event)
-	})
+	}
+	return nil
 }
 
 func (s *saga) start(ctx context.Context, e tidings.Event) error {
@@ -135,8 +156,8 @@ func (s *saga) start(ctx context.Context, e tidings.Event) error {
 	if err != nil {
 		return err
 	}
-	if id == "" {
-		return tidings.Permanent(fmt.Errorf("saga %s: %s %s starts an instance without an id", s.name, e.Type, e.ID))
+	if !validID(id) {
+		return fmt.Errorf("%s %s: %w", e.Type, e.ID, errID(s.name, id))
 	}
 	return s.store.Update(ctx, s.name, id, func(rec *Record) ([]Outgoing, error) {
 		if rec.Version != 0 {
@@ -146,48 +167,76 @@ func (s *saga) start(ctx context.Context, e tidings.Event) error {
 	})
 }
 
-// instance is which one an answer is for: as its commands said, as a definition says, or its key.
-func (s *saga) instance(e tidings.Event) (string, error) {
-	if id, ok := strings.CutPrefix(e.Extensions[Extension], s.name+"/"); ok {
-		return id, nil
+// arrivals are which instances an event may be for: as its cause said, as a definition says, or
+// its key.
+func (s *saga) arrivals(e tidings.Event) ([]arrival, error) {
+	if id, p, ok := parse(s.name, e.Extensions[Extension]); ok {
+		return []arrival{{Event: e, id: id, named: true, purpose: p}}, nil
 	}
+	var all []arrival
+	seen := map[string]bool{}
 	for _, v := range slices.Sorted(maps.Keys(s.versions)) {
-		if id, err := s.versions[v].idOf(e); id != "" || err != nil {
-			return id, err
+		ids, err := s.versions[v].idsOf(e)
+		if err != nil {
+			return nil, err
+		}
+		for _, id := range ids {
+			if !seen[id] && validID(id) {
+				all = append(all, arrival{Event: e, id: id})
+			}
+			seen[id] = true
 		}
 	}
-	return e.Key, nil
+	return all, nil
 }
 
 func (s *saga) tick(ctx context.Context, m tidings.Msg[tick]) error {
-	return s.store.Update(ctx, s.name, m.Data.ID, func(rec *Record) ([]Outgoing, error) {
-		if rec.Version == 0 || rec.Status.Ended() || rec.Status == Stuck {
-			return nil, nil
-		}
-		def, out, err := s.machine(rec, m.ID)
-		if def == nil {
-			return out, err
-		}
-		return def.ticked(ctx, rec, m.Data, m.ID)
+	return s.update(ctx, m.Data.ID, m.Event, func(def Machine, rec *Record) ([]Outgoing, error) {
+		return def.ticked(ctx, rec, m.Data, m.Event)
 	})
 }
 
-// machine is the definition of an instance. One whose version or step nobody knows is stuck, and
-// not dropped.
-func (s *saga) machine(rec *Record, event string) (Machine, []Outgoing, error) {
-	m := s.versions[rec.Version]
-	switch {
-	case m == nil:
-		rec.halt(event, fmt.Errorf("no definition of version %d is registered", rec.Version))
-	case !knows(m, append([]string{rec.Step}, rec.Undo...)):
-		rec.halt(event, fmt.Errorf("version %d has no step %q", rec.Version, rec.Step))
-	default:
-		return m, nil, nil
+// update moves an instance that has not ended. One that no definition can move is stuck, and what
+// came is among the dead letters, from where it can be handled again when there is one.
+func (s *saga) update(ctx context.Context, id string, e tidings.Event,
+	fn func(Machine, *Record) ([]Outgoing, error)) error {
+	var broken *brokenError
+	err := s.store.Update(ctx, s.name, id, func(rec *Record) (out []Outgoing, err error) {
+		broken = nil
+		if rec.Version == 0 || rec.Status.Ended() {
+			return nil, nil
+		}
+		m, err := s.machine(rec)
+		if err == nil {
+			out, err = fn(m, rec)
+		}
+		if errors.As(err, &broken) {
+			rec.halt(e, err)
+			return nil, nil
+		}
+		return out, err
+	})
+	if err == nil && broken != nil {
+		err = tidings.Permanent(broken)
 	}
-	return nil, nil, nil
+	return err
 }
 
-func knows(m Machine, steps []string) bool {
-	all := m.Steps()
-	return !slices.ContainsFunc(steps, func(name string) bool { return !slices.Contains(all, name) })
+// machine is the definition of an instance.
+func (s *saga) machine(rec *Record) (Machine, error) {
+	m := s.versions[rec.Version]
+	if m == nil {
+		return nil, &brokenError{fmt.Errorf("no definition of version %d is registered", rec.Version)}
+	}
+	return m, unknownStep(m, rec)
+}
+
+// unknownStep is an error where a definition does not have what an instance is about to do.
+func unknownStep(m Machine, rec *Record) error {
+	for _, name := range append([]string{rec.Step}, rec.Undo...) {
+		if !slices.Contains(m.Steps(), name) {
+			return &brokenError{fmt.Errorf("version %d has no step %q", rec.Version, name)}
+		}
+	}
+	return nil
 }

@@ -96,7 +96,8 @@ func TestWhenAStepFailsWhatWasDoneIsUndoneInReverse(t *testing.T) {
 	bubble(t, func(t *testing.T) {
 		d := saga.New[checkout]("checkout", 1)
 		for _, name := range []string{"a", "b", "c"} {
-			d.Step(name, sends(command(name+".do"))).Done(event(name + ".done")).Fails(event(name + ".fail")).
+			d.Step(name, sends(command(name+".do"))).
+				Done(event(name + ".done")).Fails(event(name + ".fail")).
 				Undo(sends(command(name + ".undo")))
 		}
 		w := newWorld(t, d)
@@ -121,7 +122,8 @@ func TestACompensationIsSentAgainUntilItIsAnsweredOrStuck(t *testing.T) {
 		equal(t, "undo", w.now("o"), "compensating reserve 1")
 		w.wait(time.Minute + 2*time.Second)
 		again := w.sent[len(w.sent)-1]
-		equal(t, "again", []any{w.now("o"), again.Type, again.ID}, []any{"compensating reserve 2", release.Name(), first.ID})
+		equal(t, "again", []any{w.now("o"), again.Type, again.ID},
+			[]any{"compensating reserve 2", release.Name(), first.ID})
 		w.wait(24 * time.Hour)
 		equal(t, "at last", w.rec("o").Status, saga.Stuck)
 		equal(t, "sent", strings.Count(w.types(), "stock.release"), 1+saga.DefaultRetries)
@@ -164,8 +166,8 @@ func TestAfterThePivotStepsAreTriedAgainAndNothingIsCompensated(t *testing.T) {
 		w.wait(24 * time.Hour)
 		equal(t, "sent", w.types(), "stock.reserve pay.charge"+strings.Repeat(" ship.ship", 4))
 		equal(t, "at last", w.now("o"), "stuck ship 4")
-		w.deliver(shipped.New(order{"o"}))
-		equal(t, "a late answer to a stuck one", w.now("o"), "stuck ship 4")
+		w.deliver(lost.New(order{"o"}))
+		equal(t, "a late failure of a stuck one", w.now("o"), "stuck ship 4")
 
 		if err := define(1).Resolve(t.Context(), w, "o", saga.SkipStep); err != nil {
 			t.Fatal(err)
@@ -249,12 +251,19 @@ func TestVersionsRunSideBySide(t *testing.T) {
 		equal(t, "old", w.now("o"), "running charge 1")
 
 		w.routes = saga.Routes(w, v2)
-		w.deliver(charged.New(order{"o"}))
+		answer := charged.New(order{"o"})
+		if err := w.handle(answer); !tidings.IsPermanent(err) {
+			t.Errorf("got %v, want a permanent error: the answer is kept among the dead letters", err)
+		}
 		equal(t, "without its version", w.now("o"), "stuck charge 1")
 		equal(t, "why", w.rec("o").Reason, "no definition of version 1 is registered")
 		if err := v2.Resolve(t.Context(), w, "o", saga.RetryStep); err == nil {
 			t.Error("an instance was resolved by the definition of another version")
 		}
+
+		w.routes = saga.Routes(w, define(1), v2)
+		w.deliver(answer)
+		equal(t, "redriven, with its version", w.now("o"), "running ship 1")
 	})
 }
 
@@ -278,7 +287,8 @@ func TestAllListsTheInstancesThatAFilterSelects(t *testing.T) {
 		w.deliver(placed.New(order{"p"}))
 		w.answer(soldOut.New(order{"p"}))
 		var ids []string
-		for in, err := range define(1).All(t.Context(), w, saga.Filter{Status: []saga.Status{saga.Running}}) {
+		running := saga.Filter{Status: []saga.Status{saga.Running}}
+		for in, err := range define(1).All(t.Context(), w, running) {
 			equal(t, "error", err, nil)
 			ids = append(ids, in.ID+in.State.Order)
 		}

@@ -9,11 +9,10 @@ import (
 
 // tick is the data of a timer: which wait of which instance it ends.
 type tick struct {
-	ID      string
-	Step    string
-	Status  Status
-	Attempt int
-	What    ticking
+	ID   string
+	Wait int
+	What ticking
+	Step string // for people
 }
 
 type ticking string
@@ -35,16 +34,15 @@ func timerType(saga string) *tidings.Command[tick] {
 
 // timer has the present wait ended after d.
 func (m *move[S]) timer(what ticking, d time.Duration) {
-	t := tick{m.rec.ID, m.rec.Step, m.rec.Status, m.rec.Attempt, what}
+	t := tick{m.rec.ID, m.rec.Wait, what, m.rec.Step}
 	m.put(timerType(m.rec.Saga).New(t), m.now.Add(d))
 }
 
 // tick ends a wait, unless it has ended otherwise.
-func (m *move[S]) tick(t tick) {
-	if t.Step != m.rec.Step || t.Status != m.rec.Status || t.Attempt != m.rec.Attempt {
-		return
-	}
+func (m *move[S]) tick(t tick) error {
 	switch {
+	case t.Wait != m.rec.Wait || m.rec.Status == Stuck:
+		return errUnmoved
 	case t.What == retry:
 		m.resend()
 	case m.rec.Status == Compensating:
@@ -52,4 +50,5 @@ func (m *move[S]) tick(t tick) {
 	default:
 		m.fail(errDeadline, true)
 	}
+	return nil
 }

@@ -34,7 +34,8 @@ func newWorld(t *testing.T, machines ...saga.Machine) *world {
 	return w
 }
 
-func (w *world) Update(_ context.Context, name, id string, fn func(*saga.Record) ([]saga.Outgoing, error)) error {
+func (w *world) Update(_ context.Context, name, id string,
+	fn func(*saga.Record) ([]saga.Outgoing, error)) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	rec := saga.Record{Saga: name, ID: id}
@@ -87,6 +88,14 @@ func (w *world) Prune(context.Context, time.Time) (int, error) { return 0, error
 // deliver hands an event to the routes that take it.
 func (w *world) deliver(e tidings.Event) {
 	w.t.Helper()
+	if err := w.handle(e); err != nil {
+		w.t.Fatalf("%s: %v", e.Type, err)
+	}
+}
+
+// handle is deliver for events that may fail.
+func (w *world) handle(e tidings.Event) error {
+	w.t.Helper()
 	taken := false
 	for _, r := range w.routes {
 		if r.Kind != e.Kind || r.Topic != e.Topic || !slices.Contains(r.Types, e.Type) {
@@ -95,12 +104,13 @@ func (w *world) deliver(e tidings.Event) {
 		taken = true
 		ctx := tidings.Handling(w.t.Context(), "shop", "shop", &e)
 		if err := r.Handler.Handle(ctx, &tidings.Delivery{Event: e}); err != nil {
-			w.t.Fatalf("%s: %v", e.Type, err)
+			return err
 		}
 	}
 	if !taken {
 		w.t.Fatalf("no route takes %s", e.Type)
 	}
+	return nil
 }
 
 // answer delivers e as the handler of the last command would publish it.

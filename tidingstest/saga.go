@@ -108,7 +108,8 @@ func (s *Sagas) find(f saga.Filter) (found []saga.Record, err error) {
 
 // Prune deletes instances that ended before a time; see saga.Store.
 func (s *Sagas) Prune(_ context.Context, before time.Time) (int, error) {
-	old, err := s.find(saga.Filter{Before: before, Status: []saga.Status{saga.Completed, saga.Compensated}})
+	old, err := s.find(saga.Filter{Before: before,
+		Status: []saga.Status{saga.Completed, saga.Compensated}})
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, rec := range old {

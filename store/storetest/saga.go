@@ -94,7 +94,9 @@ func aRecordComesBack(t *testing.T, s *sagaTest) {
 	want := saga.Record{Saga: "s", ID: "an id/with ü", Version: 3, Status: saga.Stuck, Step: "b", Attempt: 2,
 		Done: []string{"a"}, Undo: []string{"a", "b"}, StuckIn: saga.Running, Reason: "why",
 		State: json.RawMessage(`{"N":1}`), Forgotten: 7, Started: at, Updated: at.Add(time.Hour),
-		History: []saga.Transition{{At: at, Step: "a", From: saga.Running, To: saga.Stuck, What: "stuck", Event: "e", Err: "x"}}}
+		Failed: 4, Wait: 9, Correlation: "c",
+		History: []saga.Transition{{At: at, Step: "a", From: saga.Running, To: saga.Stuck,
+			What: "stuck", Event: "e", Source: "s", Err: "x"}}}
 	s.put(want.ID, func(rec *saga.Record) { *rec = want })
 	stores := []saga.Store{s.Store}
 	if s.Reopen != nil {
