@@ -21,6 +21,9 @@
 //		When(OrderCancelled.New(Cancelled{Order: "o-1"})).
 //		Then(InvoiceVoided.New(Voided{Order: "o-1"}))
 //
+// [Saga] does the same for a saga: what it sends, where it is, and in virtual time its deadlines.
+// [Sagas] keeps sagas in memory, for the tests of whole services.
+//
 // # What it is not
 //
 // Nothing is on disk: what it keeps lives as long as the process. [Transport.Crash] is what
