@@ -3,6 +3,7 @@ package saga
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"time"
@@ -255,12 +256,12 @@ func (m *move[S]) put(e tidings.Event, at time.Time) {
 	if m.rec.Correlation == "" {
 		m.rec.Correlation = e.Correlation
 	}
-	switch {
-	case m.err != nil:
-	case e.Err() != nil:
-		m.err = e.Err()
-	case e.Topic == "" || e.Type == "":
-		m.err = fmt.Errorf("step %q sends an event without a topic or a type", m.rec.Step)
+	err := e.Check()
+	if err == nil && e.Topic == "" {
+		err = errors.New("an event needs a topic")
+	}
+	if err != nil && m.err == nil {
+		m.err = fmt.Errorf("step %q: %w", m.rec.Step, err)
 	}
 	m.out = append(m.out, Outgoing{e, at})
 }

@@ -37,6 +37,8 @@ func RunSagas(t *testing.T, open func(t *testing.T) Sagas) {
 		{"ARecordWithoutAVersionIsNotMade", noVersion},
 		{"UpdatesOfOneInstanceComeOneAfterTheOther", updatesInTurn},
 		{"WhatATransitionSendsComesWithIt", sendsComeWithIt},
+		{"WhatIsSentAgainUnderItsIDComesAgain", sentAgain},
+		{"APanicLeavesNothing", aPanicLeavesNothing},
 		{"TimersComeAtTheirTime", timersComeAtTheirTime},
 		{"AListHasWhatItsFilterSelects", listFilters},
 		{"AListIsWholeHoweverLongItIs", listIsWhole},
@@ -179,6 +181,29 @@ func sendsComeWithIt(t *testing.T, s *sagaTest) {
 		s.send(strconv.Itoa(i))
 	}
 	s.wants(inbox, "0", "1", "2", "3", "4")
+}
+
+// sentAgain is a command whose answer did not come: it waits, or is published, when it is sent again.
+func sentAgain(t *testing.T, s *sagaTest) {
+	inbox := s.subscribe("handler")
+	again := saga.Outgoing{Event: work("again")}
+	for range 3 {
+		s.transition(again)
+		s.wants(inbox, "again")
+	}
+}
+
+func aPanicLeavesNothing(t *testing.T, s *sagaTest) {
+	func() {
+		defer func() { _ = recover() }()
+		_ = s.Store.Update(s.ctx, "s", "id", func(*saga.Record) ([]saga.Outgoing, error) { panic("oops") })
+		t.Error("the panic was swallowed")
+	}()
+	s.missing("id")
+	s.put("id", func(rec *saga.Record) { rec.Step = "after" })
+	if got := s.load(s.Store, "id").Step; got != "after" {
+		t.Errorf("got %q, want after", got)
+	}
 }
 
 func timersComeAtTheirTime(t *testing.T, s *sagaTest) {
