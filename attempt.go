@@ -126,7 +126,7 @@ func (s *subscription) ack(it *item) {
 func (s *subscription) unknown(it *item) step {
 	if s.policy.Unknown == FailUnknown {
 		s.fail(fmt.Errorf("group %s: %w", s.name, unknown(it.d)))
-		return step{how: dropped}
+		return step{stays: true, delay: Forever} // what is behind it shall not pass it
 	}
 	s.service.observer.skipped(s.name, it.d)
 	s.ack(it)

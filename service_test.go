@@ -190,3 +190,25 @@ func TestARouteRefusesWhatItsTransportLacks(t *testing.T) {
 		t.Errorf("run: %v, want ErrUnsupported", err)
 	}
 }
+
+// With FailUnknown the event stays where it is, and nothing of its key is handled before it.
+func TestWhatIsBehindAnUnknownEventWaitsForTheNextRun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		s := tidings.NewService("billing", broker).Subscribe(tidings.Policy{Unknown: tidings.FailUnknown, Concurrency: 1},
+			tidings.On(orderPlaced, func(_ context.Context, m tidings.Msg[placed]) error {
+				done.add("%d", m.Data.Total)
+				return nil
+			}))
+		r := run(t, s)
+		strange := order("a", 1)
+		strange.Type = "strange"
+		publish(t, s, strange, order("a", 2))
+		if err := <-r.over; err == nil {
+			t.Error("run ended well")
+		}
+		equal(t, "handled", len(done.all()), 0)
+		r.stop()
+	})
+}
