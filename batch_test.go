@@ -144,3 +144,24 @@ func TestABatchIsAcknowledgedBefore(t *testing.T) {
 		equal(t, "pending", broker.Pending("billing"), 0)
 	})
 }
+
+// Poison goes to the dead letters unseen, also behind an event of its key in a batch that is not full.
+func TestPoisonIsNotInABatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{}, tidings.Route{Topic: "orders",
+			Batch: tidings.BatchHandlerFunc(func(_ context.Context, ds []*tidings.Delivery) error {
+				for _, d := range ds {
+					done.add("%s", d.ID)
+				}
+				return nil
+			})}))
+		bad := orderPlaced.New(placed{Order: "a"}, tidings.WithID("bad"), tidings.WithExtension(tidings.ExtMalformed, "no"))
+		publish(t, s, orderPlaced.New(placed{Order: "a"}, tidings.WithID("good")), bad)
+		time.Sleep(time.Second)
+		equal(t, "handled", done.all(), []string{"good"})
+		equal(t, "dead letters", len(broker.DeadLetters("billing")), 1)
+		s.end()
+	})
+}

@@ -125,7 +125,7 @@ func (d *dispatcher) lineLocked(it *item) {
 		return
 	}
 	last.next = it
-	if last.stage == collecting && last.route == it.route {
+	if last.stage == collecting && last.route == it.route && it.dead == nil {
 		d.collectLocked(it)
 	}
 }
