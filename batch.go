@@ -127,7 +127,7 @@ func (s *subscription) attemptBatch(b *batch) []error {
 		return b.route.batch.HandleBatch(ctx, ds)
 	})
 	errs := make([]error, len(ds))
-	part, some := err.(*BatchError) //nolint:errorlint // a wrapped one is about another batch
+	part, some := ofBatch(err)
 	for i := range errs {
 		if errs[i] = err; some {
 			errs[i] = part.Failed[i]

@@ -165,3 +165,18 @@ func TestPoisonIsNotInABatch(t *testing.T) {
 		s.end()
 	})
 }
+
+func TestANilBatchErrorSaysThatNoneFailed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Delays: []time.Duration{}}, tidings.Route{Topic: "orders",
+			Batch: tidings.BatchHandlerFunc(func(_ context.Context, ds []*tidings.Delivery) error {
+				var failed *tidings.BatchError
+				return failed
+			})}))
+		publish(t, s, order("a", 1))
+		time.Sleep(time.Minute)
+		equal(t, "handled", s.Health().Subscriptions[0].Handled, uint64(1))
+		s.end()
+	})
+}

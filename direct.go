@@ -45,7 +45,7 @@ func (s *subscription) direct(ctx context.Context, b *bound, e Event) error {
 	err := s.bounded(s.handling(ctx, nil), func(ctx context.Context) error {
 		return b.batch.HandleBatch(ctx, []*Delivery{d})
 	})
-	if part, ok := errors.AsType[*BatchError](err); ok {
+	if part, some := ofBatch(err); some {
 		return part.Failed[0]
 	}
 	return err

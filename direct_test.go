@@ -67,3 +67,21 @@ func ExampleService_Handle() {
 	// bill o-1
 	// <nil>
 }
+
+// A *BatchError that is wrapped is about another batch: the event has failed.
+func TestHandleTellsTheErrorOfAnotherBatch(t *testing.T) {
+	s := tidings.NewService("billing", tidingstest.NewTransport()).Subscribe(tidings.Policy{},
+		tidings.OnBatch(orderPlaced, 5, func(context.Context, []tidings.Msg[placed]) error {
+			return fmt.Errorf("downstream: %w", &tidings.BatchError{Failed: map[int]error{7: errFlaky}})
+		}), tidings.Route{Topic: "bills", Batch: tidings.BatchHandlerFunc(func(context.Context, []*tidings.Delivery) error {
+			return fmt.Errorf("downstream: %w", &tidings.BatchError{Failed: map[int]error{7: errFlaky}})
+		})})
+	if err := s.Handle(t.Context(), order("a", 1)); err == nil {
+		t.Error("OnBatch: no error")
+	}
+	e := order("a", 1)
+	e.Topic = "bills"
+	if err := s.Handle(t.Context(), e); err == nil {
+		t.Error("raw: no error")
+	}
+}

@@ -41,6 +41,16 @@ func (e *BatchError) Error() string {
 	return "no event of the batch failed"
 }
 
+// ofBatch is what the error of a batch handler says of single events: a wrapped one is about
+// another batch. A nil one says that none failed.
+func ofBatch(err error) (part *BatchError, some bool) {
+	part, some = err.(*BatchError) //nolint:errorlint // see above
+	if some && part == nil {
+		part = &BatchError{}
+	}
+	return part, some
+}
+
 // Middleware wraps a Handler, as in net/http.
 type Middleware func(Handler) Handler
 
@@ -148,7 +158,7 @@ func handleBatch[T any](ctx context.Context, def Definition[T], ds []*Delivery,
 
 // spread enters the error of a batch for the deliveries that it is about.
 func spread(err error, at []int, failed map[int]error) {
-	part, some := err.(*BatchError) //nolint:errorlint // a wrapped one is about another batch
+	part, some := ofBatch(err)
 	for i, place := range at {
 		switch {
 		case some && part.Failed[i] != nil:
