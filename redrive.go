@@ -14,6 +14,8 @@ import (
 const (
 	redriveAtOnce = 256
 	redriveWait   = 5 * time.Second
+	// redriveWindow is how many letters that are left may be in the way.
+	redriveWindow = 10_000
 )
 
 // redrive is one call of Redrive.
@@ -22,6 +24,7 @@ type redrive struct {
 	group     string
 	letters   string
 	left      int
+	passed    int // letters that were left where they are
 	wait      time.Duration
 	begun     time.Time
 }
@@ -45,7 +48,7 @@ func RedriveWait(d time.Duration) RedriveOption { return func(r *redrive) { r.wa
 // published; where the redrive fails in between it is both. It returns how many were published
 // when none has come for a while (see RedriveWait), with an error when ctx ends before. What
 // became a dead letter after the call, by the clock of the service that put it there, is left, and
-// so is what belongs to another group.
+// so is what belongs to another group; where 10,000 of those are in the way, that is an error.
 func Redrive(ctx context.Context, t Transport, group string,
 	opts ...RedriveOption) (n int, err error) {
 	r := &redrive{transport: t, group: group, letters: DeadLetters(group), left: math.MaxInt,
@@ -53,7 +56,7 @@ func Redrive(ctx context.Context, t Transport, group string,
 	for _, o := range opts {
 		o(r)
 	}
-	c, err := t.Subscribe(ctx, Subscription{Group: r.letters})
+	c, err := t.Subscribe(ctx, Subscription{Group: r.letters, Window: redriveWindow})
 	if err != nil {
 		return 0, fmt.Errorf("redrive %s: %w", group, err)
 	}
@@ -70,8 +73,13 @@ func Redrive(ctx context.Context, t Transport, group string,
 func (r *redrive) run(ctx context.Context, c Consumer) (n int, err error) {
 	for n < r.left {
 		ds, err := r.receive(ctx, c, min(redriveAtOnce, r.left-n))
-		if err != nil || len(ds) == 0 {
+		switch {
+		case err != nil:
 			return n, err
+		case len(ds) == 0 && r.passed >= redriveWindow:
+			return n, fmt.Errorf("behind %d letters that are left there may be more", r.passed)
+		case len(ds) == 0:
+			return n, nil
 		}
 		moved, err := r.move(ctx, ds)
 		if n += moved; err != nil {
@@ -94,7 +102,9 @@ func (r *redrive) receive(ctx context.Context, c Consumer, max int) ([]*Delivery
 
 // move publishes dead letters and then settles them.
 func (r *redrive) move(ctx context.Context, ds []*Delivery) (n int, err error) {
+	came := len(ds)
 	ds = slices.DeleteFunc(ds, func(d *Delivery) bool { return !r.takes(d) })
+	r.passed += came - len(ds)
 	if len(ds) == 0 {
 		return 0, nil
 	}

@@ -102,3 +102,34 @@ func TestRedriveKeepsWhatItCannotPublish(t *testing.T) {
 		equal(t, "left", broker.Pending("orders.dlq"), 1)
 	})
 }
+
+// Letters of other groups are passed; where too many are in the way, Redrive says so.
+func TestRedriveFindsWhatIsBehindTheLettersOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		letter := func(group string) tidings.Event {
+			e := placeOrder.New(placed{}, tidings.WithExtension(tidings.ExtDeadGroup, group))
+			e.Topic, e.Source = "morgue", "shop"
+			return e
+		}
+		others := func(n int) {
+			for range n {
+				publish(t, broker, letter("other"))
+			}
+		}
+		redrive := func() (int, bool) {
+			n, err := tidings.Redrive(t.Context(), broker, "mine", tidings.RedriveFrom("morgue"))
+			return n, err == nil
+		}
+		others(3000)
+		publish(t, broker, letter("mine"), letter("mine"))
+		n, ok := redrive()
+		equal(t, "redriven", []any{n, ok}, []any{2, true})
+		equal(t, "left", broker.Pending("morgue"), 3000)
+		others(7000)
+		publish(t, broker, letter("mine"))
+		n, ok = redrive()
+		equal(t, "redriven behind too many", []any{n, ok}, []any{0, false})
+		equal(t, "left", broker.Pending("morgue"), 10_001)
+	})
+}
