@@ -52,9 +52,12 @@ func (s *subscription) attempt(it *item) error {
 		defer cancel(nil)
 		s.disp.guard(it, cancel)
 	}
-	return s.bounded(s.handling(life, &it.d.Event), func(ctx context.Context) error {
+	came := *it.d
+	err := s.bounded(s.handling(life, &it.d.Event), func(ctx context.Context) error {
 		return it.route.handler.Handle(ctx, it.d)
 	})
+	*it.d = came
+	return err
 }
 
 // cutOff says whether an attempt was ended from outside: because the broker took the event back, or

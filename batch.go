@@ -117,18 +117,19 @@ func drops(n int) []step {
 
 // attemptBatch calls the handler once, and says what it made of each item.
 func (s *subscription) attemptBatch(b *batch) []error {
-	ds := make([]*Delivery, len(b.items))
+	ds, came := make([]*Delivery, len(b.items)), make([]Delivery, len(b.items))
 	for i, it := range b.items {
 		it.d.Attempt = it.first + it.tries
 		it.tries++
-		ds[i] = it.d
+		ds[i], came[i] = it.d, *it.d
 	}
 	err := s.bounded(s.handling(s.lifeOf(b.items[0]), nil), func(ctx context.Context) error {
 		return b.route.batch.HandleBatch(ctx, ds)
 	})
 	errs := make([]error, len(ds))
 	part, some := ofBatch(err)
-	for i := range errs {
+	for i, it := range b.items {
+		*it.d = came[i]
 		if errs[i] = err; some {
 			errs[i] = part.Failed[i]
 		}

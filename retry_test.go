@@ -408,3 +408,32 @@ func TestADeadLetterWithoutAnAnswerIsPublishedAgain(t *testing.T) {
 		s.end()
 	})
 }
+
+// A payload that middleware opens is closed for the next attempt, and among the dead letters.
+func TestWhatHandlersChangeIsNotTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var seen journal
+		open := func(next tidings.Handler) tidings.Handler {
+			return tidings.HandlerFunc(func(ctx context.Context, d *tidings.Delivery) error {
+				seen.add("%s", d.Payload)
+				d.Payload = append([]byte("opened "), d.Payload...)
+				d.Extensions = map[string]string{"opened": "yes"}
+				d.ID = "changed"
+				return next.Handle(ctx, d)
+			})
+		}
+		s := run(t, tidings.NewService("billing", broker, tidings.WithMiddleware(open)).Subscribe(
+			tidings.Policy{Delays: []time.Duration{}}, tidings.OnAny("orders", func(context.Context, *tidings.Delivery) error {
+				return errFlaky
+			})))
+		e := orderPlaced.New(placed{Order: "a"}, tidings.WithID("1"))
+		e.Payload = []byte("sealed")
+		publish(t, s, e)
+		time.Sleep(time.Second)
+		equal(t, "seen", seen.all(), []string{"sealed", "sealed", "sealed"})
+		d := broker.DeadLetters("billing")[0]
+		equal(t, "dead letter", []any{string(d.Payload), d.ID, d.Extensions["opened"]}, []any{"sealed", "1", ""})
+		s.end()
+	})
+}
