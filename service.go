@@ -107,6 +107,7 @@ func (s *Service) Subscribe(p Policy, routes ...Route) *Service {
 	defer s.mu.Unlock()
 	if s.stage != idle {
 		s.log.Error("subscribe has no effect once the service was run", "service", s.name)
+		return s
 	}
 	s.declared = append(s.declared, declared{p, slices.Clone(routes)})
 	return s

@@ -212,3 +212,15 @@ func TestWhatIsBehindAnUnknownEventWaitsForTheNextRun(t *testing.T) {
 		r.stop()
 	})
 }
+
+func TestSubscribeHasNoEffectOnceRunWasCalled(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := run(t, tidings.NewService("billing", tidingstest.NewTransport()))
+		s.Subscribe(tidings.Policy{}, tidings.OnAny("orders", func(context.Context, *tidings.Delivery) error { return nil }))
+		if err := s.Handle(t.Context(), order("a", 1)); !errors.Is(err, tidings.ErrNoRoute) {
+			t.Errorf("handle: %v", err)
+		}
+		equal(t, "topology", len(s.Topology().Receives), 0)
+		s.end()
+	})
+}
