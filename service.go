@@ -235,6 +235,9 @@ func (s *Service) open(ctx context.Context) error {
 			for _, done := range s.subs[:i] {
 				err = errors.Join(err, done.close())
 			}
+			for _, sub := range s.subs {
+				sub.state.set(Stopped)
+			}
 			return fmt.Errorf("service %s: %w", s.name, err)
 		}
 	}

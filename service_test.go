@@ -224,3 +224,29 @@ func TestSubscribeHasNoEffectOnceRunWasCalled(t *testing.T) {
 		s.end()
 	})
 }
+
+func TestSubscriptionsOfARunThatFailedAreStopped(t *testing.T) {
+	broker := tidingstest.NewTransport()
+	s := tidings.NewService("billing", refusing{broker, "second"}).
+		Subscribe(tidings.Policy{}, tidings.OnAny("orders", func(context.Context, *tidings.Delivery) error { return nil })).
+		Subscribe(tidings.Policy{Group: "second"}, tidings.OnAny("orders", func(context.Context, *tidings.Delivery) error { return nil }))
+	if err := s.Run(t.Context()); err == nil {
+		t.Error("no error")
+	}
+	for _, sub := range s.Health().Subscriptions {
+		equal(t, sub.Group, sub.State, tidings.Stopped)
+	}
+}
+
+// refusing lets one group not in.
+type refusing struct {
+	tidings.Transport
+	group string
+}
+
+func (f refusing) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	if s.Group == f.group {
+		return nil, errFlaky
+	}
+	return f.Transport.Subscribe(ctx, s)
+}
