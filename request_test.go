@@ -156,3 +156,20 @@ func TestDerivedIDsTellTextsApart(t *testing.T) {
 	equal(t, "of the same texts", tidings.DerivedID("a", "b"), id)
 	equal(t, "of others", tidings.DerivedID("ab", "") == id, false)
 }
+
+// Nobody waits for a service that never runs.
+func TestRequestsFailWhereRunRefuses(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := tidings.NewService("billing", tidingstest.NewTransport()).Subscribe(tidings.Policy{Concurrency: -1},
+			tidings.OnAny("orders", func(context.Context, *tidings.Delivery) error { return nil }))
+		if err := s.Run(t.Context()); err == nil {
+			t.Error("no error")
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Hour)
+		defer cancel()
+		_, err := tidings.Request(ctx, s, placeOrder.New(placed{}), orderPlaced)
+		if !errors.Is(err, tidings.ErrClosed) {
+			t.Errorf("request: %v", err)
+		}
+	})
+}

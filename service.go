@@ -210,10 +210,12 @@ func (s *Service) begin() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch {
-	case err != nil:
-		return fmt.Errorf("service %s: %w", s.name, err)
 	case s.stage != idle:
 		return fmt.Errorf("service %s has run: make another", s.name)
+	case err != nil:
+		s.stage = ended
+		close(s.replies.over) // nobody will ever receive them
+		return fmt.Errorf("service %s: %w", s.name, err)
 	}
 	s.stage = working
 	for _, g := range groups {
