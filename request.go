@@ -119,7 +119,7 @@ func (r *replies) ask(ctx context.Context, request Event) (Event, error) {
 	if err := r.expect(request.ID, answers); err != nil {
 		return Event{}, err
 	}
-	defer r.forget(request.ID)
+	defer r.forget(request.ID, answers)
 	request.ReplyTo = r.address
 	if err := r.s.Publish(ctx, request); err != nil {
 		return Event{}, err
@@ -160,10 +160,13 @@ func (r *replies) expect(id string, answers chan<- Event) error {
 	return nil
 }
 
-func (r *replies) forget(id string) {
+// forget ends the waiting of one who asked: another may ask with his id by now.
+func (r *replies) forget(id string, answers chan<- Event) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	delete(r.waiting, id)
+	if r.waiting[id] == answers {
+		delete(r.waiting, id)
+	}
 }
 
 // failureOf is the error that an answer stands for.
