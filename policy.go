@@ -36,7 +36,8 @@ type Policy struct {
 	// other keys go on.
 	Delays []time.Duration
 	// StepAside gives the order up for throughput: an event that waits for its next attempt lets
-	// others of its key pass.
+	// others of its key pass. When it comes back it is not tried at once any more: a RetryAfter
+	// spends what was left of Immediate.
 	StepAside bool
 	// DeadLetter is the group that takes what failed for good; "" is "<group>.dlq".
 	DeadLetter string

@@ -437,3 +437,19 @@ func TestWhatHandlersChangeIsNotTriedAgain(t *testing.T) {
 		s.end()
 	})
 }
+
+func TestRetryAfterAsideSpendsWhatIsLeftOfImmediate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var seen journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{StepAside: true, Delays: []time.Duration{}},
+			tidings.On(orderPlaced, func(_ context.Context, m tidings.Msg[placed]) error {
+				seen.add("%d", m.Attempt)
+				return tidings.RetryAfter(errFlaky, time.Second)
+			})))
+		publish(t, s, order("a", 1))
+		time.Sleep(time.Minute)
+		equal(t, "attempts", seen.all(), []string{"1", "4"})
+		s.end()
+	})
+}
