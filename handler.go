@@ -77,7 +77,8 @@ type Route struct {
 	// Describes are the declared types behind Types, for a topology.
 	Describes []Described
 	// ByLane keeps the events of each lane in order, as those of each key are otherwise: one after
-	// the other, and a failing one holds back its lane.
+	// the other, and a failing one holds back its lane. Where one route of a group does, all do, so
+	// that the events of a key are one after the other whatever their routes.
 	ByLane bool
 	// Needs looks at what the route gets before anything is received; its error ends Run. nil asks
 	// for nothing.

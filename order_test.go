@@ -261,3 +261,26 @@ func TestOrderPerKeyHoldsWhileServicesComeAndGo(t *testing.T) {
 		}
 	})
 }
+
+// Events of one key in one lane are handled one after the other, whatever their routes.
+func TestRoutesByLaneAndByKeyDoNotHandleAKeyAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		model := newKeyModel()
+		h := func(_ context.Context, d *tidings.Delivery) error {
+			model.enter(d.Key)
+			time.Sleep(time.Second)
+			model.leave(d.Key)
+			return nil
+		}
+		byLane := tidings.OnAny("orders", h, "shop.order.placed.v2")
+		byLane.ByLane = true
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{}, byLane, tidings.OnAny("orders", h)))
+		other := order("a", 2)
+		other.Type = "other"
+		publish(t, s, order("a", 1), other)
+		time.Sleep(time.Minute)
+		equal(t, "at once", model.overlaps, 0)
+		s.end()
+	})
+}

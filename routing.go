@@ -15,6 +15,7 @@ type group struct {
 	routes []Route
 	table  map[routeKey]*bound
 	rest   map[source]*bound // takes the types that no other does
+	byLane bool              // what has a lane keeps the order of that
 }
 
 // source is where an event comes from.
@@ -33,7 +34,6 @@ type bound struct {
 	handler Handler
 	batch   BatchHandler
 	limit   batchLimit
-	byLane  bool
 	open    *batch // what is being collected; guarded by the dispatcher's mutex
 }
 
@@ -86,6 +86,7 @@ func (g *group) add(r Route, wrap wrapping) error {
 		g.topics = append(g.topics, r.Topic)
 	}
 	g.routes = append(g.routes, r)
+	g.byLane = g.byLane || r.ByLane
 	if len(r.Types) == 0 {
 		if g.rest[from] != nil {
 			return fmt.Errorf("two routes take the rest of %s", r.Topic)
@@ -110,7 +111,7 @@ func bind(r Route, wrap wrapping) (*bound, error) {
 	case r.BatchMax < 0 || r.BatchWait < 0:
 		return nil, fmt.Errorf("a route of %s has a negative bound of batches", r.Topic)
 	}
-	b := &bound{limit: limitOf(r), byLane: r.ByLane}
+	b := &bound{limit: limitOf(r)}
 	if r.Handler != nil {
 		b.handler = wrapped(r.Handler, wrap.one)
 	} else {

@@ -146,7 +146,7 @@ func (s *subscription) items(r *reading, ds []*Delivery) []item {
 		}
 		it.lease.deadline = d.Deadline
 		it.route = s.lookup(&d.Event)
-		it.key = lineOf(d, it.route)
+		it.key = s.lineOf(d)
 		it.dead = s.poison(d, it.route)
 	}
 	return items
@@ -154,8 +154,8 @@ func (s *subscription) items(r *reading, ds []*Delivery) []item {
 
 // lineOf names what a delivery keeps its order with: its key, or all of its lane, which no key can
 // be mistaken for.
-func lineOf(d *Delivery, route *bound) string {
-	if route != nil && route.byLane && d.Lane != "" {
+func (g *group) lineOf(d *Delivery) string {
+	if g.byLane && d.Lane != "" {
 		return "\x00lane " + d.Lane
 	}
 	return d.Key
