@@ -72,7 +72,7 @@ var floors = map[string]struct {
 		others: []string{"github.com/twmb/franz-go/pkg/kgo", "github.com/aws/aws-sdk-go-v2"},
 	},
 	"store/embedded": {
-		house: []string{".", "broker", "eventstore", "inbox", "projection", "saga", "transport/embedded"},
+		house: []string{".", "broker", "eventstore", "inbox", "outbox", "projection", "saga", "transport/embedded"},
 		never: []string{"net"},
 	},
 	"store/internal/relational": {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/broker"
+	"github.com/tidings-io/tidings/outbox"
 )
 
 // Local is the broker of a store as a transport: transport/embedded.Transport is one.
@@ -29,11 +30,24 @@ type Outbox struct {
 type waiting struct {
 	Topic string         `json:"topic"`
 	Event *tidings.Event `json:"event"`
+
+	text []byte // of Event, to be encoded
+}
+
+// waitingCodec is JSON in which the bytes of an event's data stay as they are: encoding/json would
+// escape and shorten them.
+type waitingCodec struct{ tidings.Codec }
+
+func (c waitingCodec) Encode(v any) ([]byte, error) {
+	w := v.(waiting)
+	topic, err := c.Codec.Encode(w.Topic)
+	return fmt.Appendf(nil, `{"topic":%s,"event":%s}`, topic, w.text), err
 }
 
 // NewOutbox is an outbox in the group of a name, which is for nothing else.
 func NewOutbox(local Local, name string) *Outbox {
-	return &Outbox{local, tidings.DefineCommand(name, "tidings.outbox.v1", tidings.KeyBy(orderOf))}
+	return &Outbox{local, tidings.DefineCommand(name, "tidings.outbox.v1", tidings.KeyBy(orderOf),
+		tidings.WithCodec[waiting](waitingCodec{tidings.JSON}))}
 }
 
 // orderOf is what keeps its order: the topic and key of the event. One without a key has none.
@@ -46,23 +60,36 @@ func orderOf(w waiting) string {
 
 // Enlist has events published after tx has been committed.
 func (o *Outbox) Enlist(tx *broker.Tx, events ...tidings.Event) error {
-	return o.local.Enlist(tx, o.wrap(events)...)
+	wrapped, err := o.wrap(events)
+	if err != nil {
+		return err
+	}
+	return o.local.Enlist(tx, wrapped...)
 }
 
 // EnlistAt has events published at a time, if tx has been committed.
 func (o *Outbox) EnlistAt(tx *broker.Tx, at time.Time, events ...tidings.Event) error {
-	return o.local.EnlistAt(tx, at, o.wrap(events)...)
+	wrapped, err := o.wrap(events)
+	if err != nil {
+		return err
+	}
+	return o.local.EnlistAt(tx, at, wrapped...)
 }
 
-// wrap makes commands to the outbox, which have the ids of what is in them.
-func (o *Outbox) wrap(events []tidings.Event) []tidings.Event {
-	wrapped := make([]tidings.Event, len(events))
-	for i := range events {
-		e := &events[i]
-		wrapped[i] = o.typ.New(waiting{e.Topic, e}, tidings.WithID(e.ID))
+// wrap makes commands to the outbox, which have the ids of what is in them. It refuses what outbox
+// does, since the relay could not read it.
+func (o *Outbox) wrap(events []tidings.Event) ([]tidings.Event, error) {
+	records, err := outbox.Prepare(context.Background(), "", events)
+	if err != nil {
+		return nil, err
+	}
+	wrapped := make([]tidings.Event, len(records))
+	for i := range records {
+		e := &records[i].Event
+		wrapped[i] = o.typ.New(waiting{e.Topic, e, records[i].JSON}, tidings.WithID(e.ID))
 		tidings.Stamp(context.Background(), e.Source, &wrapped[i])
 	}
-	return wrapped
+	return wrapped, nil
 }
 
 // relayPolicy tries for hours before it puts an event aside: what keeps everything from being

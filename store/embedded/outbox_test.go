@@ -202,3 +202,43 @@ func TestAnOutboxKeepsTheTimeOfAnEvent(t *testing.T) {
 		t.Errorf("it came %v early", early)
 	}
 }
+
+// sent publishes one event through the outbox of a place.
+func (p *place) sent(e tidings.Event) error {
+	return p.store.Do(p.t.Context(), func(ctx context.Context, tx *embedded.Tx) error {
+		return tx.Publish(ctx, e)
+	})
+}
+
+func TestAnOutboxKeepsTheBytesOfDataAndTheKind(t *testing.T) {
+	p := openPlace(t, vfs.NewMem())
+	remote := &flaky{Transport: tidingstest.NewTransport(), calls: 2}
+	p.relay(remote)
+	want := jotted.New(jotting{"k", 1})
+	want.Kind, want.Topic, want.Source = tidings.KindCommand, "somebody", "shop"
+	want.Payload = []byte(`{"n": 12345678901234567890.10, "html": "<a>&\u2028"}`)
+	if err := p.sent(want); err != nil {
+		t.Fatal(err)
+	}
+	awaitEvents(t, remote, 1)
+	got := remote.Published()[0]
+	if string(got.Payload) != string(want.Payload) || got.Kind != want.Kind || got.Topic != want.Topic {
+		t.Errorf("got a %v to %s of %s", got.Kind, got.Topic, got.Payload)
+	}
+}
+
+func TestAnOutboxRefusesWhatItsRelayCouldNotRead(t *testing.T) {
+	p := openPlace(t, vfs.NewMem())
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"a name":    func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"other id":  func(e *tidings.Event) { e.Extensions = map[string]string{"id": "another"} },
+		"no topic":  func(e *tidings.Event) { e.Topic = "" },
+		"not UTF-8": func(e *tidings.Event) { e.Subject = "\xff" },
+	} {
+		e := jotted.New(jotting{"k", 1})
+		spoil(&e)
+		if err := p.sent(e); !tidings.IsPermanent(err) {
+			t.Errorf("%s: got %v, want a permanent error", what, err)
+		}
+	}
+}
