@@ -44,7 +44,8 @@ func TestARecordIsReadAsItWasWritten(t *testing.T) {
 }
 
 func TestARecordKeepsTheBytesOfItsData(t *testing.T) {
-	for _, data := range []string{`{"n": 12345678901234567890.10, "html": "<a>&\u2028"}`, "null", "not JSON", "\xff"} {
+	for _, data := range []string{`{"n": 12345678901234567890.10, "html": "<a>&\u2028"}`, "null",
+		"not JSON", "\xff"} {
 		e := orderPlaced.New(placed{"o"})
 		e.Source, e.Payload = "shop", []byte(data)
 		records, err := outbox.Prepare(t.Context(), "", []tidings.Event{e})

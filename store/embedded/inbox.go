@@ -89,29 +89,39 @@ func (s *Store) Prune(ctx context.Context, olderThan time.Duration) (n int, err 
 		return 0, fmt.Errorf("prune what is older than %v: an age is above 0", olderThan)
 	}
 	before := time.Now().Add(-olderThan).UnixMilli()
-	var old []string
+	old := func(v []byte) bool { return number(v) < before }
+	var keys []string
 	for key, v := range s.facts.All(onceKeys) {
-		if number(v) < before {
-			old = append(old, key)
+		if old(v) {
+			keys = append(keys, key)
 		}
-		if len(old) == pruneBatch {
-			if err := s.forget(ctx, old); err != nil {
+		if len(keys) == pruneBatch {
+			gone, err := s.forget(ctx, keys, old)
+			if n += gone; err != nil {
 				return n, err
 			}
-			n, old = n+len(old), old[:0]
+			keys = keys[:0]
 		}
 	}
-	if err := s.forget(ctx, old); err != nil {
-		return n, err
-	}
-	return n + len(old), nil
+	gone, err := s.forget(ctx, keys, old)
+	return n + gone, err
 }
 
-func (s *Store) forget(ctx context.Context, keys []string) error {
-	return s.Do(ctx, func(_ context.Context, tx *Tx) error {
+// forget deletes the values that are still old, which others may have changed meanwhile.
+func (s *Store) forget(ctx context.Context, keys []string, old func(v []byte) bool) (
+	n int, err error) {
+	err = s.Do(ctx, func(_ context.Context, tx *Tx) error {
+		n = 0
 		for _, key := range keys {
-			tx.delete(key)
+			if v, ok := tx.get(key); ok && old(v) {
+				tx.delete(key)
+				n++
+			}
 		}
 		return nil
 	})
+	if err != nil {
+		n = 0
+	}
+	return n, err
 }

@@ -2,8 +2,11 @@ package embedded_test
 
 import (
 	"context"
+	"errors"
 	"strconv"
+	"sync"
 	"testing"
+	"time"
 
 	"github.com/tidings-io/tidings/inbox"
 	"github.com/tidings-io/tidings/storage/vfs"
@@ -42,4 +45,48 @@ func TestInbox(t *testing.T) {
 		s := openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{})
 		return storetest.InboxHarness[*embedded.Tx]{Store: inbox.Store[*embedded.Tx](s), Database: counters{s}}
 	})
+}
+
+func nothing(context.Context, *embedded.Tx) error { return nil }
+
+func TestAnErrorOfAHandlerIsReturnedAsItIs(t *testing.T) {
+	s := openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{})
+	broke := errors.New("no funds")
+	_, err := s.Once(t.Context(), "g", "1", func(context.Context, *embedded.Tx) error { return broke })
+	if err != broke { //nolint:errorlint // as it is
+		t.Errorf("got %#v, want %#v", err, broke)
+	}
+}
+
+// meddling is a context that does something when a transaction is about to commit.
+type meddling struct {
+	context.Context
+	once func()
+}
+
+func (m meddling) Done() <-chan struct{} {
+	m.once()
+	return m.Context.Done()
+}
+
+func TestPruneLeavesWhatWasHandledMeanwhile(t *testing.T) {
+	s := openStore(t, openBroker(t, vfs.NewMem()), embedded.Config{})
+	if _, err := s.Once(t.Context(), "g", "1", nothing); err != nil {
+		t.Fatal(err)
+	}
+	time.Sleep(5 * time.Millisecond) // ages have milliseconds
+	meddle := meddling{t.Context(), sync.OnceFunc(func() {
+		if n, err := s.Prune(t.Context(), time.Millisecond); n != 1 || err != nil {
+			t.Errorf("another prune: %d, %v", n, err)
+		}
+		if already, err := s.Once(t.Context(), "g", "1", nothing); already || err != nil {
+			t.Errorf("handled again after a prune: already %t, %v", already, err)
+		}
+	})}
+	if n, err := s.Prune(meddle, time.Millisecond); n != 0 || err != nil {
+		t.Errorf("pruned %d, %v, want none: what is there now is young", n, err)
+	}
+	if already, err := s.Once(t.Context(), "g", "1", nothing); !already || err != nil {
+		t.Errorf("delivered again: already %t, %v", already, err)
+	}
 }

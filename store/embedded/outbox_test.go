@@ -222,7 +222,8 @@ func TestAnOutboxKeepsTheBytesOfDataAndTheKind(t *testing.T) {
 	}
 	awaitEvents(t, remote, 1)
 	got := remote.Published()[0]
-	if string(got.Payload) != string(want.Payload) || got.Kind != want.Kind || got.Topic != want.Topic {
+	if string(got.Payload) != string(want.Payload) || got.Kind != want.Kind ||
+		got.Topic != want.Topic {
 		t.Errorf("got a %v to %s of %s", got.Kind, got.Topic, got.Payload)
 	}
 }

@@ -127,20 +127,24 @@ func (g sagas) find(ctx context.Context, f saga.Filter) (found []saga.Record, er
 
 // Prune deletes instances that ended before a time; see saga.Store. It looks at all of them.
 func (g sagas) Prune(ctx context.Context, before time.Time) (n int, err error) {
-	old, err := g.find(ctx, saga.Filter{Before: before,
-		Status: []saga.Status{saga.Completed, saga.Compensated}})
+	ended := saga.Filter{Before: before, Status: []saga.Status{saga.Completed, saga.Compensated}}
+	found, err := g.find(ctx, ended)
 	if err != nil {
 		return 0, err
 	}
-	for batch := range slices.Chunk(old, pruneBatch) {
+	old := func(v []byte) bool {
+		rec, err := recordOf(v, "", "")
+		return err == nil && ended.Takes(&rec)
+	}
+	for batch := range slices.Chunk(found, pruneBatch) {
 		keys := make([]string, len(batch))
 		for i, rec := range batch {
 			keys[i] = sagaKey(rec.Saga, rec.ID)
 		}
-		if err := g.s.forget(ctx, keys); err != nil {
+		gone, err := g.s.forget(ctx, keys, old)
+		if n += gone; err != nil {
 			return n, err
 		}
-		n += len(batch)
 	}
 	return n, nil
 }

@@ -30,7 +30,8 @@ var errStale = errors.New("read values that have changed since")
 
 // Do runs fn and commits what it did, or nothing where it returns an error, which Do returns. On
 // return it is durable; an error of ctx leaves open whether it will be. fn runs again when what
-// it has read was changed by others meanwhile.
+// it has read was changed by others meanwhile. A Do within fn is a transaction of its own: one that
+// changes what fn has read has fn run again until ctx ends.
 //
 // Errors: *eventstore.ConflictError where a stream is at another version than an append of fn
 // expected, unless fn has read the stream and so can decide again; those of broker.Tx.Commit.
@@ -58,7 +59,10 @@ func (s *Store) try(ctx context.Context, fn func(ctx context.Context, tx *Tx) er
 		if tx.stale() {
 			return broker.Confirm{}, errStale // fn may have seen values of two times
 		}
-		return broker.Confirm{}, errors.Join(err, tx.awaitSeen(ctx))
+		if unseen := tx.awaitSeen(ctx); unseen != nil {
+			return broker.Confirm{}, errors.Join(err, unseen)
+		}
+		return broker.Confirm{}, err
 	}
 	return tx.commit(ctx)
 }
