@@ -150,7 +150,9 @@ func (r *reading) binary(e *tidings.Event, rec *broker.Record) error {
 			return err
 		}
 	}
-	if e.ID == "" || e.Source == "" || e.Type == "" {
+	// A delayed copy of a foreign record has no type, which that never had.
+	typed := e.Type != "" || e.Extensions[tidings.ExtAttempt] != ""
+	if e.ID == "" || e.Source == "" || !typed {
 		return errors.New("a cloudevent needs id, source and type")
 	}
 	e.Payload = payloadOf(rec.Value)

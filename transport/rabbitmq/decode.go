@@ -62,7 +62,9 @@ func binary(d *amqp.Delivery) (e tidings.Event, err error) {
 			return e, err
 		}
 	}
-	if e.ID == "" || e.Source == "" || e.Type == "" {
+	// A delayed copy of a foreign message has no type, which that never had.
+	typed := e.Type != "" || e.Extensions[tidings.ExtAttempt] != ""
+	if e.ID == "" || e.Source == "" || !typed {
 		return e, fmt.Errorf("a cloudevent needs id, source and type, it has %q, %q and %q",
 			e.ID, e.Source, e.Type)
 	}
