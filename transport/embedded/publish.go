@@ -130,7 +130,7 @@ func (d *draft) fail(i int, err error) {
 }
 
 func (d *draft) add(ctx context.Context, i int, e *tidings.Event, at time.Time) error {
-	if err := e.Err(); err != nil {
+	if err := e.Check(); err != nil {
 		return err
 	}
 	switch {

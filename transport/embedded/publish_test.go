@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,5 +278,48 @@ func TestEventsWithoutAKeyAreSpread(t *testing.T) {
 		if _, end := topic.Partition(i).Bounds(); end != 4 {
 			t.Errorf("partition %d has %d events, want 4", i, end)
 		}
+	}
+}
+
+func TestWhatReadersWouldNotTakeIsRefused(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{})
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"no type":     func(e *tidings.Event) { e.Type = "" },
+		"no source":   func(e *tidings.Event) { e.Source = "" },
+		"a name":      func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"a long name": func(e *tidings.Event) { e.Extensions = map[string]string{strings.Repeat("x", 250): "red"} },
+		"another id":  func(e *tidings.Event) { e.Extensions = map[string]string{"id": "other"} },
+		"a kind":      func(e *tidings.Event) { e.Extensions = map[string]string{"messagekind": "reply"} },
+	} {
+		for _, kind := range []tidings.Kind{tidings.KindEvent, tidings.KindCommand} {
+			e := event("orders", "k", 1)
+			spoil(&e)
+			e.Kind = kind
+			if h.t.Publish(t.Context(), e) == nil {
+				t.Errorf("%s: a %v is not refused", what, kind)
+			}
+			if h.t.PublishAt(t.Context(), time.Now().Add(time.Hour), e) == nil {
+				t.Errorf("%s: a %v for later is not refused", what, kind)
+			}
+		}
+	}
+}
+
+func TestWhatIsNoScheduledEventIsPutAside(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{})
+	c := h.subscribe(t, tidings.Subscription{Group: "g", Topics: []string{"orders"}})
+	aside := h.subscribe(t, tidings.Subscription{Group: tidings.DeadLetters(scheduledQueue)})
+	stray := event(scheduledQueue, "k", 1)
+	stray.Kind = tidings.KindCommand
+	h.publish(t, stray)
+	at := time.Now().Add(time.Millisecond)
+	if err := h.t.PublishAt(t.Context(), at, event("orders", "k", 2)); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(receive(t, c, 1)); !slices.Equal(got, []string{"k-2"}) {
+		t.Errorf("got %v", got)
+	}
+	if got := ids(receive(t, aside, 1)); !slices.Equal(got, []string{"k-1"}) {
+		t.Errorf("put aside: %v", got)
 	}
 }

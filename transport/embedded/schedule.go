@@ -1,6 +1,7 @@
 package embedded
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -85,6 +86,7 @@ func (t *Transport) moveDue(ctx context.Context) error {
 	var r reading
 	for i := range due {
 		events[i], _ = r.received(q, &due[i])
+		t.stray(&events[i])
 	}
 	d.addAll(ctx, time.Time{}, events)
 	tx := t.b.Begin()
@@ -100,4 +102,15 @@ func (t *Transport) moveDue(ctx context.Context) error {
 		return err
 	}
 	return d.err
+}
+
+// stray leads what is no event of a topic, which somebody else has put into the queue, to where dead
+// letters of it would be.
+func (t *Transport) stray(e *tidings.Event) {
+	if e.Kind == tidings.KindEvent {
+		return
+	}
+	e.Kind, e.Topic = tidings.KindCommand, tidings.DeadLetters(scheduledQueue)
+	e.Type = cmp.Or(e.Type, tidings.ForeignType)
+	t.c.Logger.Error("a record among scheduled events is none", "id", e.ID, "dlq", e.Topic)
 }
