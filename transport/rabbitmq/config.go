@@ -9,6 +9,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	amqp "github.com/rabbitmq/amqp091-go"
 )
@@ -122,6 +124,8 @@ func (c *Config) name(what, of string) (string, error) {
 		return "", fmt.Errorf("rabbitmq: a %s without a name", what)
 	case len(name) > mostName:
 		return "", fmt.Errorf("rabbitmq: %s %.40q... is longer than %d bytes", what, name, mostName)
+	case strings.ContainsFunc(name, unicode.IsControl), !utf8.ValidString(name): // RabbitMQ drops newlines
+		return "", fmt.Errorf("rabbitmq: %s %q: a name is UTF-8 without control characters", what, name)
 	case strings.HasPrefix(name, "amq."), strings.HasPrefix(name, delayPrefix):
 		return "", fmt.Errorf("rabbitmq: %s %q: names that begin with amq. or %s are reserved",
 			what, name, delayPrefix)

@@ -1,6 +1,7 @@
 package rabbitmq
 
 import (
+	"cmp"
 	"fmt"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -17,9 +18,10 @@ const mostShortString = 255
 // encode is an event in binary mode: its payload is the body, its attributes are headers, and the
 // properties that AMQP has for some of them repeat those.
 func encode(e *tidings.Event, mostBytes int) (m amqp.Publishing, err error) {
+	if err := check(*e); err != nil {
+		return m, fmt.Errorf("rabbitmq: %w", err)
+	}
 	switch {
-	case e.Err() != nil:
-		return m, e.Err()
 	case len(e.Payload) > mostBytes:
 		return m, fmt.Errorf("rabbitmq: a payload of %d bytes, at most %d: %w", len(e.Payload), mostBytes,
 			tidings.ErrTooLarge)
@@ -29,10 +31,6 @@ func encode(e *tidings.Event, mostBytes int) (m amqp.Publishing, err error) {
 	}
 	headers := make(amqp.Table, 12)
 	for name, value := range e.Attributes() {
-		if len(name) > tidings.MaxAttribute {
-			return m, fmt.Errorf("rabbitmq: attribute %.20q...: a name has at most %d bytes", name,
-				tidings.MaxAttribute)
-		}
 		if name != "datacontenttype" || len(value) > mostShortString {
 			headers[headerPrefix+name] = value
 		}
@@ -42,6 +40,14 @@ func encode(e *tidings.Event, mostBytes int) (m amqp.Publishing, err error) {
 		MessageId: short(e.ID), CorrelationId: short(e.Correlation), ReplyTo: short(e.ReplyTo),
 		Type: short(e.Type), Timestamp: e.Time, Body: e.Payload,
 	}, nil
+}
+
+// check lets copies of foreign messages be without a type, which these never had.
+func check(e tidings.Event) error {
+	if e.Extensions[tidings.ExtAttempt] != "" {
+		e.Type = cmp.Or(e.Type, tidings.ForeignType)
+	}
+	return e.Check()
 }
 
 // short leaves out what is too long for a property; the header has it.

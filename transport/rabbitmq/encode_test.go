@@ -175,3 +175,33 @@ func TestWhatIsTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	}
 	equal(t, "failed", failed.Failed, []int{1})
 }
+
+func TestWhatReadersWouldNotTakeIsRefused(t *testing.T) {
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"no type":    func(e *tidings.Event) { e.Type = "" },
+		"no source":  func(e *tidings.Event) { e.Source = "" },
+		"a name":     func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"another id": func(e *tidings.Event) { e.Extensions = map[string]string{"id": "other"} },
+	} {
+		e := event("e1")
+		spoil(&e)
+		if _, err := encode(&e, 1<<20); err == nil {
+			t.Errorf("%s: it is not refused", what)
+		}
+	}
+}
+
+func TestNamesThatABrokerWouldChangeAreRefused(t *testing.T) {
+	config, err := Config{URL: "amqp://localhost"}.checked()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"orders\n", "or\rders", "orders\x00", "\xff"} {
+		if _, err := config.name("topic", name); err == nil {
+			t.Errorf("%q is not refused", name)
+		}
+	}
+	if _, err := config.name("topic", "größe der Bestellung"); err != nil {
+		t.Error(err)
+	}
+}
