@@ -37,8 +37,8 @@ type message struct {
 
 // encode is the event in structured mode.
 func encode(e *tidings.Event, most int) (*message, error) {
-	if err := check(e); err != nil {
-		return nil, err
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("aws: event %q: %w", e.ID, err)
 	}
 	body, err := e.MarshalJSON()
 	if err != nil {
@@ -55,23 +55,6 @@ func encode(e *tidings.Event, most int) (*message, error) {
 			tidings.ErrTooLarge)
 	}
 	return m, nil
-}
-
-// check refuses what no reader would take for an event.
-func check(e *tidings.Event) error {
-	if e.Err() != nil {
-		return e.Err()
-	}
-	if e.ID == "" || e.Source == "" || e.Type == "" {
-		return fmt.Errorf("aws: an event needs id, source and type, it has %q, %q and %q",
-			e.ID, e.Source, e.Type)
-	}
-	for name, value := range e.Extensions {
-		if err := checkExtension(name, value); err != nil {
-			return fmt.Errorf("aws: event %q: %w", e.ID, err)
-		}
-	}
-	return nil
 }
 
 // checkExtension refuses names that an extension cannot have, and those of other attributes.

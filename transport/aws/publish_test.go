@@ -230,11 +230,14 @@ func TestSizesAreThoseThatAWSCounts(t *testing.T) {
 
 func TestWhatNoReaderCouldReadIsRefused(t *testing.T) {
 	for what, change := range map[string]func(*tidings.Event){
-		"no id":            func(e *tidings.Event) { e.ID = "" },
-		"no source":        func(e *tidings.Event) { e.Source = "" },
-		"no type":          func(e *tidings.Event) { e.Type = "" },
-		"extension name":   func(e *tidings.Event) { e.Extensions = map[string]string{"A-b": "c"} },
-		"taken extension":  func(e *tidings.Event) { e.Extensions = map[string]string{"subject": "c"} },
+		"no id":           func(e *tidings.Event) { e.ID = "" },
+		"no source":       func(e *tidings.Event) { e.Source = "" },
+		"no type":         func(e *tidings.Event) { e.Type = "" },
+		"extension name":  func(e *tidings.Event) { e.Extensions = map[string]string{"A-b": "c"} },
+		"taken extension": func(e *tidings.Event) { e.Extensions = map[string]string{"subject": "c"} },
+		"late": func(e *tidings.Event) {
+			e.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)
+		},
 		"extension a time": func(e *tidings.Event) { e.Extensions = map[string]string{"time": "now"} },
 	} {
 		e := event("orders", "", "1")

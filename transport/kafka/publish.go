@@ -67,9 +67,6 @@ func (t *Transport) prepare(ctx context.Context, e *tidings.Event) (*kgo.Record,
 	if t.closed.Load() {
 		return nil, tidings.ErrClosed
 	}
-	if err := e.Err(); err != nil {
-		return nil, err
-	}
 	record, err := encode(e)
 	if err != nil {
 		return nil, err

@@ -22,30 +22,25 @@ const (
 
 // encode makes the record of an event, for the topic where it belongs.
 func encode(e *tidings.Event) (*kgo.Record, error) {
-	switch {
-	case e.ID == "" || e.Source == "":
-		return nil, errors.New("kafka: an event without an id or a source")
-	case e.Kind == tidings.KindEvent:
+	if err := e.Check(); err != nil {
+		return nil, fmt.Errorf("kafka: %w", err)
+	}
+	if e.Kind == tidings.KindEvent {
 		if err := checkTopic(e.Topic); err != nil {
 			return nil, err
 		}
-		return encodeFor(e, e.Topic)
+		return encodeFor(e, e.Topic), nil
 	}
 	if err := checkGroup(e.Topic); err != nil {
 		return nil, err
 	}
-	return encodeFor(e, address(e.Topic))
+	return encodeFor(e, address(e.Topic)), nil
 }
 
 // encodeFor makes a record in binary mode. Its time is left to the producer, since retention
 // counts from there: an old event that is published again must not expire at once.
-func encodeFor(e *tidings.Event, topic string) (*kgo.Record, error) {
+func encodeFor(e *tidings.Event, topic string) *kgo.Record {
 	r := &kgo.Record{Topic: topic, Value: e.Payload}
-	for name, value := range e.Extensions {
-		if err := checkExtension(name, value); err != nil {
-			return nil, err
-		}
-	}
 	if e.Key != "" {
 		r.Key = []byte(e.Key)
 	}
@@ -55,7 +50,7 @@ func encodeFor(e *tidings.Event, topic string) (*kgo.Record, error) {
 		}
 		r.Headers = append(r.Headers, kgo.RecordHeader{Key: name, Value: []byte(value)})
 	}
-	return r, nil
+	return r
 }
 
 // checkExtension refuses the name of what is a field of Event: its value would be another's.

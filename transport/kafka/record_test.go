@@ -118,3 +118,19 @@ func TestAForeignRecordAtAnAddressIsACommand(t *testing.T) {
 		t.Errorf("got %+v", d.Event)
 	}
 }
+
+func TestWhatReadersWouldNotTakeIsRefused(t *testing.T) {
+	t.Parallel()
+	tr := serve(t).transport()
+	for what, spoil := range map[string]func(e *tidings.Event){
+		"no type":     func(e *tidings.Event) { e.Type = "" },
+		"a name":      func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		"a late time": func(e *tidings.Event) { e.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
+	} {
+		e := event("orders", "1", "o-1")
+		spoil(&e)
+		if tr.Publish(t.Context(), e) == nil {
+			t.Errorf("%s: it is not refused", what)
+		}
+	}
+}

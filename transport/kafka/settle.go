@@ -136,10 +136,7 @@ func (h *handed) publishCopy(ctx context.Context, due time.Time) error {
 		e.Extensions[tidings.ExtOriginTopic] = e.Topic
 		e.Topic = h.consumer.group
 	}
-	r, err := encodeFor(&e, address(h.consumer.group))
-	if err != nil {
-		return err
-	}
+	r := encodeFor(&e, address(h.consumer.group))
 	at := due.UnixMilli() + 1 // a part of a millisecond is not to be early
 	r.Headers = append(r.Headers, kgo.RecordHeader{
 		Key: notBeforeHeader, Value: strconv.AppendInt(nil, at, 10),
