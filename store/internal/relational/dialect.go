@@ -21,8 +21,8 @@ type Dialect struct {
 	name   string
 	macros map[string]string // # is X
 	param  string            // what parameters begin with
-	// lock is what a migration begins with, so that others wait for it.
-	lock string
+	// lock is what a migration begins with, so that others wait for it, and see what it has done.
+	lock []string
 }
 
 // Postgres is PostgreSQL.
@@ -43,7 +43,8 @@ var Postgres = &Dialect{
 		"lock":  "for update",
 		"blob":  "cast(# as bytea)",
 	},
-	lock: "select pg_advisory_xact_lock(hashtext('{p}schema_version'))",
+	lock: []string{"set transaction isolation level read committed", // others see from before the lock
+		"select pg_advisory_xact_lock(hashtext('{p}schema_version'))"},
 }
 
 // SQLite is SQLite from 3.42 on. Times are milliseconds.
@@ -64,7 +65,7 @@ var SQLite = &Dialect{
 		"lock":  "",
 		"blob":  "#",
 	},
-	lock: "update {p}schema_version set version = version where false",
+	lock: []string{"update {p}schema_version set version = version where false"},
 }
 
 var macro = regexp.MustCompile(`\{(\w+)(?: ([^}]*))?\}`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"embed"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -65,7 +66,7 @@ func isLocked(err error) bool { return strings.Contains(err.Error(), "database i
 const versions = `create table if not exists {p}schema_version (version integer primary key, name text not null)`
 
 func (c *Core[Tx]) migrate(ctx context.Context, s Session, all []migration) error {
-	for _, text := range []string{c.dialect.lock, versions} {
+	for _, text := range append(slices.Clone(c.dialect.lock), versions) {
 		if _, err := s.Exec(ctx, c.sql(text)); err != nil {
 			return err
 		}
