@@ -28,7 +28,7 @@ type EventsConfig struct {
 // package for what it costs.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[pgx.Tx] {
 	c := relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"), Poll: conf.Poll}
-	if conf.Poll == 0 {
+	if conf.Poll <= 0 {
 		c.Wake = func(ctx context.Context) (outbox.Waker, error) {
 			return s.listenTo(ctx, s.events)
 		}

@@ -73,7 +73,7 @@ func (s *Store) Outbox(conf OutboxConfig) outbox.Table[pgx.Tx] { return s.outbox
 
 func (s *Store) outbox(conf OutboxConfig) *relational.Outbox[pgx.Tx] {
 	c := relational.OutboxConfig{Source: conf.Source, Keep: conf.Keep, Poll: conf.Poll}
-	if conf.Poll == 0 {
+	if conf.Poll <= 0 {
 		c.Notify = "select pg_notify('" + s.channel + "', '')"
 		c.Wake = func(ctx context.Context) (outbox.Waker, error) { return s.listenTo(ctx, s.channel) }
 	}

@@ -16,7 +16,7 @@ type EventsConfig struct {
 	// is "eventstore".
 	Source string
 	// Poll is how often Follow looks for what other processes and the user's transactions have
-	// appended; 0 is DefaultPoll. What this store appends it sees at once.
+	// appended; 0 or below is DefaultPoll. What this store appends it sees at once.
 	Poll time.Duration
 }
 
@@ -25,7 +25,7 @@ type EventsConfig struct {
 // transaction.
 func (s *Store) Events(conf EventsConfig) eventstore.Table[*sql.Tx] {
 	return s.core.Events(relational.EventsConfig{Source: cmp.Or(conf.Source, "eventstore"),
-		Poll: cmp.Or(conf.Poll, DefaultPoll)})
+		Poll: cmp.Or(max(conf.Poll, 0), DefaultPoll)})
 }
 
 // Keys are the keys of subjects, for an eventstore.Shredder. The secret of an erased one leaves the

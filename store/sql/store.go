@@ -65,7 +65,7 @@ type OutboxConfig struct {
 	// Keep is how long published rows stay in the table, where they can be looked at, and keep an id
 	// from being published again; 0 deletes them at once.
 	Keep time.Duration
-	// Poll is how often a relay looks for what has been committed; 0 is DefaultPoll. What this store
+	// Poll is how often a relay looks for what has been committed; 0 or below is DefaultPoll. What this store
 	// commits (handlers with an inbox), and what Committed tells, it sees at once.
 	Poll time.Duration
 }
@@ -74,7 +74,7 @@ type OutboxConfig struct {
 func (s *Store) Outbox(conf OutboxConfig) outbox.Table[*sql.Tx] { return s.outbox(conf) }
 
 func (s *Store) outbox(conf OutboxConfig) *relational.Outbox[*sql.Tx] {
-	if conf.Poll == 0 {
+	if conf.Poll <= 0 {
 		conf.Poll = DefaultPoll
 	}
 	return s.core.Outbox(relational.OutboxConfig{Source: conf.Source, Keep: conf.Keep, Poll: conf.Poll})

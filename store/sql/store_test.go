@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"modernc.org/sqlite"
@@ -285,4 +286,21 @@ func TestAClaimOfLargeEventsIsShort(t *testing.T) {
 	if fmt.Sprint(claims) != "[8 2]" {
 		t.Errorf("claims of %v rows, want 8 and 2", claims)
 	}
+}
+
+func TestAPollBelowZeroIsTheDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store, err := sqlstore.New(nil, sqlstore.SQLite, sqlstore.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w, err := store.Outbox(sqlstore.OutboxConfig{Poll: -time.Second}).Wake(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		if err := w.Wait(t.Context(), time.Hour); err != nil || time.Since(begun) != sqlstore.DefaultPoll {
+			t.Errorf("it waited %v, %v", time.Since(begun), err)
+		}
+	})
 }
