@@ -66,6 +66,9 @@ func NewShredder(store Store, keys Keys) *Shredder {
 }
 
 // In is a transaction of the store, or any other view of its streams, seen through the Shredder.
+// Keys are found and made outside of tx, which with a database takes another connection. SQLite
+// has one writer, which tx is once it has written: there ask Keys.Current for the key of a new
+// subject before tx begins.
 func (s *Shredder) In(tx Streams) Streams { return &sealing{tx, s.keys} }
 
 // Erase destroys the keys of a subject, durably on return. Events of the subject that were appended
