@@ -158,10 +158,10 @@ func failAll(events []tidings.Event, err error) error {
 // check refuses what no broker should be given.
 func (t *Transport) check(e *tidings.Event) error {
 	switch {
-	case e.Err() != nil:
-		return e.Err()
-	case e.Topic == "" || e.ID == "" || e.Source == "" || e.Type == "":
-		return fmt.Errorf("event %q to %q: topic, id, source and type are needed", e.ID, e.Topic)
+	case e.Check() != nil:
+		return e.Check()
+	case e.Topic == "":
+		return fmt.Errorf("event %q needs a topic", e.ID)
 	case t.caps.MaxBytes > 0 && size(e) > t.caps.MaxBytes:
 		return fmt.Errorf("%d bytes: %w", size(e), tidings.ErrTooLarge)
 	}

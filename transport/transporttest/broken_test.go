@@ -83,7 +83,7 @@ var broken = []struct {
 			c.publish = each(func(e *tidings.Event) bool { return !strings.HasSuffix(e.ID, "-50") })
 		}},
 	{"does not say which event failed",
-		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused", func(c *changed) {
+		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused WhatReadersWouldNotTakeIsRefused", func(c *changed) {
 			c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
 				if err := next.Publish(ctx, es...); err != nil {
 					return errors.Unwrap(err)

@@ -132,6 +132,7 @@ var checks = []check{
 	{"ManyEventsInOnePublish", nil, manyEventsInOnePublish},
 	{"LargeEventsAreRefused", needMaxBytes, largeEventsAreRefused},
 	{"WhatDoesNotEncodeIsRefused", nil, whatDoesNotEncodeIsRefused},
+	{"WhatReadersWouldNotTakeIsRefused", nil, whatReadersWouldNotTakeIsRefused},
 	{"PublishEndsWithItsContext", nil, publishEndsWithItsContext},
 	{"DuplicatesWithinTheWindowComeOnce", needDedup, duplicatesComeOnce},
 	{"PublishAtComesAtItsTime", needSchedule, publishAtComesAtItsTime},

@@ -46,6 +46,28 @@ func whatDoesNotEncodeIsRefused(s *suite) {
 	s.namesThoseThatDoNotCome(r, err, events, 1)
 }
 
+func whatReadersWouldNotTakeIsRefused(s *suite) {
+	topic := s.name("orders")
+	r := s.subscribe(s.name("billing"), topic)
+	for _, spoil := range []func(e *tidings.Event){
+		func(e *tidings.Event) { e.Source = "" },
+		func(e *tidings.Event) { e.Type = "" },
+		func(e *tidings.Event) { e.Time = time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC) },
+		func(e *tidings.Event) { e.Extensions = map[string]string{"Color": "red"} },
+		func(e *tidings.Event) { e.Extensions = map[string]string{"id": "another"} },
+	} {
+		events := []tidings.Event{s.event(topic, "a"), s.event(topic, "b"), s.event(topic, "c")}
+		spoil(&events[1])
+		ctx, cancel := s.patience()
+		err := s.client.Publish(ctx, events...)
+		cancel()
+		if events[1].Check() == nil || err == nil {
+			s.Fatalf("%+v is not refused", events[1])
+		}
+		s.namesThoseThatDoNotCome(r, err, events, 1)
+	}
+}
+
 // namesThoseThatDoNotCome wants the bad event among those that a publish names, and the others to
 // come unless they are named too.
 func (s *suite) namesThoseThatDoNotCome(r *reader, err error, events []tidings.Event, bad int) {
