@@ -173,3 +173,13 @@ func (f Filter) Takes(rec *Record) bool {
 	}
 	return len(f.Status) == 0
 }
+
+// First puts records that the filter takes into the order of List, and leaves as many as its limit
+// allows.
+func (f Filter) First(taken []Record) []Record {
+	slices.SortFunc(taken, func(a, b Record) int { return b.Updated.Compare(a.Updated) })
+	if f.Limit > 0 && len(taken) > f.Limit {
+		taken = taken[:f.Limit]
+	}
+	return taken
+}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"slices"
 	"sync"
 	"time"
 
@@ -99,11 +98,7 @@ func (s *Sagas) find(f saga.Filter) (found []saga.Record, err error) {
 			found = append(found, rec)
 		}
 	}
-	slices.SortFunc(found, func(a, b saga.Record) int { return b.Updated.Compare(a.Updated) })
-	if f.Limit > 0 && len(found) > f.Limit {
-		found = found[:f.Limit]
-	}
-	return found, nil
+	return f.First(found), nil
 }
 
 // Prune deletes instances that ended before a time; see saga.Store.

@@ -118,11 +118,7 @@ func (g sagas) find(ctx context.Context, f saga.Filter) (found []saga.Record, er
 			found = append(found, rec)
 		}
 	}
-	slices.SortFunc(found, func(a, b saga.Record) int { return b.Updated.Compare(a.Updated) })
-	if f.Limit > 0 && len(found) > f.Limit {
-		found = found[:f.Limit]
-	}
-	return found, nil
+	return f.First(found), nil
 }
 
 // Prune deletes instances that ended before a time; see saga.Store. It looks at all of them.
