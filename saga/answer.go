@@ -130,7 +130,8 @@ func (d *Definition[S]) stepAnswered(ctx context.Context, rec *Record, st *StepD
 	}
 	apply, err := a.decode(in.Event)
 	if err != nil {
-		return nil, fmt.Errorf("answer to step %s of saga %s/%s: %w", st.name, rec.Saga, rec.ID, err)
+		return nil, fmt.Errorf("answer to step %s of saga %s/%s: %w", st.name, rec.Saga, rec.ID,
+			err)
 	}
 	return d.change(ctx, rec, in.Event, func(m *move[S]) error {
 		return m.answer(st, apply(&m.state), in.purpose)

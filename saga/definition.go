@@ -69,8 +69,8 @@ func (d *Definition[S]) Compensated(fn func(s S, reason string) tidings.Event) *
 func (d *Definition[S]) Step(name string, do func(s S) tidings.Event,
 	answers ...Answer[S]) *StepDef[S] {
 	if name == "" || strings.Contains(name, "#") || do == nil || d.step(name) != nil {
-		panic(fmt.Sprintf("saga %s: a step needs a function and a name of its own without '#', got %q",
-			d.name, name))
+		panic(fmt.Sprintf("saga %s: a step needs a function and a name of its own without '#', "+
+			"got %q", d.name, name))
 	}
 	st := &StepDef[S]{name: name, do: do, retries: DefaultRetries}
 	st.answers = append(st.answers, answers...)
@@ -257,8 +257,8 @@ func validID(id string) bool {
 }
 
 func errID(saga, id string) error {
-	return tidings.Permanent(fmt.Errorf("saga %s: the id %.40q of %d bytes is not 1 to %d bytes of "+
-		"UTF-8 without byte 0", saga, id, len(id), MaxID))
+	return tidings.Permanent(fmt.Errorf("saga %s: the id %.40q of %d bytes is not 1 to %d bytes "+
+		"of UTF-8 without byte 0", saga, id, len(id), MaxID))
 }
 
 func (d *Definition[S]) state(rec *Record) (s S, err error) {

@@ -54,7 +54,8 @@ func (m *move[S]) keep() error {
 	}
 	s, err := m.d.state(m.rec)
 	if err != nil {
-		return tidings.Permanent(fmt.Errorf("its JSON does not read back: %v", err)) // nothing is broken
+		// Not with %w: what is stored is not broken.
+		return tidings.Permanent(fmt.Errorf("its JSON does not read back: %v", err))
 	}
 	m.state = s
 	return nil

@@ -139,17 +139,17 @@ type Store interface {
 	// List ranges over instances, those that changed last first. What changes meanwhile may be
 	// passed over.
 	List(ctx context.Context, f Filter) iter.Seq2[Record, error]
-	// Prune deletes instances that ended before a time, and returns how many. An event that starts an
-	// instance starts it anew when it comes again after that.
+	// Prune deletes instances that ended before a time, and returns how many. An event that starts
+	// an instance starts it anew when it comes again after that.
 	Prune(ctx context.Context, before time.Time) (int, error)
 }
 
 // Table is a Store in the user's database. Tx is its transaction, such as pgx.Tx or *sql.Tx.
 type Table[Tx any] interface {
 	Store
-	// In is the same store in a transaction of the user's: what Update does there, begin an instance
-	// for example, is done when tx is committed, with everything that it sends. A transaction that
-	// the database cannot serialise fails, and is the user's to run again.
+	// In is the same store in a transaction of the user's: what Update does there, begin an
+	// instance for example, is done when tx is committed, with everything that it sends. A
+	// transaction that the database cannot serialise fails, and is the user's to run again.
 	In(tx Tx) Store
 }
 

@@ -226,7 +226,8 @@ func (s *saga) update(ctx context.Context, id string, e tidings.Event,
 func (s *saga) machine(rec *Record) (Machine, error) {
 	m := s.versions[rec.Version]
 	if m == nil {
-		return nil, &brokenError{fmt.Errorf("no definition of version %d is registered", rec.Version)}
+		err := fmt.Errorf("no definition of version %d is registered", rec.Version)
+		return nil, &brokenError{err}
 	}
 	return m, unknownStep(m, rec)
 }

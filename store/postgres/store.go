@@ -81,9 +81,9 @@ func (s *Store) outbox(conf OutboxConfig) *relational.Outbox[pgx.Tx] {
 }
 
 // Sagas are the instances of sagas, a row for each. What a transition sends is in the outbox by the
-// same transaction, timers as rows with a time, so a relay of Outbox must run with the same conf,
-// whose Poll says here whether a transition notifies it. A command that is sent again takes the place of
-// its row, also of one that was kept or parked.
+// same transaction, timers as rows with a time, so a relay of Outbox must run: with the same conf,
+// of which nothing but Poll counts here, as it says whether transitions notify the relay. A command
+// that is sent again takes the place of its row, also of one that was kept or parked.
 func (s *Store) Sagas(conf OutboxConfig) saga.Table[pgx.Tx] {
 	return s.core.Sagas(s.outbox(conf))
 }

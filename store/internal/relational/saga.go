@@ -57,11 +57,6 @@ func (s *Sagas[Tx]) Update(ctx context.Context, name, id string,
 	}
 }
 
-// Prune is that of saga.Store; each step is a transaction.
-func (s *Sagas[Tx]) Prune(ctx context.Context, before time.Time) (int, error) {
-	return s.instances.Prune(ctx, before)
-}
-
 // instances are the rows in one session.
 type instances struct {
 	on    Session
@@ -166,7 +161,7 @@ func (s *instances) Load(ctx context.Context, name, id string) (saga.Record, err
 	return rec, err
 }
 
-// Prune is that of saga.Store.
+// Prune is that of saga.Store, step by step.
 func (s *instances) Prune(ctx context.Context, before time.Time) (n int, err error) {
 	for {
 		step, err := s.on.Exec(ctx, s.texts.prune, before.UnixMicro(), pruneStep)

@@ -88,5 +88,6 @@ func (s *instances) listText(f saga.Filter, from sagaPlace) (string, []any) {
 		}
 		conditions = append(conditions, "status in ("+strings.Join(any, ", ")+")")
 	}
-	return s.texts.list + strings.Join(conditions, " and ") + s.texts.listOrder + param(sagaPage), args
+	text := s.texts.list + strings.Join(conditions, " and ") + s.texts.listOrder + param(sagaPage)
+	return text, args
 }

@@ -40,8 +40,8 @@ func counting() *saga.Definition[int] {
 	return d
 }
 
-// runSagas answers instances as fast as it can until all have ended, or it is killed. Only the outbox
-// says what is to be answered: what is there of the present step.
+// runSagas answers instances, each by the event that its state wants next, as fast as it can until
+// all have ended, or it is killed.
 func runSagas(dsn string) int {
 	ctx, stop := context.WithCancel(context.Background())
 	defer stop()
