@@ -106,11 +106,13 @@ func TestAnAttemptIsOverWhenTheHandlerHasReturned(t *testing.T) {
 	}
 }
 
+type derivedKey struct{}
+
 func TestAnAttemptKnowsWhatIsHandledAndWhatItsParentKnows(t *testing.T) {
 	c, lose := attemptFor(time.Minute)
 	defer lose(nil)
 	for range 2 { // before somebody waits, and then
-		derived := context.WithValue(c, struct{}{}, 1)
+		derived := context.WithValue(c, derivedKey{}, 1)
 		if g, p := Group(derived), derived.Value(parentKey{}); g != "g" || p != "p" {
 			t.Errorf("got group %q and %v", g, p)
 		}

@@ -45,6 +45,8 @@ func effectivelyOnce(in inbox.Store[*sql.Tx]) tidings.Route {
 
 // page }
 
+var _ = effectivelyOnce // the example has the same with a policy that is a parameter
+
 func rowsAfterACrash(p tidings.Policy, withInbox bool) int {
 	db, st, end := database(`create table invoices (id text)`)
 	defer end()
