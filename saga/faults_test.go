@@ -67,7 +67,7 @@ func runUnderFaults(t *testing.T, faults tidingstest.Faults) {
 	sagas := tidingstest.NewSagas(broker)
 	often := tidings.Policy{Immediate: 1000}
 	quiet := tidings.WithLogger(slog.New(slog.DiscardHandler))
-	d := define(1)
+	d := reserving(1, time.Hour)
 	service := tidings.NewService("orders", broker, quiet).Subscribe(often, saga.Routes(sagas, d)...)
 	others := tidings.NewService("others", broker, quiet)
 	h := &hands{to: others, handled: map[string]bool{}, effects: map[string]int{}}
@@ -94,7 +94,7 @@ func runUnderFaults(t *testing.T, faults tidingstest.Faults) {
 			}
 		}
 	}
-	time.Sleep(50 * time.Minute) // of the bubble: less than the deadlines of charge and ship
+	time.Sleep(50 * time.Minute) // of the bubble: less than the deadlines of steps
 	stop()
 	running.Wait()
 	for in, err := range d.All(t.Context(), sagas, saga.Filter{}) {

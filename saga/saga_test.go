@@ -49,13 +49,16 @@ func sends(c interface {
 }
 
 // define is a checkout: reserve, charge, then the pivot: ship, confirm.
-func define(version int) *saga.Definition[checkout] {
+func define(version int) *saga.Definition[checkout] { return reserving(version, time.Minute) }
+
+// reserving is a checkout whose first step has a deadline.
+func reserving(version int, within time.Duration) *saga.Definition[checkout] {
 	d := saga.New[checkout]("checkout", version)
 	saga.StartOn(d, placed, func(m tidings.Msg[order]) (string, checkout) {
 		return m.Data.Order, checkout{Order: m.Data.Order}
 	})
 	d.Step("reserve", sends(reserve)).Done(reserved).Fails(soldOut).
-		Undo(sends(release), released).Within(time.Minute)
+		Undo(sends(release), released).Within(within)
 	d.Step("charge", sends(charge),
 		saga.On(charged, func(s *checkout, m tidings.Msg[order]) error { s.Payment = m.ID; return nil }),
 		saga.On(declined, func(*checkout, tidings.Msg[order]) error { return errors.New("no money") })).
