@@ -91,7 +91,7 @@ func (to *topic) kept() (n int) {
 // group is an event of its topic again.
 func arriving(e tidings.Event) (entry, error) {
 	en := entry{event: e}
-	if count, ok := e.Extensions[tidings.ExtAttempt]; ok {
+	if count, ok := e.Extensions[tidings.ExtAttempt]; ok && e.Kind != tidings.KindEvent {
 		n, err := strconv.Atoi(count)
 		if err != nil || n < 0 {
 			return en, fmt.Errorf("extension %s: %q is not a count", tidings.ExtAttempt, count)

@@ -35,6 +35,9 @@ func (c *consumer) delivery(m *sqstypes.Message) *tidings.Delivery {
 	}
 	d := &tidings.Delivery{Event: e, Offset: -1}
 	c.place(r, &d.Event)
+	if r.published() {
+		delete(d.Extensions, tidings.ExtAttempt) // nobody but SQS counts those
+	}
 	d.Attempt = attempts(m, &d.Event)
 	if len(d.Extensions) == 0 {
 		d.Extensions = nil
@@ -189,13 +192,19 @@ func (c *consumer) topic(r *received) (topic string, ok bool) {
 	return "", false
 }
 
+// published says whether a message tells that it came through a topic. With raw delivery it is the
+// publisher who does: Transport does always.
+func (r *received) published() bool { return r.topic != "" || r.attributes[attrTopic] != "" }
+
 // place sets where an event was sent. What came through none of the topics, as far as one can tell,
-// was sent to the group alone.
+// was sent to the group alone, and only that tells where it came from before.
 func (c *consumer) place(r *received, e *tidings.Event) {
 	origin := e.Extensions[tidings.ExtOriginTopic]
 	delete(e.Extensions, tidings.ExtOriginTopic)
 	topic, ok := c.topic(r)
 	switch {
+	case ok && r.published():
+		e.Kind, e.Topic = tidings.KindEvent, topic
 	case origin != "":
 		e.Kind, e.Topic = tidings.KindEvent, origin
 	case e.Kind == tidings.KindEvent && ok:

@@ -147,3 +147,18 @@ func TestAttemptsOfACopyGoOn(t *testing.T) {
 		}
 	}
 }
+
+func TestWhatTellsItsTopicIsOfNoOther(t *testing.T) {
+	body := strings.Replace(structured, `"data":7`,
+		`"origintopic":"shop.payments","attempt":"9","messagekind":"command","data":7`, 1)
+	c := reading(false, "shop.orders", "shop.payments")
+	for what, m := range map[string]*sqstypes.Message{
+		"as attribute": sent(body, "topic", "shop.orders"),
+		"in envelope":  sent(around(body, nil)),
+	} {
+		d := c.delivery(m)
+		if d.Kind != tidings.KindEvent || d.Topic != "shop.orders" || d.Attempt != 2 || d.Extensions != nil {
+			t.Errorf("%s: got attempt %d of %s of %s with %v", what, d.Attempt, d.Kind, d.Topic, d.Extensions)
+		}
+	}
+}

@@ -22,7 +22,9 @@
 // with the prefix "ce_", "ce-" or "cloudEvents_", and so are documents with SNS's envelope around
 // them. Any other message is an event without a type, unless it has an attribute type, whose id is
 // that of SNS or SQS. Where a group has several topics and a message does not tell by which it
-// came, it counts as sent to the group alone; raw delivery of foreign messages does not tell.
+// came, it counts as sent to the group alone; raw delivery of foreign messages does not tell. Such a
+// one may say of itself that it is a command, or an event of another topic: who may publish to a
+// topic is trusted with all of the groups that read it.
 //
 // # What is promised
 //

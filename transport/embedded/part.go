@@ -164,6 +164,7 @@ func (x *part) fill(d *delivery, r *reading, rec *broker.Record) {
 		return x.name + "/" + offsetText(rec.Offset), "embedded:" + topic
 	})
 	d.Kind, d.Topic = tidings.KindEvent, topic
+	strip(&d.Event) // only an address is where they mean something
 	d.Lane, d.Offset = x.name, int64(rec.Offset)
 	d.part = x
 	d.Settler = d

@@ -95,6 +95,7 @@ func decode(r *kgo.Record, group string) received {
 	}
 	if r.Topic != address(group) {
 		e.Kind, e.Topic = tidings.KindEvent, r.Topic
+		strip(&e) // only an address is where they mean something
 		return received{event: e}
 	}
 	return readAddressed(r, e, group)
@@ -111,15 +112,20 @@ func readAddressed(r *kgo.Record, e tidings.Event, group string) received {
 	if n, err := strconv.Atoi(in.event.Extensions[tidings.ExtAttempt]); err == nil && n > 0 {
 		in.attempt = n + 1
 	}
-	delete(in.event.Extensions, tidings.ExtOriginTopic)
-	delete(in.event.Extensions, tidings.ExtAttempt)
-	if len(in.event.Extensions) == 0 {
-		in.event.Extensions = nil
-	}
+	strip(&in.event)
 	if ms, err := strconv.ParseInt(header(r, notBeforeHeader), 10, 64); err == nil {
 		in.notBefore = time.UnixMilli(ms)
 	}
 	return in
+}
+
+// strip takes off what travelled with an event for the transport alone.
+func strip(e *tidings.Event) {
+	delete(e.Extensions, tidings.ExtOriginTopic)
+	delete(e.Extensions, tidings.ExtAttempt)
+	if len(e.Extensions) == 0 {
+		e.Extensions = nil
+	}
 }
 
 // readEvent reads a CloudEvent; a record that is none is foreign.

@@ -131,13 +131,19 @@ func (c *consumer) foreign(d *amqp.Delivery) tidings.Event {
 	return e
 }
 
-// place sets what a message tells beside its attributes: its topic and how often it has come.
+// place sets what a message tells beside its attributes: its topic and how often it has come. Only
+// what came to the queue itself tells more of that than the broker does.
 func (c *consumer) place(d *amqp.Delivery, e tidings.Event) tidings.Delivery {
-	c.setTopic(d, &e)
 	attempt := deliveries(d)
-	if before, err := strconv.Atoi(e.Extensions[tidings.ExtAttempt]); err == nil && before > 0 {
-		attempt += before
+	if exchange := exchangeOf(d); exchange != "" {
+		e.Kind, e.Topic = tidings.KindEvent, cmp.Or(c.topics[exchange], exchange)
+	} else {
+		c.setAddressed(&e)
+		if before, err := strconv.Atoi(e.Extensions[tidings.ExtAttempt]); err == nil && before > 0 {
+			attempt += before
+		}
 	}
+	delete(e.Extensions, tidings.ExtOriginTopic)
 	delete(e.Extensions, tidings.ExtAttempt)
 	if len(e.Extensions) == 0 {
 		e.Extensions = nil
@@ -145,21 +151,22 @@ func (c *consumer) place(d *amqp.Delivery, e tidings.Event) tidings.Delivery {
 	return tidings.Delivery{Event: e, Offset: -1, Attempt: attempt}
 }
 
-func (c *consumer) setTopic(d *amqp.Delivery, e *tidings.Event) {
-	exchange := d.Exchange
-	if strings.HasPrefix(exchange, delayPrefix) { // it came down from some level
-		if kind, name, _ := delayedTo(d.RoutingKey); kind == toExchange {
-			exchange = name
-		} else {
-			exchange = ""
-		}
+// exchangeOf is where a message was published; "" is the default exchange.
+func exchangeOf(d *amqp.Delivery) string {
+	if !strings.HasPrefix(d.Exchange, delayPrefix) {
+		return d.Exchange
 	}
+	if kind, name, _ := delayedTo(d.RoutingKey); kind == toExchange { // it came down from some level
+		return name
+	}
+	return ""
+}
+
+// setAddressed is for what came to the queue itself.
+func (c *consumer) setAddressed(e *tidings.Event) {
 	switch origin := e.Extensions[tidings.ExtOriginTopic]; {
 	case origin != "":
 		e.Kind, e.Topic = tidings.KindEvent, origin
-		delete(e.Extensions, tidings.ExtOriginTopic)
-	case exchange != "":
-		e.Kind, e.Topic = tidings.KindEvent, cmp.Or(c.topics[exchange], exchange)
 	case e.Kind == tidings.KindReply:
 		e.Topic = c.group
 	default:

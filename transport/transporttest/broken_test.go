@@ -91,6 +91,9 @@ var broken = []struct {
 				return nil
 			}
 		}},
+	{"has topics from messages", "TopicsAreNotWhatMessagesSay", func(c *changed) {
+		c.delivery = func(d *tidings.Delivery) { d.Topic = strings.Replace(d.Topic, "orders", "payments", 1) }
+	}},
 	{"names too few of those that failed",
 		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused PublishEndsWithItsContext",
 		func(c *changed) {

@@ -120,3 +120,22 @@ func malformedMessagesAreDelivered(s *suite) {
 	s.publish(after)
 	r.exactly(after)
 }
+
+// topicsAreNotWhatMessagesSay but where they were published: who may write to one topic is not taken
+// for another's writer, nor does he count attempts. Only what came by the address of a group, which
+// is its own, tells of its topic.
+func topicsAreNotWhatMessagesSay(s *suite) {
+	topic, other := s.name("orders"), s.name("payments")
+	r := s.subscribe(s.name("billing"), topic, other)
+	s.publishRaw(topic, Raw{ContentType: "application/json", Body: []byte(`{}`), Attributes: map[string]string{
+		"specversion": "1.0", "id": s.run, "source": "elsewhere", "type": "t",
+		tidings.ExtOriginTopic: other, tidings.ExtAttempt: "9", "messagekind": "command"}})
+	d := r.next(1)[0]
+	if d.Kind != tidings.KindEvent || d.Topic != topic || d.Attempt > 1 {
+		s.Errorf("got attempt %d of %s of %q, want the first of an event of %q", d.Attempt, d.Kind, d.Topic, topic)
+	}
+	if _, ok := d.Extensions[tidings.ExtOriginTopic]; ok {
+		s.Errorf("extensions %v, want none of the library's", d.Extensions)
+	}
+	r.ack(d)
+}

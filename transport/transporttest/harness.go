@@ -158,6 +158,7 @@ var checks = []check{
 	{"StructuredModeIsRead", needRaw, structuredModeIsRead},
 	{"ForeignMessagesAreDelivered", needRaw, foreignMessagesAreDelivered},
 	{"MalformedMessagesAreDelivered", needRaw, malformedMessagesAreDelivered},
+	{"TopicsAreNotWhatMessagesSay", needRaw, topicsAreNotWhatMessagesSay},
 
 	{"UnsettledComesBackAfterACut", needCut, unsettledComesBackAfterACut},
 	{"NothingIsLostInCuts", needCut, nothingIsLostInCuts},

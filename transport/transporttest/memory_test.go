@@ -34,7 +34,9 @@ func memory(opts []tidingstest.Option, wrap func(tidings.Transport) tidings.Tran
 		Restart: func(testing.TB) {},
 		PublishRaw: func(ctx context.Context, topic string, m Raw) error {
 			raw++
-			return b.Publish(ctx, decode(topic, fmt.Sprint(topic, "/", raw), m))
+			e := decode(topic, fmt.Sprint(topic, "/", raw), m)
+			e.Kind = tidings.KindEvent // a topic's, whatever it says
+			return b.Publish(ctx, e)
 		},
 		Around: func(t *testing.T, test func(t *testing.T)) {
 			synctest.Test(t, func(t *testing.T) {
