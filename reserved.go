@@ -26,6 +26,16 @@ const (
 	ExtDeadTopic = "dlqtopic"
 )
 
+// CopyBytes is more than what the extensions of a copy take. A transport that bounds events bounds
+// copies by so much more, so that there is a dead letter of whatever could be published, and a way
+// back for it.
+const CopyBytes = 4096
+
+// IsCopy says whether e is a dead letter, or travels through the address of a group.
+func (e *Event) IsCopy() bool {
+	return e.Extensions[ExtDeadGroup] != "" || e.Extensions[ExtOriginTopic] != ""
+}
+
 // ForeignType is the type that a dead letter gets where the record had none.
 const ForeignType = "tidings.foreign"
 

@@ -453,3 +453,25 @@ func TestRetryAfterAsideSpendsWhatIsLeftOfImmediate(t *testing.T) {
 		s.end()
 	})
 }
+
+// What is as large as an event can be finds room among the dead letters, and holds its key no longer.
+func TestTheLargestEventHasADeadLetter(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport(tidingstest.WithCapabilities(func(c *tidings.Capabilities) { c.MaxBytes = 1000 }))
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{},
+			tidings.OnAny("orders", func(_ context.Context, d *tidings.Delivery) error {
+				done.add("%s", d.ID)
+				if d.ID == "large" {
+					return tidings.Permanent(errors.New(strings.Repeat("x", 900)))
+				}
+				return nil
+			})))
+		large := orderPlaced.New(placed{Order: "a"}, tidings.WithID("large"))
+		large.Payload = make([]byte, 700)
+		publish(t, s, large, orderPlaced.New(placed{Order: "a"}, tidings.WithID("next")))
+		time.Sleep(time.Hour)
+		equal(t, "handled", done.all(), []string{"large", "next"})
+		s.end()
+	})
+}

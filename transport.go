@@ -121,7 +121,8 @@ type Capabilities struct {
 	MaxSchedule time.Duration
 	// DedupWindow is how long the broker knows a published event by its id, 0 not at all.
 	DedupWindow time.Duration
-	// MaxBytes is the largest encoded event, 0 for no bound of its own.
+	// MaxBytes is the largest encoded event, 0 for no bound of its own. Copies may have CopyBytes
+	// more.
 	MaxBytes int
 }
 

@@ -157,12 +157,16 @@ func failAll(events []tidings.Event, err error) error {
 
 // check refuses what no broker should be given.
 func (t *Transport) check(e *tidings.Event) error {
-	switch {
-	case e.Check() != nil:
-		return e.Check()
+	most := t.caps.MaxBytes
+	if e.IsCopy() {
+		most += tidings.CopyBytes
+	}
+	switch err := e.Check(); {
+	case err != nil:
+		return err
 	case e.Topic == "":
 		return fmt.Errorf("event %q needs a topic", e.ID)
-	case t.caps.MaxBytes > 0 && size(e) > t.caps.MaxBytes:
+	case t.caps.MaxBytes > 0 && size(e) > most:
 		return fmt.Errorf("%d bytes: %w", size(e), tidings.ErrTooLarge)
 	}
 	return nil

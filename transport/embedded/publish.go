@@ -163,7 +163,11 @@ func (d *draft) send(ctx context.Context, e *tidings.Event, at time.Time) (err e
 		}
 	}
 	rec := d.message(e.Topic, e, 0)
-	if size := len(rec.Body) + len(rec.Props); size > d.t.batchBytes(nil) {
+	most := d.t.eventBytes(nil)
+	if e.IsCopy() {
+		most = d.t.batchBytes(nil)
+	}
+	if size := len(rec.Body) + len(rec.Props); size > most {
 		return fmt.Errorf("%w: %d bytes", tidings.ErrTooLarge, size)
 	}
 	d.messages = append(d.messages, sending{q, rec, at})
@@ -200,7 +204,7 @@ func (d *draft) batch(topic *broker.Topic, p *broker.Partition, size int) *batch
 		d.batches = append(d.batches, batch{})
 	}
 	b := &d.batches[len(d.batches)-1]
-	b.p, b.size, b.limit = p, batchBytes+size, d.t.batchBytes(topic)
+	b.p, b.size, b.limit = p, batchBytes+size, d.t.eventBytes(topic)
 	return b
 }
 
@@ -211,6 +215,12 @@ func (t *Transport) batchBytes(topic *broker.Topic) int {
 		config = topic.Config()
 	}
 	return cmp.Or(config.BatchBytes, t.b.Limits().BatchBytes)
+}
+
+// eventBytes is the largest batch of events, so that a copy of one has room.
+func (t *Transport) eventBytes(topic *broker.Topic) int {
+	most := t.batchBytes(topic)
+	return most - min(tidings.CopyBytes, most/2)
 }
 
 // commit hands everything to the broker. It does not wait for the disk.

@@ -28,7 +28,7 @@ func (d *draft) schedule(ctx context.Context, e *tidings.Event, at time.Time) er
 	if err != nil {
 		return err
 	}
-	if rec := d.record(e); recordBound(&rec)+batchBytes > d.t.batchBytes(topic) {
+	if rec := d.record(e); recordBound(&rec)+batchBytes > d.t.eventBytes(topic) {
 		return tidings.ErrTooLarge
 	}
 	q, err := d.t.address(ctx, scheduledQueue, nil)

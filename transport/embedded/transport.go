@@ -118,7 +118,7 @@ func (t *Transport) Capabilities() tidings.Capabilities {
 		Transactions: true,
 		MaxDelay:     tidings.Forever,
 		MaxSchedule:  tidings.Forever,
-		MaxBytes:     t.batchBytes(nil) - batchBytes,
+		MaxBytes:     t.eventBytes(nil) - batchBytes,
 	}
 }
 

@@ -79,7 +79,7 @@ func (t *Transport) prepare(ctx context.Context, e *tidings.Event) (*kgo.Record,
 	if err != nil {
 		return nil, err
 	}
-	if size, most := encodedSize(record), t.topics.eventBytes(record.Topic); size > most {
+	if size, most := encodedSize(record), t.topics.eventBytes(record.Topic, e); size > most {
 		return nil, fmt.Errorf("kafka: %d bytes, of which topic %q takes %d: %w", size, record.Topic,
 			most, tidings.ErrTooLarge)
 	}

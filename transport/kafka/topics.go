@@ -20,8 +20,6 @@ const (
 	// addressSuffix makes the name of a group that of the topic that is its address.
 	addressSuffix = ".direct"
 	maxName       = 249
-	// copyBytes is more than what a delayed copy has beyond its original.
-	copyBytes = 512
 	// maxKnown bounds the cache of topics. When it is full it begins anew.
 	maxKnown = 10_000
 )
@@ -73,12 +71,17 @@ func (ts *topics) batchBytes(topic string) int {
 	if n, ok := ts.known[topic]; ok {
 		return n
 	}
-	return ts.config.MaxBytes + copyBytes
+	return ts.config.MaxBytes + tidings.CopyBytes
 }
 
-// eventBytes is how large an event for a topic may be: so that a delayed copy of it, which has
-// some headers more, has room as well.
-func (ts *topics) eventBytes(topic string) int { return ts.batchBytes(topic) - copyBytes }
+// eventBytes is how large an event for a topic may be: so that a copy of it, which has some headers
+// more, has room as well.
+func (ts *topics) eventBytes(topic string, e *tidings.Event) int {
+	if e.IsCopy() {
+		return ts.batchBytes(topic)
+	}
+	return ts.batchBytes(topic) - tidings.CopyBytes
+}
 
 func (ts *topics) has(topic string) bool {
 	ts.mu.Lock()
@@ -116,7 +119,7 @@ func (ts *topics) ensure(ctx context.Context, topic string) error {
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
 	}
-	unbound := int64(ts.config.MaxBytes + copyBytes)
+	unbound := int64(ts.config.MaxBytes + tidings.CopyBytes)
 	maxBytes, err := ts.setting(ctx, topic, "max.message.bytes", unbound)
 	if err != nil {
 		return err

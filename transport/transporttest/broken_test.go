@@ -94,6 +94,14 @@ var broken = []struct {
 	{"has topics from messages", "TopicsAreNotWhatMessagesSay", func(c *changed) {
 		c.delivery = func(d *tidings.Delivery) { d.Topic = strings.Replace(d.Topic, "orders", "payments", 1) }
 	}},
+	{"has no room for copies", "CopiesOfTheLargestHaveRoom", func(c *changed) {
+		c.publish = func(ctx context.Context, next tidings.Publisher, es events) error {
+			if es[0].IsCopy() && len(es[0].Payload) > 1<<10 {
+				return &tidings.PublishError{Failed: []int{0}, Err: tidings.ErrTooLarge}
+			}
+			return next.Publish(ctx, es...)
+		}
+	}},
 	{"names too few of those that failed",
 		"LargeEventsAreRefused WhatDoesNotEncodeIsRefused PublishEndsWithItsContext",
 		func(c *changed) {

@@ -131,6 +131,7 @@ var checks = []check{
 
 	{"ManyEventsInOnePublish", nil, manyEventsInOnePublish},
 	{"LargeEventsAreRefused", needMaxBytes, largeEventsAreRefused},
+	{"CopiesOfTheLargestHaveRoom", needMaxBytes, copiesOfTheLargestHaveRoom},
 	{"WhatDoesNotEncodeIsRefused", nil, whatDoesNotEncodeIsRefused},
 	{"WhatReadersWouldNotTakeIsRefused", nil, whatReadersWouldNotTakeIsRefused},
 	{"PublishEndsWithItsContext", nil, publishEndsWithItsContext},

@@ -3,6 +3,7 @@ package transporttest
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -29,6 +30,49 @@ func largeEventsAreRefused(s *suite) {
 		s.Fatalf("got %v, want %v", err, tidings.ErrTooLarge)
 	}
 	s.namesThoseThatDoNotCome(r, err, events, 1)
+}
+
+// copiesOfTheLargestHaveRoom, so that what is as large as can be has a dead letter, and a way back
+// from there.
+func copiesOfTheLargestHaveRoom(s *suite) {
+	topic, group := s.name("orders"), s.name("billing")
+	letters := s.subscribe(tidings.DeadLetters(group))
+	r := s.subscribe(group, topic)
+	e := s.largest(topic)
+	s.same(r.next(1)[0].Event, e)
+	dead := e
+	dead.Kind, dead.Topic = tidings.KindCommand, tidings.DeadLetters(group)
+	dead.Extensions = map[string]string{tidings.ExtDeadReason: strings.Repeat("x", 1000),
+		tidings.ExtDeadAttempts: "8", tidings.ExtDeadAt: time.Now().Format(time.RFC3339Nano),
+		tidings.ExtDeadGroup: group, tidings.ExtDeadTopic: topic}
+	s.publish(dead)
+	letters.exactly(dead)
+	back := e
+	back.Kind, back.Topic = tidings.KindCommand, group
+	back.Extensions = map[string]string{tidings.ExtOriginTopic: topic}
+	s.publish(back)
+	s.same(r.next(1)[0].Event, e)
+}
+
+// largest publishes an event to which 256 bytes cannot be added.
+func (s *suite) largest(topic string) tidings.Event {
+	s.Helper()
+	e := s.event(topic, "k")
+	e.ContentType = "application/octet-stream"
+	ctx, cancel := s.patience()
+	defer cancel()
+	for size := s.caps.MaxBytes; size > 0; size -= 256 {
+		e.Payload = make([]byte, size)
+		err := s.client.Publish(ctx, e)
+		if err == nil {
+			return e
+		}
+		if !errors.Is(err, tidings.ErrTooLarge) {
+			s.Fatalf("got %v, want %v or nothing", err, tidings.ErrTooLarge)
+		}
+	}
+	s.Fatalf("nothing of at most %d bytes can be published", s.caps.MaxBytes)
+	return e
 }
 
 func whatDoesNotEncodeIsRefused(s *suite) {
