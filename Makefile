@@ -1,7 +1,7 @@
 # Short names for what CONTRIBUTING.md describes. Everything works without make.
 GO ?= go
 
-.PHONY: build test race lint cross engines clients bench soak ci cover
+.PHONY: build test race lint cross engines clients bench bench-library soak ci cover
 
 build:
 	$(GO) build -o bin/ ./cmd/tidings
@@ -27,10 +27,14 @@ engines:
 clients:
 	cd tests/clients && $(GO) test -count=1 -timeout 20m ./...
 
-bench:
+bench: bench-library
 	cd bench && $(GO) run ./kafka
 	cd bench && $(GO) run ./amqp
 	cd bench && $(GO) run ./sqs
+
+# The library beside Watermill: under eight minutes.
+bench-library:
+	cd bench && $(GO) run ./library
 
 # The long runs; docs/soak.md keeps their results.
 SEEDS ?= 1000000

@@ -44,10 +44,10 @@ const (
 	unordered = "handle a backlog, 64 at once, without keys"
 )
 
-// wide and bytes are the settings of most loads; narrow has one partition.
+// wide and opaque are the settings of most loads; narrow has one partition.
 var (
 	wide   = setting{8, asJSON}
-	bytes  = setting{8, asBytes}
+	opaque = setting{8, asBytes}
 	narrow = setting{1, asJSON}
 )
 
@@ -65,13 +65,13 @@ var loads = []load{
 	{unordered, wide, false, notBare, backlog(freely, false)},
 	{"publish and handle together, 64 at once", wide, false, nil, together(1)},
 	{"handle for 1 ms each, 1 partition, 1,000 keys in order", narrow, false, notBare, slow},
-	{"the same backlog, one at a time, data as bytes", bytes, true, nil, backlog(alone, true)},
-	{"the same backlog, 64 at once, in the order of keys, data as bytes", bytes, true, nil,
+	{"the same backlog, one at a time, data as bytes", opaque, true, nil, backlog(alone, true)},
+	{"the same backlog, 64 at once, in the order of keys, data as bytes", opaque, true, nil,
 		backlog(byKey, true)},
-	{"the same backlog, 64 at once, without keys, data as bytes", bytes, true, notBare,
+	{"the same backlog, 64 at once, without keys, data as bytes", opaque, true, notBare,
 		backlog(freely, false)},
-	{"publish and handle together, data as bytes", bytes, true, nil, together(1)},
-	{"publish and handle together, data as bytes, 10 in a call", bytes, true, nil, together(10)},
+	{"publish and handle together, data as bytes", opaque, true, nil, together(1)},
+	{"publish and handle together, data as bytes, 10 in a call", opaque, true, nil, together(10)},
 }
 
 // publishAll publishes for a while.

@@ -89,7 +89,7 @@ func (o *options) main(ctx context.Context, out io.Writer) error {
 		Machine: measure.ThisMachine(o.dir), Rounds: o.rounds,
 	}
 	for _, p := range places(o.quick) {
-		at := tested{place: p}
+		at := tested{place: p, Name: p.name}
 		if at.Results, err = o.at(ctx, &p, bin); err != nil {
 			return fmt.Errorf("%s: %w", p.name, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	amqp091 "github.com/rabbitmq/amqp091-go"
@@ -37,8 +38,8 @@ const (
 
 // places are all that there are on this machine.
 func places(quick bool) []place {
-	inProcess := sizes{events: 400_000, time: 4 * time.Second}
-	overNetwork := sizes{events: 60_000, time: 2 * time.Second}
+	inProcess := sizes{events: 150_000, time: 2 * time.Second}
+	overNetwork := sizes{events: 20_000, time: time.Second}
 	if quick {
 		inProcess = sizes{events: 4_000, time: 200 * time.Millisecond}
 		overNetwork = inProcess
@@ -55,6 +56,20 @@ func places(quick bool) []place {
 		return all
 	}
 	return append(all, place{"AMQP, by RabbitMQ", amqp, rabbitMQ, overNetwork})
+}
+
+// loads are those that a place meets.
+func (p *place) loads() []load {
+	return slices.DeleteFunc(slices.Clone(loads), func(l load) bool {
+		return l.inProcess && p.program != nil
+	})
+}
+
+// contenders are the sides that a load meets.
+func (p *place) contenders(l *load) []contender {
+	return slices.DeleteFunc(slices.Clone(p.sides), func(c contender) bool {
+		return slices.Contains(l.without, c.name)
+	})
 }
 
 // tidingsKafka is the real program.

@@ -21,6 +21,7 @@ type report struct {
 // tested is a place with what was measured there.
 type tested struct {
 	place   place
+	Name    string   `json:"place"`
 	Results []result `json:"results"`
 }
 

@@ -24,8 +24,8 @@ type result struct {
 
 // at runs the loads of a place: all rounds of one, then of the next, on one broker.
 func (o *options) at(ctx context.Context, p *place, bin string) (results []result, err error) {
-	chosen := slices.DeleteFunc(slices.Clone(loads), func(l load) bool {
-		return l.inProcess && p.program != nil || !o.run.MatchString(p.name+": "+l.name)
+	chosen := slices.DeleteFunc(p.loads(), func(l load) bool {
+		return !o.run.MatchString(p.name + ": " + l.name)
 	})
 	if len(chosen) == 0 {
 		return nil, nil
@@ -71,9 +71,10 @@ func (t *table) rounds(ctx context.Context, l *load) (results []result, err erro
 		if err := measure.AwaitQuiet(ctx, t.patience); err != nil {
 			return nil, err
 		}
-		for i := range t.place.sides {
-			c := &t.place.sides[(i+round)%len(t.place.sides)]
-			if slices.Contains(l.without, c.name) || t.only != "" && t.only != c.name {
+		sides := t.place.contenders(l)
+		for i := range sides {
+			c := &sides[(i+round)%len(sides)]
+			if t.only != "" && t.only != c.name {
 				continue
 			}
 			r, err := t.one(ctx, c, l)
@@ -93,6 +94,9 @@ func (t *table) rounds(ctx context.Context, l *load) (results []result, err erro
 // loadTimeout bounds a load with what goes before it.
 const loadTimeout = 2 * time.Minute
 
+// closeTimeout bounds how long a side may say goodbye to a broker that may be gone.
+const closeTimeout = 10 * time.Second
+
 // one measures a side once.
 func (t *table) one(ctx context.Context, c *contender, l *load) (r result, err error) {
 	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
@@ -107,7 +111,9 @@ func (t *table) one(ctx context.Context, c *contender, l *load) (r result, err e
 		return r, err
 	}
 	defer func() {
-		err = errors.Join(err, s.close(context.WithoutCancel(ctx)))
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		err = errors.Join(err, s.close(last))
 		if t.server == nil {
 			err = errors.Join(err, os.RemoveAll(at))
 		}
