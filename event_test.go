@@ -189,3 +189,12 @@ func TestNamesAreThoseThatReadersTake(t *testing.T) {
 	equal(t, "names", tidings.Names(three), []string{"three", "one", "two"})
 	equal(t, "of the first", tidings.Names(one), []string{"one"})
 }
+
+// A key that JSON cannot have does not become another one.
+func TestStructuredModeRefusesWhatIsNotUTF8(t *testing.T) {
+	e := orderPlaced.New(placed{}, tidings.WithKey("Gr\xfc\xdfe"))
+	e.Source = "shop"
+	if text, err := e.MarshalJSON(); err == nil {
+		t.Errorf("got %s", text)
+	}
+}

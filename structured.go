@@ -21,7 +21,8 @@ func IsStructured(contentType string) bool {
 }
 
 // MarshalJSON is the event in structured mode (CloudEvents JSON format 1.0, section 3). JSON data
-// in UTF-8 is a member as it is, other data is base64. The destination's topic is not in it.
+// in UTF-8 is a member as it is, other data is base64. The destination's topic is not in it. It fails
+// for an attribute that is not UTF-8.
 func (e *Event) MarshalJSON() ([]byte, error) {
 	if e.err != nil {
 		return nil, e.err
@@ -32,6 +33,9 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 			out.WriteByte('{')
 		} else {
 			out.WriteByte(',')
+		}
+		if !utf8.ValidString(value) { // JSON would have another in its place
+			return nil, fmt.Errorf("attribute %.80q is not UTF-8", name)
 		}
 		text, err := json.Marshal(value)
 		if err != nil {
