@@ -65,8 +65,8 @@ type OutboxConfig struct {
 	// Keep is how long published rows stay in the table, where they can be looked at, and keep an id
 	// from being published again; 0 deletes them at once.
 	Keep time.Duration
-	// Poll is how often a relay looks for what has been committed; 0 or below is DefaultPoll. What this store
-	// commits (handlers with an inbox), and what Committed tells, it sees at once.
+	// Poll is how often a relay looks for what has been committed; 0 or below is DefaultPoll. What
+	// this store commits (handlers with an inbox), and what Committed tells, it sees at once.
 	Poll time.Duration
 }
 
