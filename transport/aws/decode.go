@@ -56,7 +56,7 @@ func unpack(m *sqstypes.Message) *received {
 		if value.StringValue != nil {
 			r.attributes[name] = *value.StringValue
 		} else {
-			r.attributes[name] = string(value.BinaryValue)
+			r.attributes[name] = textOf(value.BinaryValue)
 		}
 	}
 	if len(m.MessageAttributes) == 0 {
@@ -69,6 +69,10 @@ func unpack(m *sqstypes.Message) *received {
 	}
 	return r
 }
+
+// textOf is UTF-8, as all attributes of events must be: a message that cannot be published again
+// could not be a dead letter, and would hold its key for ever.
+func textOf(value []byte) string { return strings.ToValidUTF8(string(value), "?") }
 
 // attrEncoding is what Tidings gives bodies that were not text when AMQP or Kafka took them.
 const attrEncoding = "Content-Transfer-Encoding"
@@ -96,7 +100,7 @@ func (r *received) open() {
 		r.attributes[name] = a.Value
 		plain, err := base64.StdEncoding.DecodeString(a.Value)
 		if err == nil && strings.HasPrefix(a.Type, "Binary") {
-			r.attributes[name] = string(plain)
+			r.attributes[name] = textOf(plain)
 		}
 	}
 }

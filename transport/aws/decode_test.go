@@ -162,3 +162,24 @@ func TestWhatTellsItsTopicIsOfNoOther(t *testing.T) {
 		}
 	}
 }
+
+func TestAMessageWithBytesForTextCanBeADeadLetter(t *testing.T) {
+	for _, name := range []string{"color", "ce_color", "key"} {
+		m := sent("hi", "ce_specversion", "1.0", "ce_id", "1", "ce_source", "s", "ce_type", "t", "type", "t")
+		if name != "ce_color" {
+			m = sent("hi", "type", "t")
+		}
+		m.MessageAttributes[name] = sqstypes.MessageAttributeValue{DataType: sdk.String("Binary"),
+			BinaryValue: []byte("red\xff")}
+		letter := reading(false, "shop.orders").delivery(m).Event
+		if _, err := encode(&letter, mostQueueBytes); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	value := map[string]any{"color": map[string]string{"Type": "Binary", "Value": "cmVk/w=="},
+		"type": map[string]string{"Type": "String", "Value": "t"}}
+	letter := reading(false, "shop.orders").delivery(sent(around("hi", value))).Event
+	if _, err := encode(&letter, mostQueueBytes); err != nil {
+		t.Errorf("in an envelope: %v", err)
+	}
+}
