@@ -52,11 +52,13 @@ func (s *subscription) attempt(it *item) error {
 		defer cancel(nil)
 		s.disp.guard(it, cancel)
 	}
-	came := *it.d
+	came := it.d.Event
 	err := s.bounded(s.handling(life, &it.d.Event), func(ctx context.Context) error {
 		return it.route.handler.Handle(ctx, it.d)
 	})
-	*it.d = came
+	if err != nil { // of what succeeded nobody needs it, but perhaps who still reads from its context
+		it.d.Event = came
+	}
 	return err
 }
 

@@ -117,11 +117,11 @@ func drops(n int) []step {
 
 // attemptBatch calls the handler once, and says what it made of each item.
 func (s *subscription) attemptBatch(b *batch) []error {
-	ds, came := make([]*Delivery, len(b.items)), make([]Delivery, len(b.items))
+	ds, came := make([]*Delivery, len(b.items)), make([]Event, len(b.items))
 	for i, it := range b.items {
 		it.d.Attempt = it.first + it.tries
 		it.tries++
-		ds[i], came[i] = it.d, *it.d
+		ds[i], came[i] = it.d, it.d.Event
 	}
 	err := s.bounded(s.handling(s.lifeOf(b.items[0]), nil), func(ctx context.Context) error {
 		return b.route.batch.HandleBatch(ctx, ds)
@@ -129,7 +129,7 @@ func (s *subscription) attemptBatch(b *batch) []error {
 	errs := make([]error, len(ds))
 	part, some := ofBatch(err)
 	for i, it := range b.items {
-		*it.d = came[i]
+		it.d.Event = came[i]
 		if errs[i] = err; some {
 			errs[i] = part.Failed[i]
 		}

@@ -8,7 +8,7 @@ import (
 
 // Handler handles one delivery. With nil the event is done; an error is dealt with as the policy
 // of the subscription says. The runtime settles: a Handler never calls Ack or Nack. It may change
-// the fields of the delivery, such as a payload that it opens: the next attempt and the dead letter
+// the fields of the event, such as a payload that it opens: the next attempt and the dead letter
 // get what came. The bytes of the payload and the map of extensions are not its own.
 type Handler interface {
 	Handle(ctx context.Context, d *Delivery) error
