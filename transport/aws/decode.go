@@ -171,7 +171,8 @@ func (c *consumer) foreign(r *received) tidings.Event {
 		e.Key = r.group
 	}
 	for name, value := range r.attributes {
-		if name != attrTopic && name != attrKey && checkExtension(name, value) == nil {
+		own := name == attrTopic || name == attrKey || name == tidings.ExtMalformed
+		if !own && checkExtension(name, value) == nil {
 			e.Extensions[name] = value
 		}
 	}

@@ -183,3 +183,11 @@ func TestAMessageWithBytesForTextCanBeADeadLetter(t *testing.T) {
 		t.Errorf("in an envelope: %v", err)
 	}
 }
+
+// What a foreign message says of itself does not make it poison.
+func TestAForeignMessageIsNotMalformed(t *testing.T) {
+	got := reading(false).delivery(sent("hi", "malformed", "no", "tenant", "t")).Extensions
+	if want := map[string]string{"tenant": "t"}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
+}

@@ -178,7 +178,7 @@ func foreign(r *kgo.Record) tidings.Event {
 	}
 	for _, h := range r.Headers {
 		name := strings.TrimPrefix(h.Key, attributePrefix)
-		if checkExtension(name, string(h.Value)) == nil {
+		if name != tidings.ExtMalformed && checkExtension(name, string(h.Value)) == nil {
 			e.Extensions[name] = string(h.Value)
 		}
 	}

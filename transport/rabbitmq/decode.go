@@ -121,6 +121,7 @@ func (c *consumer) foreign(d *amqp.Delivery) tidings.Event {
 			e.TraceParent = value
 		case "tracestate":
 			e.TraceState = value
+		case tidings.ExtMalformed: // is not said by others
 		default:
 			var alone tidings.Event // a header does not become what CloudEvents defines
 			if alone.SetAttribute(name, value) == nil && len(alone.Extensions) == 1 {

@@ -205,3 +205,9 @@ func TestNamesThatABrokerWouldChangeAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What a foreign message says of itself does not make it poison.
+func TestAForeignMessageIsNotMalformed(t *testing.T) {
+	d := reader().decode(delivered(amqp.Publishing{Headers: amqp.Table{"malformed": "no", "tenant": "t"}}))
+	equal(t, "extensions", d.Extensions, map[string]string{"tenant": "t"})
+}

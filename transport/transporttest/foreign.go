@@ -40,8 +40,12 @@ func foreignMessagesAreDelivered(s *suite) {
 	topic, group := s.name("orders"), s.name("billing")
 	r := s.subscribe(group, topic)
 	body := "\x00 not an event"
-	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", ID: s.run, Key: "k", Body: []byte(body)})
+	s.publishRaw(topic, Raw{ContentType: "text/x-foreign", ID: s.run, Key: "k", Body: []byte(body),
+		Attributes: map[string]string{tidings.ExtMalformed: "as its sender says"}})
 	first := r.next(1)[0]
+	if why := first.Extensions[tidings.ExtMalformed]; why != "" {
+		s.Errorf("malformed %q: want that from the transport only", why)
+	}
 	if string(first.Payload) != body || first.ContentType != "text/x-foreign" ||
 		first.Type != "" || first.Topic != topic {
 		s.Errorf("got %+v with payload %q, want the message as it is, without a type",

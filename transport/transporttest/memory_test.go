@@ -101,7 +101,7 @@ func decode(topic, id string, m Raw) tidings.Event {
 	switch {
 	case tidings.IsStructured(m.ContentType):
 		err = json.Unmarshal(m.Body, &e)
-	case m.Attributes != nil:
+	case m.Attributes["specversion"] != "":
 		e.ContentType, e.Payload = m.ContentType, m.Body
 		for name, value := range m.Attributes {
 			if bad := e.SetAttribute(name, value); bad != nil {
