@@ -125,17 +125,23 @@ type Broker struct {
 	closeErr error       // what Close returned
 }
 
-// Open opens the broker in dir, or creates it there. One process at a time may
-// hold a directory: the second gets an error that wraps vfs.ErrLocked and names
-// the first. No listener is opened.
+// Open opens the broker in dir, or creates it there, and dir where it is missing.
+// One process at a time may hold a directory: the second gets an error that wraps
+// vfs.ErrLocked and names the first. No listener is opened.
 //
 // Kinds: Invalid (configuration), Storage (the directory cannot be used), Corrupt
 // (acknowledged data is damaged), Unsupported (written by a newer version).
 func Open(dir string, c Config) (*Broker, error) {
 	const op = "open broker"
+	own := c.FS == nil
 	c, err := c.withDefaults(dir)
 	if err != nil {
 		return nil, &Error{Kind: Invalid, Op: op, Name: dir, Err: err}
+	}
+	if own {
+		if err := c.FS.MkdirAll("."); err != nil {
+			return nil, storeError(op, dir, err)
+		}
 	}
 	store, err := storage.Open(c.FS, c.Storage)
 	if err != nil {

@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"errors"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -39,6 +40,19 @@ func TestSecondHolderIsRefused(t *testing.T) {
 	_, err := Open("test", Config{FS: fs, Storage: smallStore})
 	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), "the first one") {
 		t.Errorf("got %v, want %v naming the holder", err, vfs.ErrLocked)
+	}
+}
+
+func TestOpenMakesADirectoryThatIsMissing(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "var", "data")
+	for range 2 { // the second finds what the first made
+		b, err := Open(dir, Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 
