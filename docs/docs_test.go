@@ -36,7 +36,7 @@ func codePages(t *testing.T) []string {
 	if err != nil || len(concepts) < 2 {
 		t.Fatalf("%d pages of concepts, %v", len(concepts), err)
 	}
-	pages := []string{"docs/library.md", "docs/migrating-from-watermill.md"}
+	pages := []string{"README.md", "docs/library.md", "docs/migrating-from-watermill.md"}
 	for _, page := range concepts {
 		pages = append(pages, path.Join("docs", filepath.ToSlash(page)))
 	}
