@@ -116,6 +116,8 @@ func regions(t *testing.T, file string) (all [][]string) {
 			if inside = !inside; inside {
 				indent, _, _ = strings.Cut(line, begins)
 				all = append(all, nil)
+			} else if last := len(all) - 1; len(all[last]) > 0 && all[last][len(all[last])-1] == "" {
+				all[last] = all[last][:len(all[last])-1] // gofmt wants a line between a function and the mark
 			}
 		case mark == begins || mark == ends:
 			t.Fatalf("%s:%d: %s does not belong here", file, i+1, mark)

@@ -33,6 +33,7 @@ func checkout() *saga.Definition[Order] {
 		Within(time.Minute)
 	c.Step("charge", func(o Order) tidings.Event { return ChargeCard.New(o) }).
 		Done(CardCharged).Fails(CardDeclined).
+		Within(10 * time.Minute).
 		Pivot() // the point of no return: from here on nothing is undone, only tried again
 	c.Step("accept", func(o Order) tidings.Event { return OrderAccepted.New(o) })
 	return c.Compensated(func(o Order, reason string) tidings.Event { return OrderRejected.New(o) })
