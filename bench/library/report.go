@@ -150,14 +150,17 @@ func ratio(ours, theirs []result) string {
 // writeOrder shows what the order of keys costs: ours with it and without, in the same rounds.
 func (r *report) writeOrder(b *strings.Builder) {
 	var rows []string
+	row := func(t *tested, name, with, without string) {
+		keyed, free := t.of(with, oursName), t.of(without, oursName)
+		if len(keyed) > 0 && len(free) > 0 {
+			rows = append(rows, fmt.Sprintf("| %s | %s | %s | %s | %s |\n", name, headline(keyed),
+				headline(free), ratio(keyed, free), each(processorOf, keyed, free)))
+		}
+	}
 	for i := range r.Places {
 		t := &r.Places[i]
-		keyed, free := t.of(inOrder, oursName), t.of(unordered, oursName)
-		if len(keyed) == 0 || len(free) == 0 {
-			continue
-		}
-		rows = append(rows, fmt.Sprintf("| %s | %s | %s | %s | %s |\n", t.place.name,
-			headline(keyed), headline(free), ratio(keyed, free), each(processorOf, keyed, free)))
+		row(t, t.Name, inOrder, unordered)
+		row(t, t.Name+", data as bytes", inOrderBytes, unorderedBytes)
 	}
 	if len(rows) == 0 {
 		return

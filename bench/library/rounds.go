@@ -22,7 +22,7 @@ type result struct {
 	Allocations float64 `json:"allocations"` // of this process, for each event
 }
 
-// at runs the loads of a place: all rounds of one, then of the next, on one broker.
+// at runs the loads of a place on one broker, all of them in each round.
 func (o *options) at(ctx context.Context, p *place, bin string) (results []result, err error) {
 	chosen := slices.DeleteFunc(p.loads(), func(l load) bool {
 		return !o.run.MatchString(p.name + ": " + l.name)
@@ -46,12 +46,17 @@ func (o *options) at(ctx context.Context, p *place, bin string) (results []resul
 		}
 		defer func() { err = errors.Join(err, t.server.Stop()) }()
 	}
-	for i := range chosen {
-		rs, err := t.rounds(ctx, &chosen[i])
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", chosen[i].name, err)
+	for round := range o.rounds {
+		if err := measure.AwaitQuiet(ctx, o.patience); err != nil {
+			return nil, err
 		}
-		results = append(results, rs...)
+		for i := range chosen {
+			rs, err := t.round(ctx, &chosen[i], round)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %w", chosen[i].name, err)
+			}
+			results = append(results, rs...)
+		}
 	}
 	return results, nil
 }
@@ -65,28 +70,23 @@ type table struct {
 	used   int // names
 }
 
-// rounds lets a load meet the sides in turn.
-func (t *table) rounds(ctx context.Context, l *load) (results []result, err error) {
-	for round := range t.options.rounds {
-		if err := measure.AwaitQuiet(ctx, t.patience); err != nil {
-			return nil, err
+// round lets a load meet the sides in turn.
+func (t *table) round(ctx context.Context, l *load, round int) (results []result, err error) {
+	sides := t.place.contenders(l)
+	for i := range sides {
+		c := &sides[(i+round)%len(sides)]
+		if t.only != "" && t.only != c.name {
+			continue
 		}
-		sides := t.place.contenders(l)
-		for i := range sides {
-			c := &sides[(i+round)%len(sides)]
-			if t.only != "" && t.only != c.name {
-				continue
-			}
-			r, err := t.one(ctx, c, l)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.name, err)
-			}
-			r.Round = round + 1
-			fmt.Fprintf(os.Stderr, "%-18s %-16s %-56s %8.0f/s  p50 %6.2f p99 %6.2f ms  "+
-				"cpu %5.2f+%5.2f us  %5.1f allocs\n", t.place.name, r.Server, r.Load, r.Rate, r.P50,
-				r.P99, r.ServerCPU, r.ClientCPU, r.Allocations)
-			results = append(results, r)
+		r, err := t.one(ctx, c, l)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", c.name, err)
 		}
+		r.Round = round + 1
+		fmt.Fprintf(os.Stderr, "%-18s %-16s %-56s %8.0f/s  p50 %6.2f p99 %6.2f ms  "+
+			"cpu %5.2f+%5.2f us  %5.1f allocs  %d in %.2f s\n", t.place.name, r.Server, r.Load, r.Rate,
+			r.P50, r.P99, r.ClientCPU, r.ServerCPU, r.Allocations, r.Records, r.Seconds)
+		results = append(results, r)
 	}
 	return results, nil
 }

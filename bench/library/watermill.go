@@ -161,11 +161,14 @@ func (l *theirs) message(ctx context.Context, o order, key string) (*message.Mes
 // bulk is of calls at once: each sends one message after the other.
 func (l *theirs) bulk() (inACall, atOnce int) { return 1, publishers }
 
+// closing is how long a router may take to close.
+const closing = 200 * time.Millisecond
+
 // handle runs a router. Acknowledgements of the last moment are lost with it, which does not count
 // against it: it has settled when ctx ends.
 func (l *theirs) handle(ctx context.Context, topic, group string, h how, fn handler) (
 	settled time.Time, err error) {
-	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: time.Second}, watermill.NopLogger{})
+	r, err := message.NewRouter(message.RouterConfig{CloseTimeout: closing}, watermill.NopLogger{})
 	if err != nil {
 		return settled, err
 	}
@@ -173,8 +176,13 @@ func (l *theirs) handle(ctx context.Context, topic, group string, h how, fn hand
 	if err != nil {
 		return settled, err
 	}
+	closed := make(chan struct{})
 	for i := range l.consumers(h) {
 		r.AddConsumerHandler(fmt.Sprint(group, "-", i), topic, s, func(m *message.Message) error {
+			if ctx.Err() != nil { // what it goes on with while it closes does not count
+				<-closed
+				return ctx.Err()
+			}
 			var o order
 			if err := l.format.decode(m.Payload, &o); err != nil {
 				return err
@@ -188,6 +196,7 @@ func (l *theirs) handle(ctx context.Context, topic, group string, h how, fn hand
 	case <-ctx.Done():
 		settled = time.Now()
 		_ = r.Close() // it may be late
+		close(closed)
 		<-ended
 		return settled, nil
 	case err := <-ended:
