@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// attemptContext is the context of one attempt. It ends with its parent and, where it has a deadline,
-// then and when the handler has returned. It tells what is being handled.
+// attemptContext is the context of one attempt. It ends with its parent and, where it has a
+// deadline, then and when the handler has returned. It tells what is being handled.
 //
 // What the context package makes for that costs a timer and five allocations for each attempt,
 // and many handlers never wait for the end of theirs. So that is made when somebody first asks for

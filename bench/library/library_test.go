@@ -108,16 +108,18 @@ func TestTheReportPairsTheRoundsOfALoad(t *testing.T) {
 			ClientCPU: cpu}, 4}
 	}
 	p := places(true)[0]
-	r := report{Command: "go run ./library", Rounds: 2, Places: []tested{{place: p, Name: p.name, Results: []result{
+	r := report{Command: "go run ./library", Rounds: 2}
+	r.Places = []tested{{place: p, Name: p.name, Results: []result{
 		one(oursName, 1, 100, 2), one(bareName, 1, 200, 1), one(bareName, 2, 400, 1),
 		one(oursName, 2, 300, 3), {measure.Result{Load: unordered, Server: oursName, Rate: 200}, 4},
-	}}}}
+	}}}
 	var out bytes.Buffer
 	if err := r.writeMarkdown(&out); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
-		"| " + inOrder + " | 200/s | 300/s | 300/s / 400/s | 0.62 (0.50 to 0.75) | 2.5 / 1.0 | 4.0 / 4.0 |\n",
+		"| " + inOrder + " | 200/s | 300/s | 300/s / 400/s | 0.62 (0.50 to 0.75) | " +
+			"2.5 / 1.0 | 4.0 / 4.0 |\n",
 		"| in the process | 200/s | 200/s | 0.50 (0.50 to 0.50) | 2.5 / 0.0 |\n",
 	} {
 		if !strings.Contains(out.String(), want) {

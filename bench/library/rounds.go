@@ -143,8 +143,7 @@ func (t *table) address() (string, error) {
 	return os.MkdirTemp(t.dir, "process-")
 }
 
-// usage is what was used since the start of processes: what is alive when a load begins is collected
-// before.
+// usage is what was used since the start of processes. Garbage of before is collected first.
 type usage struct {
 	client, server time.Duration
 	allocations    uint64

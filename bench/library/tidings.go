@@ -22,7 +22,8 @@ type ours struct {
 	publishes *tidings.Service
 }
 
-func newOurs(t tidings.Transport, f format, from tidings.Start, end func(context.Context) error) *ours {
+func newOurs(t tidings.Transport, f format, from tidings.Start,
+	end func(context.Context) error) *ours {
 	return &ours{transport: t, format: f, from: from, end: end,
 		publishes: tidings.NewService("bench", t, tidings.WithLogger(quiet))}
 }
