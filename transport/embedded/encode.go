@@ -18,5 +18,6 @@ type Decoder struct{ reading reading }
 
 // Decode is the event that a record is. It fails where the record is no event in binary mode.
 func (d *Decoder) Decode(rec *broker.Record) (e tidings.Event, err error) {
-	return e, d.reading.binary(&e, rec)
+	err = d.reading.binary(&e, rec) // before e is read for the return
+	return e, err
 }
