@@ -68,8 +68,11 @@ func merge(items []Item) (out []Item) {
 }
 
 // Buy has customers buy every so often, until ctx ends or so many have, 0 for no end. What was not
-// published is published again.
+// published is published again. They wait until the shop has opened.
 func (c *Customers) Buy(ctx context.Context, s *tidings.Service, every time.Duration, orders int) error {
+	if err := awaitOpening(ctx, s); err != nil {
+		return err
+	}
 	tick := time.NewTicker(max(every, 1))
 	defer tick.Stop()
 	for n := 0; orders == 0 || n < orders; n++ {
@@ -84,6 +87,23 @@ func (c *Customers) Buy(ctx context.Context, s *tidings.Service, every time.Dura
 		}
 	}
 	return nil
+}
+
+// awaitOpening waits until every service has answered once. Then its group is there, and misses
+// nothing any more, whether it runs or not: an event is for the groups that exist when it is published.
+func awaitOpening(ctx context.Context, s *tidings.Service) error {
+	for _, name := range Names {
+		for ctx.Err() == nil {
+			asked, cancel := context.WithTimeout(ctx, 5*time.Second)
+			_, err := Ask(asked, s, name)
+			cancel()
+			if err == nil {
+				break
+			}
+			pause(ctx, 100*time.Millisecond)
+		}
+	}
+	return ctx.Err()
 }
 
 func pause(ctx context.Context, d time.Duration) {
