@@ -1,6 +1,7 @@
 package tidingstest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -22,52 +23,70 @@ type Sagas struct {
 // NewSagas is an empty store.
 func NewSagas(to *Transport) *Sagas { return &Sagas{to: to, recs: map[string][]byte{}} }
 
-// Update changes an instance; see saga.Store. Where the publish fails the record stays as it was.
+// Update changes an instance; see saga.Store. Where the publish fails the record stays as it was. fn
+// is called under no lock, and again where somebody else has changed the instance meanwhile.
 func (s *Sagas) Update(ctx context.Context, name, id string,
 	fn func(*saga.Record) ([]saga.Outgoing, error)) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rec, _, err := s.loadLocked(name, id)
-	if err != nil {
-		return err
-	}
-	out, err := fn(&rec)
-	if err != nil || rec.Version == 0 {
-		return err
-	}
-	text, err := json.Marshal(rec)
-	if err != nil {
-		return fmt.Errorf("saga %s/%s: %w", name, id, err)
-	}
-	for _, o := range out {
-		if err := s.to.PublishAt(ctx, o.At, o.Event); err != nil {
+	for {
+		was := s.text(name, id)
+		rec, err := recordOf(was, name, id)
+		if err != nil {
+			return err
+		}
+		out, err := fn(&rec)
+		if err != nil || rec.Version == 0 {
+			return err
+		}
+		now, err := json.Marshal(rec)
+		if err != nil {
+			return fmt.Errorf("saga %s/%s: %w", name, id, err)
+		}
+		if done, err := s.swap(ctx, key(name, id), was, now, out); done || err != nil {
 			return err
 		}
 	}
-	s.recs[key(name, id)] = text
-	return nil
+}
+
+// swap publishes and keeps a record, unless it is not what it was.
+func (s *Sagas) swap(ctx context.Context, key string, was, now []byte, out []saga.Outgoing) (bool, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !bytes.Equal(s.recs[key], was) {
+		return false, nil
+	}
+	for _, o := range out {
+		if err := s.to.PublishAt(ctx, o.At, o.Event); err != nil {
+			return false, err
+		}
+	}
+	s.recs[key] = now
+	return true, nil
 }
 
 func key(name, id string) string { return name + "\x00" + id }
 
-func (s *Sagas) loadLocked(name, id string) (rec saga.Record, ok bool, err error) {
+// text is a record as it is kept, nil for none.
+func (s *Sagas) text(name, id string) []byte {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.recs[key(name, id)]
+}
+
+func recordOf(text []byte, name, id string) (rec saga.Record, err error) {
 	rec = saga.Record{Saga: name, ID: id}
-	text, ok := s.recs[key(name, id)]
-	if ok {
+	if text != nil {
 		err = json.Unmarshal(text, &rec)
 	}
-	return rec, ok, err
+	return rec, err
 }
 
 // Load is one instance; see saga.Store.
 func (s *Sagas) Load(_ context.Context, name, id string) (saga.Record, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	rec, ok, err := s.loadLocked(name, id)
-	if !ok {
-		err = fmt.Errorf("%w: %s/%s", saga.ErrNotFound, name, id)
+	text := s.text(name, id)
+	if text == nil {
+		return saga.Record{}, fmt.Errorf("%w: %s/%s", saga.ErrNotFound, name, id)
 	}
-	return rec, err
+	return recordOf(text, name, id)
 }
 
 // List ranges over instances; see saga.Store.
