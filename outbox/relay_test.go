@@ -359,11 +359,15 @@ func TestAPublishThatHangsIsCutOffAfterTheDrain(t *testing.T) {
 	})
 }
 
-func TestAPublishThatTakesTooLongHoldsBackItsKeyOnly(t *testing.T) {
+func TestAPublishThatTakesTooLongCountsAsFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, b := newTable(event("a", "k")), &broker{block: make(chan struct{})}
-		relaying(t, outbox.NewRelay(src, b), func() {
-			time.Sleep(outbox.DefaultTimeout)
+		const timeout = 7 * time.Second
+		relaying(t, outbox.NewRelay(src, b, outbox.WithTimeout(timeout)), func() {
+			time.Sleep(timeout - 1)
+			synctest.Wait()
+			equal(t, "failed before", src.now().failed, 0)
+			time.Sleep(1)
 			synctest.Wait()
 			equal(t, "failed", src.now().failed, 1)
 			close(b.block)

@@ -125,7 +125,7 @@ func (r *Relay) mark(ctx context.Context, res *result) error {
 
 // failure decides what becomes of a row that was not published.
 func (r *Relay) failure(row *Row, err error) Failure {
-	f := Failure{Seq: row.Seq, Reason: err.Error(), Park: row.Err != nil || forGood(err)}
+	f := Failure{Seq: row.Seq, Reason: err.Error(), Park: row.Err != nil || ForGood(err)}
 	what := "outbox: an event is parked"
 	if !f.Park {
 		what = "outbox: an event is tried again"
@@ -156,7 +156,7 @@ func (r *Relay) attempt(ctx context.Context, rows []*Row) (errs []error, cut boo
 		return errs, false
 	}
 	failed, err := outcome(r.to.Publish(lasting, events...), len(events))
-	alone := len(failed) > 1 && forGood(err)
+	alone := len(failed) > 1 && ForGood(err)
 	for _, n := range failed {
 		errs[at[n]] = err
 		if alone {
@@ -187,8 +187,8 @@ func names(e *tidings.PublishError, n int) bool {
 	return len(e.Failed) > 0 && !slices.ContainsFunc(e.Failed, strange)
 }
 
-// forGood says whether trying again will not mend an error.
-func forGood(err error) bool {
+// ForGood says whether trying to publish again will not mend an error.
+func ForGood(err error) bool {
 	return errors.Is(err, tidings.ErrTooLarge) || errors.Is(err, tidings.ErrUnroutable) ||
 		errors.Is(err, tidings.ErrUnsupported) || tidings.IsPermanent(err)
 }

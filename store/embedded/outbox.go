@@ -119,10 +119,8 @@ func (o *Outbox) Relay(to tidings.Publisher, opts ...tidings.Option) *tidings.Se
 
 // final marks what trying again will not mend.
 func final(err error) error {
-	for _, lasting := range []error{tidings.ErrTooLarge, tidings.ErrUnroutable, tidings.ErrUnsupported} {
-		if errors.Is(err, lasting) {
-			return tidings.Permanent(err)
-		}
+	if outbox.ForGood(err) {
+		return tidings.Permanent(err)
 	}
 	return err
 }
