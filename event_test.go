@@ -52,6 +52,11 @@ func TestTheTypeDecidesTopicNameAndKey(t *testing.T) {
 	equal(t, "error", err, nil)
 }
 
+func TestTheTypeNamesTheSchemaOfItsData(t *testing.T) {
+	e := tidings.Define("orders", "placed", tidings.WithSchema[placed]("https://example.com/placed")).New(placed{})
+	equal(t, "dataschema", e.Schema, "https://example.com/placed")
+}
+
 func TestReadersOfATypeTakeOlderOnes(t *testing.T) {
 	for _, old := range []tidings.Event{orderPlacedV1.New(placedV1{"o-1"}), orderPlacedV0.New("o-1")} {
 		got, err := orderPlaced.Decode(old)
