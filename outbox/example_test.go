@@ -119,14 +119,13 @@ func ExampleRelay() {
 	relay := outbox.NewRelay(out, transport)
 	over := make(chan error)
 	go func() { over <- relay.Run(ctx) }()
-	for len(transport.Published("orders")) == 0 {
-		time.Sleep(time.Millisecond)
-	}
+	fmt.Println(transport.Await(ctx, func() bool { return len(transport.Published("orders")) > 0 }))
 	stop()
 	fmt.Println(<-over)
 	health, err := relay.Health(context.Background())
 	fmt.Println(health.Waiting, "waiting, oldest", health.Oldest, err)
 	// Output:
+	// <nil>
 	// <nil>
 	// 0 waiting, oldest 0s <nil>
 }

@@ -1,6 +1,7 @@
 package tidingstest
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -24,6 +25,28 @@ func (t *Transport) Published(topics ...string) (events []tidings.Event) {
 		}
 	}
 	return events
+}
+
+// Await waits until the broker is as a test wants it, or ctx ends: until is asked at once, and again after
+// each change of the broker and whenever the clock has changed something. It is called under no lock.
+func (t *Transport) Await(ctx context.Context, until func() bool) error {
+	for {
+		again := t.change()
+		if until() {
+			return nil
+		}
+		if err := again.wait(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// change ends with the next change.
+func (t *Transport) change() wait {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.advanceLocked(time.Now())
+	return wait{t.changed, t.nextLocked()}
 }
 
 // Scheduled is what PublishAt brought whose time has not come, the next first.

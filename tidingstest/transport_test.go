@@ -344,3 +344,31 @@ func ExampleNewTransport() {
 	// shop.order.placed.v1 attempt 2
 	// 0 pending
 }
+
+// Await looks again after each change of the broker, and when the clock has changed something.
+func TestAwaitWaitsForChangesAndForTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker, looks := tidingstest.NewTransport(), 0
+		published := func(n int) func() bool {
+			return func() bool { looks++; return len(broker.Published()) >= n }
+		}
+		e := tidings.Define[string]("orders", "placed").New("x", tidings.WithID("1"))
+		e.Source = "shop"
+		begun := time.Now()
+		if err := broker.PublishAt(t.Context(), begun.Add(time.Hour), e); err != nil {
+			t.Fatal(err)
+		}
+		if err := broker.Await(t.Context(), published(1)); err != nil || time.Since(begun) != time.Hour {
+			t.Errorf("got %v after %v, want the event after an hour", err, time.Since(begun))
+		}
+		go broker.Publish(t.Context(), e)
+		if err := broker.Await(t.Context(), published(2)); err != nil || looks > 8 {
+			t.Errorf("got %v after %d looks", err, looks)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := broker.Await(ctx, published(3)); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v, want the end of the context", err)
+		}
+	})
+}

@@ -148,20 +148,21 @@ func TestAnOutboxPublishesWhatWasCommittedAndNothingElse(t *testing.T) {
 	}
 }
 
-// awaitEvents waits for so many different events; a broker in memory has no signal of them.
+// awaitEvents waits for so many different events.
 func awaitEvents(t *testing.T, remote *flaky, want int) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(5 * time.Millisecond) {
-		ids := map[string]bool{}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	var ids map[string]bool
+	err := remote.Await(ctx, func() bool {
+		ids = map[string]bool{}
 		for _, e := range remote.Published() {
 			ids[e.ID] = true
 		}
-		if len(ids) == want {
-			return
-		}
-		if len(ids) > want || time.Now().After(deadline) {
-			t.Fatalf("%d events were published, want %d", len(ids), want)
-		}
+		return len(ids) >= want
+	})
+	if err != nil || len(ids) > want {
+		t.Fatalf("%d events were published, want %d: %v", len(ids), want, err)
 	}
 }
 

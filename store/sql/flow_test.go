@@ -60,10 +60,9 @@ func TestFromOutboxToInboxEveryOrderHasOneInvoice(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	deadline := time.Now().Add(2 * time.Minute)
-	for len(invoicesIn(transport)) < orders && time.Now().Before(deadline) {
-		time.Sleep(5 * time.Millisecond)
-	}
+	patient, giveUp := context.WithTimeout(ctx, 2*time.Minute)
+	defer giveUp()
+	_ = transport.Await(patient, func() bool { return len(invoicesIn(transport)) >= orders }) // judged below
 	stop()
 	running.Wait()
 	invoices, effects := invoicesIn(transport), map[string]int64{}
