@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"net/http"
 	"os"
@@ -25,7 +26,10 @@ import (
 )
 
 // TestMain fails if a test leaves a goroutine behind: every one has an owner whose Close waits for it.
+// Tests wait for leases and delays of seconds and compute little: more of them than there are processors
+// run side by side, unless -parallel says otherwise.
 func TestMain(m *testing.M) {
+	_ = flag.Set("test.parallel", "16")
 	code := m.Run()
 	if err := goleak.Find(); err != nil && code == 0 {
 		fmt.Fprintln(os.Stderr, err)
