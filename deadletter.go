@@ -62,6 +62,24 @@ func (it *item) letter(group string, at time.Time) Event {
 	return e
 }
 
+// restore makes a dead letter what it was, once it has come back to the address of the group that
+// could not handle it: by Redrive, or by what a broker has of its own for moving messages.
+func (g *group) restore(e *Event) {
+	if e.Kind != KindCommand || e.Topic != g.name || e.Extensions[ExtDeadGroup] != g.name {
+		return
+	}
+	if topic := e.Extensions[ExtDeadTopic]; topic != "" {
+		e.Kind, e.Topic = KindEvent, topic
+	}
+	e.Extensions = maps.Clone(e.Extensions)
+	maps.DeleteFunc(e.Extensions, func(name, _ string) bool {
+		return strings.HasPrefix(name, deadPrefix)
+	})
+	if len(e.Extensions) == 0 {
+		e.Extensions = nil
+	}
+}
+
 // cut shortens a text to some bytes of valid UTF-8.
 func cut(text string, bytes int) string {
 	return strings.ToValidUTF8(text[:min(bytes, len(text))], "")

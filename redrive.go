@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -110,7 +108,8 @@ func (r *redrive) move(ctx context.Context, ds []*Delivery) (n int, err error) {
 	}
 	events := make([]Event, len(ds))
 	for i, d := range ds {
-		events[i] = r.event(d)
+		events[i] = d.Event
+		events[i].Kind, events[i].Topic = KindCommand, r.group // which restores it
 	}
 	err = r.transport.Publish(ctx, events...)
 	failed := failedOf(err, len(ds))
@@ -142,18 +141,4 @@ func (r *redrive) takes(d *Delivery) bool {
 	}
 	at, err := time.Parse(time.RFC3339Nano, d.Extensions[ExtDeadAt])
 	return err != nil || !at.After(r.begun)
-}
-
-// event is what a dead letter was before it died.
-func (r *redrive) event(d *Delivery) Event {
-	e := d.Event
-	e.Kind, e.Topic = KindCommand, r.group
-	e.Extensions = maps.Clone(e.Extensions)
-	if topic := e.Extensions[ExtDeadTopic]; topic != "" {
-		e.Extensions[ExtOriginTopic] = topic
-	}
-	maps.DeleteFunc(e.Extensions, func(name, _ string) bool {
-		return strings.HasPrefix(name, deadPrefix)
-	})
-	return e
 }

@@ -48,6 +48,43 @@ func TestRedriveGivesDeadLettersBackToTheirGroup(t *testing.T) {
 	})
 }
 
+// Whatever moves a dead letter to the address of its group redrives it: what a broker has of its own
+// for that, too. The event of another group stays a letter, for which there is no route.
+func TestADeadLetterThatIsMovedBackIsHandledAsWhatItWas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		broken := true
+		handle := func(_ context.Context, m tidings.Msg[placed]) error {
+			switch {
+			case broken:
+				return tidings.Permanent(errFlaky)
+			case m.Data.Order == "a" && m.Attempt == 1:
+				return tidings.RetryAfter(errFlaky, time.Second)
+			}
+			done.add("%s %s %s %s %v", m.Kind, m.Topic, m.ID, m.Key, m.Extensions)
+			return nil
+		}
+		s := run(t, tidings.NewService("orders", broker).Subscribe(tidings.Policy{StepAside: true, Immediate: tidings.NoRetries},
+			tidings.On(orderPlaced, handle), tidings.Handle(placeOrder, handle)))
+		publish(t, s, orderPlaced.New(placed{Order: "a"}, tidings.WithID("1"), tidings.WithExtension("tenant", "t")),
+			placeOrder.New(placed{Order: "b"}, tidings.WithID("2")))
+		synctest.Wait()
+		broken = false
+		for _, letter := range broker.DeadLetters("orders") {
+			letter.Topic = "orders"
+			publish(t, s, letter)
+			if letter.Extensions[tidings.ExtDeadTopic] != "" {
+				letter.ID, letter.Extensions[tidings.ExtDeadGroup] = "3", "others"
+				publish(t, s, letter)
+			}
+		}
+		time.Sleep(2 * time.Second)
+		equal(t, "handled", sorted(done.all()), []string{"command orders 2  map[]", "event orders 1 a map[tenant:t]"})
+		s.end()
+	})
+}
+
 // What fails again during a redrive is not redriven by the same call, which would not end.
 func TestRedriveLeavesWhatDiesAfterIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

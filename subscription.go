@@ -140,6 +140,7 @@ func (s *subscription) items(r *reading, ds []*Delivery) []item {
 	items := make([]item, len(ds))
 	for i, d := range ds {
 		it := &items[i]
+		s.restore(&d.Event)
 		it.d, it.from, it.first = d, r, max(1, d.Attempt)
 		if s.policy.StepAside && d.Attempt > 1 {
 			it.first += s.policy.Immediate // they were made before it stepped aside

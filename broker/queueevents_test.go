@@ -234,7 +234,8 @@ func TestDeliveriesAreLeftOutWhileTheObserverIsBehind(t *testing.T) {
 }
 
 // TestQueueEventsCostNothingWithoutAListener counts allocations: with no observer, and
-// with one that does not listen, they are the same.
+// with one that does not listen, they are the same but for what other goroutines allocate now and
+// then, which is less than an event.
 func TestQueueEventsCostNothingWithoutAListener(t *testing.T) {
 	allocs := func(o Observer) float64 {
 		b := openOn(t, vfs.NewMem(), func(c *Config) { c.Observer = o })
@@ -258,11 +259,12 @@ func TestQueueEventsCostNothingWithoutAListener(t *testing.T) {
 			}
 		})
 	}
+	const others = 1
 	none, deaf, all := allocs(nil), allocs(&queueEar{}), allocs(&queueEar{wants: true})
-	if deaf > none+0.5 { // other goroutines allocate now and then
+	if deaf > none+others {
 		t.Errorf("%v allocations for a listener that does not want it, %v without one", deaf, none)
 	}
-	if all < none+3 {
+	if all < none+3*others {
 		t.Errorf("%v allocations for a listener, want more than %v: it heard nothing", all, none)
 	}
 }
