@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"strings"
 	"testing"
 )
 
@@ -29,6 +30,20 @@ func rabbitMQOf(e Engine) *RabbitMQEngine {
 	return &RabbitMQEngine{e, "amqp://guest:guest@" + e.node.place.addr(0) + "/"}
 }
 
+// Kill sends SIGKILL once the names of queues are on disk. RabbitMQ 3.10 says that a queue is there up
+// to 3 s before it has written that; of one that it forgot nothing is left, and whoever consumes from a
+// quorum queue waits for its leader for ever.
+func (e *RabbitMQEngine) Kill() {
+	e.t.Helper()
+	const write = "mnesia:sync_log(), [dets:sync(T) || T <- dets:all()], ok."
+	p := e.node.place
+	ctl := p.command(rabbitMQEnv(p), rabbitMQScript("rabbitmqctl"), "-q", "-n", rabbitMQNode(p), "eval", write)
+	if out, err := ctl.CombinedOutput(); err != nil || strings.TrimSpace(string(out)) != "ok" {
+		e.t.Fatalf("rabbitmqctl eval: got %q, %v, want ok", out, err)
+	}
+	e.Engine.Kill()
+}
+
 var rabbitMQ = recipe{
 	name: "rabbitmq", ports: 3,
 	missing: rabbitMQMissing, prepare: noPlugins, programs: rabbitMQPrograms,
@@ -38,18 +53,18 @@ func rabbitMQMissing() error {
 	if _, err := exec.LookPath("epmd"); err != nil {
 		return err
 	}
-	_, err := exec.LookPath(rabbitMQScript())
+	_, err := exec.LookPath(rabbitMQScript("rabbitmq-server"))
 	return err
 }
 
-// rabbitMQScript starts RabbitMQ. The program of Debian in the path changes the user first, with
-// su, which would leave our group.
-func rabbitMQScript() string {
-	const debian = "/usr/lib/rabbitmq/bin/rabbitmq-server"
+// rabbitMQScript is a program of RabbitMQ. Those of Debian in the path change the user first, with su,
+// which would leave our group.
+func rabbitMQScript(name string) string {
+	debian := "/usr/lib/rabbitmq/bin/" + name
 	if _, err := os.Stat(debian); err == nil {
 		return debian
 	}
-	return "rabbitmq-server"
+	return name
 }
 
 func noPlugins(p *place) (*exec.Cmd, error) {
@@ -62,9 +77,11 @@ func rabbitMQPrograms(p *place) []program {
 	env := rabbitMQEnv(p)
 	return []program{
 		{p.command(env, "epmd", "-d"), "epmd running"},
-		{p.command(env, rabbitMQScript()), "Server startup complete"},
+		{p.command(env, rabbitMQScript("rabbitmq-server")), "Server startup complete"},
 	}
 }
+
+func rabbitMQNode(p *place) string { return fmt.Sprintf("tidings%d@localhost", p.ports[0]) }
 
 // rabbitMQEnv keeps everything of RabbitMQ in the place. ALLOW_INPUT makes its script become the Erlang
 // machine, which is then the process that we know, instead of waiting for it.
@@ -73,7 +90,7 @@ func rabbitMQEnv(p *place) []string {
 		"HOME=" + p.dir, // for the cookie
 		fmt.Sprintf("ERL_EPMD_PORT=%d", p.ports[2]), "ERL_EPMD_ADDRESS=127.0.0.1",
 		"ERL_AFLAGS=-start_epmd false",
-		fmt.Sprintf("RABBITMQ_NODENAME=tidings%d@localhost", p.ports[0]),
+		"RABBITMQ_NODENAME=" + rabbitMQNode(p),
 		"RABBITMQ_NODE_IP_ADDRESS=127.0.0.1",
 		fmt.Sprintf("RABBITMQ_NODE_PORT=%d", p.ports[0]),
 		fmt.Sprintf("RABBITMQ_DIST_PORT=%d", p.ports[1]),

@@ -9,21 +9,26 @@ import (
 	amqp "github.com/rabbitmq/amqp091-go"
 )
 
-// TestRabbitMQKeepsConfirmedMessagesOverSIGKILL publishes persistent messages with confirms to a durable
-// queue, and gets them after a restart.
+// TestRabbitMQKeepsConfirmedMessagesOverSIGKILL publishes persistent messages with confirms to durable
+// queues of both types that were declared just before, and gets them after a restart.
 func TestRabbitMQKeepsConfirmedMessagesOverSIGKILL(t *testing.T) {
 	began := time.Now()
 	r := RabbitMQ(t)
 	ready := time.Since(began)
 	const n = 100
-	publishRabbitMQ(t, rabbitMQChannel(t, r), n)
+	queues := []string{"classic", "quorum"}
+	for _, queue := range queues {
+		publishRabbitMQ(t, rabbitMQChannel(t, r), queue, n)
+	}
 	r.Kill()
 	t.Logf("rabbitmq was ready in %v, and after SIGKILL in %v", ready, r.Restart())
-	ch := rabbitMQChannel(t, r)
-	for i := range n {
-		m, ok, err := ch.Get("orders", true)
-		if want := fmt.Sprint("message ", i); err != nil || !ok || string(m.Body) != want {
-			t.Fatalf("got %q, %v, %v, want %q", m.Body, ok, err, want)
+	for _, queue := range queues {
+		ch := rabbitMQChannel(t, r)
+		for i := range n {
+			m, ok, err := ch.Get(queue, true)
+			if want := fmt.Sprint("message ", i); err != nil || !ok || string(m.Body) != want {
+				t.Fatalf("%s: got %q, %v, %v, want %q", queue, m.Body, ok, err, want)
+			}
 		}
 	}
 }
@@ -42,16 +47,18 @@ func rabbitMQChannel(t *testing.T, r *RabbitMQEngine) *amqp.Channel {
 	return ch
 }
 
-func publishRabbitMQ(t *testing.T, ch *amqp.Channel, n int) {
+// publishRabbitMQ declares a queue of the type that its name says.
+func publishRabbitMQ(t *testing.T, ch *amqp.Channel, queue string, n int) {
 	t.Helper()
-	if _, err := ch.QueueDeclare("orders", true, false, false, false, nil); err != nil {
+	kind := amqp.Table{amqp.QueueTypeArg: queue}
+	if _, err := ch.QueueDeclare(queue, true, false, false, false, kind); err != nil {
 		t.Fatal(err)
 	}
 	if err := ch.Confirm(false); err != nil {
 		t.Fatal(err)
 	}
 	for i := range n {
-		c, err := ch.PublishWithDeferredConfirmWithContext(t.Context(), "", "orders", true, false,
+		c, err := ch.PublishWithDeferredConfirmWithContext(t.Context(), "", queue, true, false,
 			amqp.Publishing{DeliveryMode: amqp.Persistent, Body: fmt.Append(nil, "message ", i)})
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/tidings-io/tidings/tests/clients/engines"
 	"github.com/tidings-io/tidings/tests/clients/server"
@@ -28,10 +27,6 @@ type place struct {
 type host struct {
 	address string
 	kill    func() // and start it again; nil where it is in the program
-	// young is how long a queue must have been there before a kill. RabbitMQ 3.10 leaves quorum queues
-	// that were declared a moment before without a leader, for ever: nothing that is published to
-	// them is confirmed.
-	young time.Duration
 	// database names a database for one side.
 	database func(side string) string
 }
@@ -97,5 +92,5 @@ func rabbitMQ(t testing.TB) host {
 		r.Kill()
 		r.Restart()
 	}
-	return host{address: r.URL, kill: again, young: 4 * time.Second, database: files(t)}
+	return host{address: r.URL, kill: again, database: files(t)}
 }

@@ -82,7 +82,6 @@ func (r *run) fell() {
 	for _, m := range r.members {
 		m.awaitReady()
 	}
-	time.Sleep(r.host.young)
 	if r.history.before == nil {
 		r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
 	}

@@ -19,10 +19,8 @@ func TestRabbitMQ(t *testing.T) {
 	for _, kind := range []rabbitmq.QueueType{rabbitmq.Quorum, rabbitmq.Classic} {
 		t.Run(string(kind), func(t *testing.T) {
 			e := engines.RabbitMQ(t)
-			var opened time.Time // the last client, which then declared what a test is about
 			transporttest.Run(t, transporttest.Harness{
 				New: func(t testing.TB) tidings.Transport {
-					opened = time.Now()
 					return openRabbit(t, e.URL, kind)
 				},
 				Cut: func(t testing.TB) (tidings.Transport, func()) {
@@ -33,12 +31,7 @@ func TestRabbitMQ(t *testing.T) {
 					p, url := rabbitProxy(t, e.URL)
 					return openRabbit(t, url, kind), p.Stall
 				},
-				Kill: func(testing.TB) {
-					if kind == rabbitmq.Quorum {
-						time.Sleep(time.Until(opened.Add(untilRemembered)))
-					}
-					e.Kill()
-				},
+				Kill:       func(testing.TB) { e.Kill() },
 				Restart:    func(testing.TB) { e.Restart() },
 				PublishRaw: rawToRabbit(e.URL),
 				Patience:   20 * time.Second,
@@ -58,11 +51,6 @@ func rabbitProxy(t testing.TB, broker string) (*transporttest.Proxy, string) {
 	u.Host = p.Addr()
 	return p, u.String()
 }
-
-// untilRemembered is how old a quorum queue of RabbitMQ 3.10.8 must be when it is killed to be
-// found again: its name is written by dets, after 3 s. Of one that was killed earlier nothing is
-// left, and consumers wait for its leader for ever.
-const untilRemembered = 5 * time.Second
 
 func openRabbit(t testing.TB, url string, kind rabbitmq.QueueType) tidings.Transport {
 	t.Helper()
