@@ -12,53 +12,70 @@ import (
 // deadLetterLook is how many records of a queue are looked at to count reasons.
 const deadLetterLook = 1000
 
-// deadLetters lists the queues that dead letters of others can reach.
+// deadLetters lists the queues that dead letters of others can reach, and those that have some of the
+// library.
 func (s *Server) deadLetters(*http.Request) (any, error) {
-	from := map[*broker.Queue][]string{}
-	for _, q := range s.b.Queues("") {
-		for _, to := range s.deadLettersOf(q) {
-			from[to] = append(from[to], q.Name().Name)
-		}
-	}
-	for name, others := range s.otherDeadLetters() {
-		if q, err := s.b.Queue("", name); err == nil {
-			from[q] = append(from[q], others...)
-		}
-	}
+	from := s.deadLetterQueues()
 	doc := DeadLetters{DeadLetters: []DeadLetterQueue{}}
 	for _, q := range slices.SortedFunc(maps.Keys(from), func(a, b *broker.Queue) int {
 		return cmp.Compare(a.Name().Name, b.Name().Name)
 	}) {
-		row, err := s.deadLetterRow(q)
+		row, err := s.deadLetterRow(q, from[q])
 		if broker.KindOf(err) == broker.NotFound {
 			continue // deleted meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
-		row.From = from[q]
 		doc.DeadLetters = append(doc.DeadLetters, row)
 	}
 	return doc, nil
 }
 
-// otherDeadLetters are the queues that get those of what is no queue.
-func (s *Server) otherDeadLetters() map[string][]string {
-	if s.c.DeadLetters == nil {
-		return nil
+// deadLetterQueues says of each of them where dead letters come from, as far as that is a setting.
+func (s *Server) deadLetterQueues() map[*broker.Queue][]string {
+	from := map[*broker.Queue][]string{}
+	for _, q := range s.b.Queues("") {
+		for _, to := range s.deadLettersOf(q) {
+			from[to] = append(from[to], q.Name().Name)
+		}
+		if s.beginsWithLetter(q) && from[q] == nil {
+			from[q] = []string{}
+		}
 	}
-	return s.c.DeadLetters()
+	if s.c.DeadLetters == nil {
+		return from
+	}
+	for name, others := range s.c.DeadLetters() {
+		if q, err := s.b.Queue("", name); err == nil {
+			from[q] = append(from[q], others...)
+		}
+	}
+	return from
 }
 
-func (s *Server) deadLetterRow(q *broker.Queue) (DeadLetterQueue, error) {
-	row := DeadLetterQueue{Queue: q.Name().Name, Ready: q.Stats().Ready, Reasons: []DeathCount{}}
+// beginsWithLetter says whether the record that is next has been put there by the library.
+func (s *Server) beginsWithLetter(q *broker.Queue) (yes bool) {
+	err := q.Look(1, func(d *broker.Delivery) bool {
+		yes = s.letter(&d.Record) != nil
+		return false
+	})
+	return yes && err == nil // of a queue that cannot be read nothing is known
+}
+
+// deadLetterRow looks at the first records of a queue.
+func (s *Server) deadLetterRow(q *broker.Queue, from []string) (DeadLetterQueue, error) {
+	row := DeadLetterQueue{Queue: q.Name().Name, Ready: q.Stats().Ready, From: from, Reasons: []DeathCount{}}
 	count := map[string]int64{}
 	err := q.Look(deadLetterLook, func(d *broker.Delivery) bool {
 		if row.Examined++; row.Examined == 1 {
 			row.OldestSeconds = max(0, s.c.Now().Sub(d.Record.Time).Seconds())
 		}
-		if len(d.Record.Deaths) > 0 {
-			count[d.Record.Deaths[0].Reason.String()]++
+		if letter := s.letter(&d.Record); letter != nil && !slices.Contains(row.From, letter.Queue) {
+			row.From = append(row.From, letter.Queue)
+		}
+		if deaths := s.deaths(&d.Record); len(deaths) > 0 {
+			count[deaths[0].Reason]++
 		}
 		return true
 	})

@@ -157,12 +157,15 @@ type QueueRecord struct {
 	Delivery    int64          `json:"delivery,omitempty"` // its number, for settling
 }
 
-// Death is why and how often a record left a queue without being accepted.
+// Death is why and how often a record left a queue without being accepted. One that failed was put
+// aside by a service of the library: Queue is its group, Count the attempts, and Exchange the topic
+// of the event, if it had one.
 type Death struct {
-	Reason   string    `json:"reason"` // rejected, expired, maxlen, delivery_limit
+	Reason   string    `json:"reason"`          // rejected, expired, maxlen, delivery_limit, failed
+	Error    string    `json:"error,omitempty"` // of one that failed
 	Queue    string    `json:"queue"`
 	Count    int64     `json:"count"`
-	Time     time.Time `json:"time"`     // of the first
+	Time     time.Time `json:"time"`     // of the first, or when it was put aside
 	Exchange string    `json:"exchange"` // that it had been published to
 	Keys     []string  `json:"keys"`     // with these
 }

@@ -285,11 +285,7 @@ func (s *Server) queueRecord(q *broker.Queue, d *broker.Delivery) QueueRecord {
 		doc.Properties = argsDocument(properties)
 	}
 	doc.Value, doc.ValueBase64 = TextOrBytes(append([]byte{}, r.Body...))
-	for i := range r.Deaths {
-		x := &r.Deaths[i]
-		doc.Deaths = append(doc.Deaths, Death{Reason: x.Reason.String(), Queue: x.Queue, Count: x.Count,
-			Time: x.Time.UTC(), Exchange: x.Exchange, Keys: x.Keys})
-	}
+	doc.Deaths = s.deaths(r)
 	return doc
 }
 

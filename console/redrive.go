@@ -132,7 +132,7 @@ func (m *move) target(r *broker.QueueRecord) (to *broker.Queue, why string) {
 		return m.to, ""
 	}
 	if len(r.Deaths) == 0 {
-		return nil, "a record has never died: say with \"to\" where it goes"
+		return m.group(r)
 	}
 	first := firstDeath(r.Deaths)
 	to, err := m.s.b.Queue("", first.Queue)
@@ -141,6 +141,18 @@ func (m *move) target(r *broker.QueueRecord) (to *broker.Queue, why string) {
 	}
 	if to == m.from {
 		return nil, fmt.Sprintf("a record died first in queue %s itself", quote(first.Queue))
+	}
+	return to, ""
+}
+
+// group is the queue of the group of the library that could not handle the record.
+func (m *move) group(r *broker.QueueRecord) (to *broker.Queue, why string) {
+	letter := m.s.letter(r)
+	if letter == nil {
+		return nil, "a record has never died: say with \"to\" where it goes"
+	}
+	if to = m.s.groupQueue(letter.Queue, m.from); to == nil {
+		return nil, fmt.Sprintf("group %s has no queue of that name: say with \"to\" where its records go", quote(letter.Queue))
 	}
 	return to, ""
 }

@@ -19,7 +19,9 @@ func (a *app) dlqCommand() *cobra.Command {
 		Long: `Dead letters are records that left a queue without being accepted: rejected, expired,
 beyond its length, or delivered too often. A queue that names an exchange for them
 (tidings create queue NAME --dead-letter-queue DEAD) loses none. So do a queue of SQS and a
-subscription of SNS with a dead letter queue.`,
+subscription of SNS with a dead letter queue. A service of the library puts what it could not
+handle into GROUP.dlq; those of services that speak Kafka are in a topic, which
+tidings.Redrive takes back.`,
 		Example: "  tidings dlq ls\n" +
 			"  tidings dlq show dead\n" +
 			"  tidings dlq redrive dead",
@@ -42,8 +44,8 @@ func (a *app) dlqLsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the queues that dead letters can reach",
-		Long: `List the queues that dead letters of others can reach. WHY counts how the first 1,000
-records of each died last.`,
+		Long: `List the queues that dead letters of others can reach, and those that begin with one of the
+library. WHY counts how the first 1,000 records of each died last.`,
 		Args: between(0, 0),
 		RunE: a.with(func(ctx context.Context, c client, _ []string) error {
 			api, err := queuesOf(c)
@@ -98,7 +100,8 @@ func (a *app) dlqShowCommand() *cobra.Command {
 		Short: "Look at the records of a queue, and how they died",
 		Long: `Look at the records of a queue and at the history of their deaths, newest first. None is
 taken. Piped, a record is a row of time, reason, queue, times it died so, exchange and
-keys of its publish, and value: of its last death.`,
+keys of its publish, and value: of its last death. What a service of the library put there
+has failed in its group, with an error.`,
 		Example:           "  tidings dlq show dead\n  tidings dlq show dead -o jsonl | jq .deaths",
 		Args:              between(1, 1),
 		ValidArgsFunction: a.completeNames,
@@ -169,6 +172,10 @@ func (a *app) writeDeadLetter(w *bufio.Writer, r console.QueueRecord) {
 		}
 		line := fmt.Sprintf("%s in %s%s, first %s, published to %s", d.Reason, d.Queue, times,
 			clock(d.Time, a.now()), publishPlace(d))
+		if d.Error != "" {
+			line = fmt.Sprintf("%s in %s%s, at %s, published to %s: %s", d.Reason, d.Queue, times,
+				clock(d.Time, a.now()), publishPlace(d), d.Error)
+		}
 		fmt.Fprintf(w, "    %s\n", a.term.out.paint(dim, printable(line)))
 	}
 }
@@ -186,10 +193,11 @@ func (a *app) dlqRedriveCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "redrive QUEUE",
 		Short: "Move records back to the queues in which they died",
-		Long: `Move the records that wait in a queue back: each to the queue in which it died first, or
-all to the one that --to names, as those of subscriptions of SNS need it. They go straight there, with the key they were published
-with and without their old time to live. Each batch is one atomic move: no record is lost
-or doubled, however this ends. What comes in meanwhile stays.`,
+		Long: `Move the records that wait in a queue back: each to the queue in which it died first, to that
+of the group of the library that could not handle it, or all to the one that --to names, as
+those of subscriptions of SNS need it. They go straight there, with the key they were
+published with and without their old time to live. Each batch is one atomic move: no record
+is lost or doubled, however this ends. What comes in meanwhile stays.`,
 		Example: "  tidings dlq redrive dead\n" +
 			"  tidings dlq redrive dead --max 10\n" +
 			"  tidings dlq redrive dead --to mail",

@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/tidings-io/tidings"
 )
 
@@ -52,6 +53,56 @@ func TestADeadLetterIsRedrivenWithinTheWindowOfDeduplication(t *testing.T) {
 		}
 		end()
 	}
+}
+
+// Whatever moves the message with its attributes redrives it.
+func TestADeadLetterThatAnybodyMovesIsRedriven(t *testing.T) {
+	r := newRig(t)
+	tr, _ := r.transport(Config{})
+	letters := r.subscribe(tr, tidings.DeadLetters("billing"))
+	var mended atomic.Bool
+	handled := make(chan tidings.Event, 1)
+	svc := tidings.NewService("billing", tr, tidings.WithLogger(slog.New(slog.DiscardHandler)))
+	svc.Subscribe(tidings.Policy{}, tidings.On(placedType, func(_ context.Context, m tidings.Msg[order]) error {
+		if !mended.Load() {
+			return tidings.Permanent(errors.New("no such card"))
+		}
+		handled <- m.Event
+		return nil
+	}))
+	end := r.run(svc)
+	e := placedType.New(order{"o-1"})
+	r.check(svc.Publish(bounded(t), e))
+	r.check(letters.next(1)[0].Nack(bounded(t), 0))
+	r.check(letters.Close(bounded(t)))
+	mended.Store(true)
+	r.move("billing_dlq", "billing")
+	got := <-handled
+	if got.ID != e.ID || got.Kind != tidings.KindEvent || got.Topic != placedType.Topic() || len(got.Extensions) > 0 {
+		t.Errorf("handled %+v, want %+v", got, e)
+	}
+	end()
+}
+
+// move takes one message from a queue to another, as it is.
+func (r *rig) move(from, to string) {
+	r.Helper()
+	c, _ := r.raw()
+	url := func(name string) *string {
+		out, err := c.GetQueueUrl(bounded(r), &sqs.GetQueueUrlInput{QueueName: &name})
+		r.check(err)
+		return out.QueueUrl
+	}
+	got, err := c.ReceiveMessage(bounded(r), &sqs.ReceiveMessageInput{QueueUrl: url(from), WaitTimeSeconds: 5,
+		MessageAttributeNames: []string{"All"}})
+	r.check(err)
+	if len(got.Messages) != 1 {
+		r.Fatalf("received %d messages, want 1", len(got.Messages))
+	}
+	m := got.Messages[0]
+	_, err = c.SendMessage(bounded(r), &sqs.SendMessageInput{QueueUrl: url(to), MessageBody: m.Body,
+		MessageAttributes: m.MessageAttributes})
+	r.check(err)
 }
 
 func (r *rig) redrive(t *Transport) {

@@ -3,9 +3,12 @@ package rabbitmq
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"sync/atomic"
 	"testing"
 	"time"
 
+	amqp "github.com/rabbitmq/amqp091-go"
 	"github.com/tidings-io/tidings"
 )
 
@@ -225,4 +228,65 @@ func TestAConsumerEndsWithItsConnection(t *testing.T) {
 	equal(t, "attempt", again.Attempt, 2)
 	ack(t, c, again)
 	closed(t, c)
+}
+
+// A shovel publishes the message again as it is, with the queue for its key: the group handles it for
+// what it was.
+func TestADeadLetterThatAShovelMovesIsRedriven(t *testing.T) {
+	r := serve(t)
+	tr := r.open()
+	placed := tidings.Define[string]("orders", "placed")
+	var mended atomic.Bool
+	handled, dead := make(chan tidings.Event, 1), make(chan struct{}, 1)
+	s := tidings.NewService("payment", tr, tidings.WithLogger(slog.New(slog.DiscardHandler)),
+		tidings.WithObserver(tidings.Observer{DeadLettered: func(tidings.DeadLettered) { dead <- struct{}{} }}))
+	s.Subscribe(tidings.Policy{}, tidings.On(placed, func(_ context.Context, m tidings.Msg[string]) error {
+		if !mended.Load() {
+			return tidings.Permanent(errors.New("no such card"))
+		}
+		handled <- m.Event
+		return nil
+	}))
+	ctx, stop := context.WithCancel(soon(t))
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	<-s.Ready()
+	e := placed.New("o-1")
+	if err := s.Publish(ctx, e); err != nil {
+		t.Fatal(err)
+	}
+	<-dead
+	mended.Store(true)
+	shovel(t, r.url(), "payment.dlq", "payment")
+	got := <-handled
+	equal(t, "handled", []any{got.ID, got.Kind, got.Topic, got.Extensions},
+		[]any{e.ID, tidings.KindEvent, "orders", map[string]string(nil)})
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+// shovel moves one message.
+func shovel(t *testing.T, url, from, to string) {
+	t.Helper()
+	conn, err := amqp.Dial(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	ch, err := conn.Channel()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, ok, err := ch.Get(from, true)
+	if err != nil || !ok {
+		t.Fatalf("get: %v, %v", ok, err)
+	}
+	err = ch.Publish("", to, true, false, amqp.Publishing{Headers: m.Headers, ContentType: m.ContentType,
+		DeliveryMode: m.DeliveryMode, CorrelationId: m.CorrelationId, ReplyTo: m.ReplyTo, MessageId: m.MessageId,
+		Timestamp: m.Timestamp, Type: m.Type, Body: m.Body})
+	if err != nil {
+		t.Fatal(err)
+	}
 }

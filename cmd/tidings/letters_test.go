@@ -1,0 +1,94 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/transport/embedded"
+)
+
+// What a service could not handle is shown with the reason, and comes back to its group alone.
+func TestDlqKnowsTheDeadLettersOfTheLibrary(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	transport := embedded.New(n.b, embedded.Config{})
+	placed := tidings.Define("orders", "placed", tidings.KeyBy(func(order string) string { return order }))
+	refund := tidings.DefineCommand[string]("payment", "refund")
+	var mended atomic.Bool
+	handled, dead := make(chan string, 2), make(chan struct{}, 2)
+	handle := func(_ context.Context, m tidings.Msg[string]) error {
+		if !mended.Load() {
+			return tidings.Permanent(errors.New("no such card"))
+		}
+		handled <- m.Topic + " " + m.Data
+		return nil
+	}
+	s := tidings.NewService("payment", transport, tidings.WithLogger(discardLog), tidings.WithObserver(tidings.Observer{
+		DeadLettered: func(tidings.DeadLettered) { dead <- struct{}{} },
+	})).Subscribe(tidings.Policy{}, tidings.On(placed, handle), tidings.Handle(refund, handle))
+	ctx, stop := context.WithTimeout(t.Context(), 30*time.Second)
+	ended := make(chan error, 1)
+	go func() { ended <- s.Run(ctx) }()
+	t.Cleanup(func() {
+		stop()
+		if err := errors.Join(<-ended, transport.Close(context.Background())); err != nil {
+			t.Error(err)
+		}
+	})
+	<-s.Ready()
+	if err := s.Publish(ctx, placed.New("o-1"), refund.New("o-2")); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		<-dead
+	}
+
+	if got, want := mustCommand(t, n, "dlq", "ls"), "payment.dlq\t2\t"; !strings.HasPrefix(got, want) ||
+		!strings.HasSuffix(got, "\tfailed=2\tpayment\n") {
+		t.Errorf("got %q, want %s…, failed=2 from payment", got, want)
+	}
+	got := mustCommand(t, n, "dlq", "show", "payment.dlq", "-o", "table")
+	for _, want := range []string{", published to orders/o-1: no such card\n",
+		", published to amq.default/payment: no such card\n"} {
+		if !strings.Contains(got, "failed in payment, at ") || !strings.Contains(got, want) {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+	mended.Store(true)
+	mustCommand(t, n, "dlq", "redrive", "payment.dlq")
+	back := map[string]bool{<-handled: true, <-handled: true}
+	if !back["orders o-1"] || !back["payment o-2"] {
+		t.Errorf("got %v, want both as what they were", back)
+	}
+	if got := mustCommand(t, n, "dlq", "ls"); got != "" {
+		t.Errorf("got %q, want nothing", got)
+	}
+}
+
+// The library writes them by every protocol.
+func TestDlqKnowsDeadLettersThatCameByAProtocol(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "queue", "payment.dlq")
+	mustCommand(t, n, "create", "queue", "payment")
+	mustCommand(t, n, "pub", "queue/payment.dlq", "by AMQP", "--header", "cloudEvents:dlqgroup=payment")
+	mustCommand(t, n, "create", "sqs", "shop_mail_dlq.fifo")
+	mustCommand(t, n, "create", "sqs", "shop_mail.fifo")
+	mustCommand(t, n, "pub", "shop_mail_dlq.fifo", "by SQS", "--header", "ce_dlqgroup=shop.mail", "--group", "k", "--dedup-id", "1")
+	mustCommand(t, n, "create", "sqs", "gone_dlq")
+	mustCommand(t, n, "pub", "gone_dlq", "nowhere", "--header", "ce_dlqgroup=gone")
+	for queue, group := range map[string]string{"payment.dlq": "payment", "shop_mail_dlq.fifo": "shop_mail.fifo"} {
+		mustCommand(t, n, "dlq", "redrive", queue)
+		if got := mustCommand(t, n, "sub", group, "-q"); !strings.HasPrefix(got, "by ") {
+			t.Errorf("%s: got %q, want the record", group, got)
+		}
+	}
+	exit, said := command(t, t.Context(), n, io.Discard, "dlq", "redrive", "gone_dlq")
+	if exit != exitConflict || !strings.Contains(said, `group "gone" has no queue of that name: say with --to`) {
+		t.Errorf("got %d and %q, want a conflict", exit, said)
+	}
+}
