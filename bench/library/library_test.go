@@ -60,7 +60,7 @@ func listen(t *testing.T) (kafkaAddr, amqpAddr string) {
 func TestEveryLoadHandlesWhatItPublishes(t *testing.T) {
 	kafkaAddr, amqpAddr := listen(t)
 	at := map[string]string{"Kafka, by Tidings": kafkaAddr, "AMQP, by Tidings": amqpAddr}
-	small := sizes{events: 300, time: 50 * time.Millisecond}
+	small := sizes{events: 300, time: 50 * time.Millisecond, atMost: 30 * time.Second}
 	for _, p := range places(true) {
 		addr, ok := at[p.name]
 		if p.program != nil && !ok {
@@ -96,7 +96,7 @@ func TestALoadEndsWithItsContext(t *testing.T) {
 	defer s.close(context.Background())
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if out, err := publishAll(ctx, &stage{side: s, topic: "t", sizes: sizes{1, time.Minute},
+	if out, err := publishAll(ctx, &stage{side: s, topic: "t", sizes: sizes{events: 1, time: time.Minute},
 		start: func() {}}); err == nil {
 		t.Errorf("got %+v, want an error", out)
 	}

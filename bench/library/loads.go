@@ -35,7 +35,8 @@ type stage struct {
 // sizes bound a load.
 type sizes struct {
 	events int           // of a backlog
-	time   time.Duration // of publishing, and at most of handling a backlog
+	time   time.Duration // of publishing
+	atMost time.Duration // of handling a backlog
 }
 
 // The names of loads that are compared with each other, too.
@@ -154,7 +155,7 @@ func (s *stage) backlog(ctx context.Context, h how, keyed bool, work func()) (
 	s.start()
 	settled, err := s.side.handle(ctx, s.topic, s.topic, h, func(context.Context, order) error {
 		if c.isFirst() {
-			time.AfterFunc(s.time, stop)
+			time.AfterFunc(s.atMost, stop)
 		}
 		work()
 		c.add()

@@ -38,10 +38,10 @@ const (
 
 // places are all that there are on this machine.
 func places(quick bool) []place {
-	inProcess := sizes{events: 150_000, time: 2 * time.Second}
-	overNetwork := sizes{events: 20_000, time: time.Second}
+	inProcess := sizes{events: 150_000, time: 2 * time.Second, atMost: 2 * time.Second}
+	overNetwork := sizes{events: 20_000, time: time.Second, atMost: time.Second}
 	if quick {
-		inProcess = sizes{events: 4_000, time: 200 * time.Millisecond}
+		inProcess = sizes{events: 4_000, time: 200 * time.Millisecond, atMost: 200 * time.Millisecond}
 		overNetwork = inProcess
 	}
 	kafka := []contender{{oursName, oursKafka}, {theirsName, theirsKafka}}
