@@ -65,6 +65,7 @@ type item struct {
 	route *bound
 	key   string
 	first int // number of the first attempt
+	told  int // Attempt, as the broker counts
 
 	tries   int   // attempts so far
 	dead    error // why it goes to the dead letters

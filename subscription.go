@@ -141,7 +141,7 @@ func (s *subscription) items(r *reading, ds []*Delivery) []item {
 	for i, d := range ds {
 		it := &items[i]
 		s.restore(&d.Event)
-		it.d, it.from, it.first = d, r, max(1, d.Attempt)
+		it.d, it.from, it.first, it.told = d, r, max(1, d.Attempt), d.Attempt
 		if s.policy.StepAside && d.Attempt > 1 {
 			it.first += s.policy.Immediate // they were made before it stepped aside
 		}

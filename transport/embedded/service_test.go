@@ -1,0 +1,44 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/storage/vfs"
+)
+
+// An event that steps aside gets each delay of the policy, however often it is tried at once.
+func TestWhatStepsAsideHasAllItsAttempts(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{})
+	letters := h.subscribe(t, tidings.Subscription{Group: "g.dlq"})
+	var tried []string // of one key: one after the other
+	s := tidings.NewService("g", h.t, tidings.WithLogger(slog.New(slog.DiscardHandler))).Subscribe(
+		tidings.Policy{StepAside: true, Immediate: 2, Delays: slices.Repeat([]time.Duration{time.Millisecond}, 3)},
+		tidings.OnAny("orders", func(_ context.Context, d *tidings.Delivery) error {
+			tried = append(tried, fmt.Sprintf("%s %d", d.Topic, d.Attempt))
+			return errors.New("not now")
+		}))
+	ctx, stop := context.WithCancel(t.Context())
+	over := make(chan error, 1)
+	go func() { over <- s.Run(ctx) }()
+	<-s.Ready()
+	h.publish(t, event("orders", "k", 1))
+	letter := receive(t, letters, 1)[0]
+	stop()
+	if err := <-over; err != nil {
+		t.Error(err)
+	}
+	want := []string{"orders 1", "orders 2", "orders 3", "orders 4", "orders 5", "orders 6"}
+	if !slices.Equal(tried, want) {
+		t.Errorf("tried %q, want %q", tried, want)
+	}
+	if n := letter.Extensions[tidings.ExtDeadAttempts]; n != "6" {
+		t.Errorf("the dead letter tells of %s attempts, want 6", n)
+	}
+}
