@@ -2,7 +2,6 @@ package tidings
 
 import (
 	"context"
-	"maps"
 	"strconv"
 	"strings"
 	"time"
@@ -41,12 +40,16 @@ func backoff(times int) time.Duration { return time.Second << min(times-1, 5) }
 // attempts is how often the event was tried.
 func (it *item) attempts() int { return it.first - 1 + it.tries }
 
-// letter is the copy for the dead letters.
+// letter is the copy for the dead letters. One of a dead letter, which some group reads to look after
+// those, keeps under longer names what that tells of itself.
 func (it *item) letter(group string, at time.Time) Event {
 	e := it.d.Event
-	e.Extensions = maps.Clone(e.Extensions)
-	if e.Extensions == nil {
-		e.Extensions = make(map[string]string, 5)
+	e.Extensions = make(map[string]string, len(it.d.Extensions)+5)
+	for name, value := range it.d.Extensions {
+		if strings.HasPrefix(name, deadPrefix) {
+			name = deadPrefix + name
+		}
+		e.Extensions[name] = value
 	}
 	e.Extensions[ExtDeadReason] = cut(it.dead.Error(), maxReason)
 	e.Extensions[ExtDeadAttempts] = strconv.Itoa(it.attempts())
@@ -71,13 +74,18 @@ func (g *group) restore(e *Event) {
 	if topic := e.Extensions[ExtDeadTopic]; topic != "" {
 		e.Kind, e.Topic = KindEvent, topic
 	}
-	e.Extensions = maps.Clone(e.Extensions)
-	maps.DeleteFunc(e.Extensions, func(name, _ string) bool {
-		return strings.HasPrefix(name, deadPrefix)
-	})
-	if len(e.Extensions) == 0 {
-		e.Extensions = nil
+	var were map[string]string
+	for name, value := range e.Extensions {
+		name, dead := strings.CutPrefix(name, deadPrefix)
+		if dead && !strings.HasPrefix(name, deadPrefix) {
+			continue
+		}
+		if were == nil {
+			were = make(map[string]string, len(e.Extensions))
+		}
+		were[name] = value
 	}
+	e.Extensions = were
 }
 
 // cut shortens a text to some bytes of valid UTF-8.

@@ -170,3 +170,33 @@ func TestRedriveFindsWhatIsBehindTheLettersOfOthers(t *testing.T) {
 		equal(t, "left", broker.Pending("morgue"), 10_001)
 	})
 }
+
+// A handler of dead letters may fail as well: its letters, redriven, come to it as what they were to it,
+// and not as the events that they were to the first group.
+func TestTheDeadLetterOfADeadLetterIsRedriven(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		broken := true
+		morgue := tidings.Route{Kind: tidings.KindCommand, Topic: "orders.dlq", Handler: tidings.HandlerFunc(
+			func(_ context.Context, d *tidings.Delivery) error {
+				if broken {
+					return tidings.Permanent(errFlaky)
+				}
+				done.add("%s %s %s of %s from %s", d.Kind, d.Topic, d.ID, d.Extensions["dlqgroup"], d.Extensions["dlqtopic"])
+				return nil
+			})}
+		s := run(t, tidings.NewService("orders", broker).Subscribe(tidings.Policy{},
+			tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error { return tidings.Permanent(errFlaky) }),
+			morgue))
+		publish(t, s, orderPlaced.New(placed{Order: "a"}, tidings.WithID("1")))
+		synctest.Wait()
+		equal(t, "dead letters of the dead letters", len(broker.DeadLetters("orders.dlq")), 1)
+		broken = false
+		n, err := tidings.Redrive(t.Context(), broker, "orders.dlq")
+		equal(t, "redriven", []any{n, err}, []any{1, nil})
+		synctest.Wait()
+		equal(t, "handled", done.all(), []string{"command orders.dlq 1 of orders from orders"})
+		s.end()
+	})
+}

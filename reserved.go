@@ -2,7 +2,8 @@ package tidings
 
 // Names of extension attributes that the library writes. Transports restore and strip the first
 // two; the others are on dead letters. The group that ExtDeadGroup names takes them off, and handles
-// the event as what it was, when the letter comes to its address.
+// the event as what it was, when the letter comes to its address. Where that was a dead letter too, of
+// another group, its own wait meanwhile with one more "dlq" before their names.
 const (
 	// ExtOriginTopic is the topic of an event that travels through the address of a group: a
 	// delayed retry, or one that is redriven. It is delivered as an event of that topic.
