@@ -86,6 +86,9 @@ func (g *group) restore(e *Event) {
 		were[name] = value
 	}
 	e.Extensions = were
+	if e.Type == ForeignType && were[ExtDeadGroup] == "" { // which a letter needs
+		e.Type = ""
+	}
 }
 
 // cut shortens a text to some bytes of valid UTF-8.

@@ -200,3 +200,48 @@ func TestTheDeadLetterOfADeadLetterIsRedriven(t *testing.T) {
 		s.end()
 	})
 }
+
+// A record of somebody who knows no types has none when it comes back, either.
+func TestARedrivenForeignRecordHasNoType(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		var done journal
+		broken := true
+		s := run(t, tidings.NewService("billing", foreigner{broker}).Subscribe(tidings.Policy{},
+			tidings.OnAny("orders", func(_ context.Context, d *tidings.Delivery) error {
+				if broken {
+					return tidings.Permanent(errFlaky)
+				}
+				done.add("%s %s %q", d.Kind, d.Topic, d.Type)
+				return nil
+			})))
+		publish(t, s, order("a", 1))
+		synctest.Wait()
+		broken = false
+		n, err := tidings.Redrive(t.Context(), broker, "billing")
+		equal(t, "redriven", []any{n, err}, []any{1, nil})
+		synctest.Wait()
+		equal(t, "handled", done.all(), []string{`event orders ""`})
+		s.end()
+	})
+}
+
+// foreigner delivers the events of topics without types.
+type foreigner struct{ *tidingstest.Transport }
+
+func (f foreigner) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	c, err := f.Transport.Subscribe(ctx, s)
+	return foreignConsumer{c}, err
+}
+
+type foreignConsumer struct{ tidings.Consumer }
+
+func (c foreignConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
+	ds, err := c.Consumer.Receive(ctx, max)
+	for _, d := range ds {
+		if d.Kind == tidings.KindEvent {
+			d.Type = ""
+		}
+	}
+	return ds, err
+}
