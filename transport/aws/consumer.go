@@ -61,41 +61,78 @@ func (c *consumer) Receive(ctx context.Context, most int) ([]*tidings.Delivery, 
 		return nil, fmt.Errorf("aws: receive at most %d", most)
 	}
 	for {
-		ds, changed, err := c.take(ctx, most)
+		ds, again, err := c.take(ctx, most)
 		if err != nil || len(ds) > 0 {
 			return ds, err
 		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return nil, ctx.Err()
+		if err := again.wait(ctx); err != nil {
+			return nil, err
 		}
 	}
 }
 
+// look is when Receive should look again.
+type look struct {
+	changed <-chan struct{}
+	at      time.Time // at the latest; zero for no such time
+}
+
+func (l look) wait(ctx context.Context) error {
+	var due <-chan time.Time
+	if !l.at.IsZero() {
+		timer := time.NewTimer(time.Until(l.at))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-l.changed:
+	case <-due:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	return nil
+}
+
 // take is what is ready. Where that is nothing a poll begins if there is room.
-func (c *consumer) take(ctx context.Context, most int) (
-	[]*tidings.Delivery, <-chan struct{}, error) {
+func (c *consumer) take(ctx context.Context, most int) ([]*tidings.Delivery, look, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
-		return nil, nil, tidings.ErrClosed
+		return nil, look{}, tidings.ErrClosed
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, nil, err
+		return nil, look{}, err
 	}
 	if ds := c.takeReadyLocked(most); len(ds) > 0 {
-		return ds, nil, nil
+		return ds, look{}, nil
 	}
 	if err := c.failed; err != nil {
 		c.failed = nil
-		return nil, nil, err
+		return nil, look{}, err
 	}
-	if n := min(most, c.window-len(c.held), mostEntries); n > 0 && !c.poll {
+	room, later := c.roomLocked(time.Now())
+	if n := min(most, room, mostEntries); n > 0 && !c.poll {
 		c.poll = true
 		c.polls.Go(func() { c.receive(int32(n)) })
 	}
-	return nil, c.changed, nil
+	return nil, look{c.changed, later}, nil
+}
+
+// roomLocked is how much more may be held, or when there is room at the latest: what is overdue is not
+// ours any more, whether or not its holder has come to know.
+func (c *consumer) roomLocked(now time.Time) (room int, later time.Time) {
+	if len(c.held) < c.window {
+		return c.window - len(c.held), later
+	}
+	for s := range c.held {
+		switch {
+		case s.overdueLocked(now):
+			delete(c.held, s)
+		case later.IsZero() || s.deadline.Before(later):
+			later = s.deadline
+		}
+	}
+	return c.window - len(c.held), later
 }
 
 // takeReadyLocked leaves out what has waited for too long.

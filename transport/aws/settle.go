@@ -86,6 +86,9 @@ func (s *settler) Extend(ctx context.Context, d time.Duration) error {
 	s.c.mu.Lock()
 	defer s.c.mu.Unlock()
 	s.deadline = deadline(time.Now(), time.Duration(n)*time.Second)
+	if s.state == held && !s.c.closed { // it may have been given up while the answer was on its way
+		s.c.held[s] = true
+	}
 	return nil
 }
 

@@ -107,6 +107,24 @@ func TestWhatWasTakenBackIsErrLost(t *testing.T) {
 	}
 }
 
+// Who holds a delivery for too long need not settle it: it is not his any more, and takes no room.
+func TestWhatIsOverdueTakesNoRoomInTheWindow(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tr, _ := r.transport(Config{VisibilityTimeout: time.Second})
+	r.publish(tr, command("g", "", "1"))
+	c := r.read(tr, tidings.Subscription{Group: "g", Window: 1})
+	first := c.next(1)[0]
+	again := c.next(1)[0]
+	if again.ID != first.ID || again.Attempt != 2 {
+		t.Errorf("got %s, attempt %d, want %s, attempt 2", again.ID, again.Attempt, first.ID)
+	}
+	if err := first.Ack(bounded(t)); !errors.Is(err, tidings.ErrLost) {
+		t.Errorf("late Ack: got %v, want %v", err, tidings.ErrLost)
+	}
+	r.check(again.Ack(bounded(t)))
+}
+
 // A program that has the receipts makes messages visible; the consumer has to ask to know.
 func TestCommitTellsOfWhatCouldNotBeDeleted(t *testing.T) {
 	r := newRig(t)
