@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strconv"
+	"time"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/broker"
@@ -103,16 +104,42 @@ func (c *consumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, e
 		if err != nil || len(got) > 0 {
 			return got, err
 		}
-		select {
-		case <-c.wake:
-		case <-c.done:
-			return nil, tidings.ErrClosed
-		case <-ctx.Done():
-			return nil, ctx.Err()
-		case <-c.t.b.Failed():
-			return nil, c.t.b.Err()
+		if err := c.wait(ctx); err != nil {
+			return nil, err
 		}
 	}
+}
+
+// wait is until something may be there, or until there is room for it.
+func (c *consumer) wait(ctx context.Context) error {
+	var due <-chan time.Time
+	if at := c.fullUntil(); !at.IsZero() {
+		timer := time.NewTimer(time.Until(at))
+		defer timer.Stop()
+		due = timer.C
+	}
+	select {
+	case <-c.wake:
+	case <-due:
+	case <-c.done:
+		return tidings.ErrClosed
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-c.t.b.Failed():
+		return c.t.b.Err()
+	}
+	return nil
+}
+
+// fullUntil is when a window that is full has room, if nothing is settled: zero for never, or where it
+// has room now.
+func (c *consumer) fullUntil() time.Time {
+	c.g.mu.Lock()
+	defer c.g.mu.Unlock()
+	if c.inHand < c.window {
+		return time.Time{}
+	}
+	return c.letters.firstOverdueLocked()
 }
 
 // grow takes partitions into account that topics have got since: whoever watches the first one is
@@ -152,6 +179,9 @@ func (c *consumer) collect(most int) ([]*tidings.Delivery, error) {
 func (c *consumer) begin(most int) (got []*tidings.Delivery, parts []*part, room int, err error) {
 	c.g.mu.Lock()
 	defer c.g.mu.Unlock()
+	if c.inHand >= c.window {
+		c.letters.expireLocked(time.Now())
+	}
 	room = min(most, c.window-c.inHand)
 	if room <= 0 {
 		return nil, nil, 0, nil

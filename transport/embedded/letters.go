@@ -33,7 +33,8 @@ type letter struct {
 	tidings.Delivery
 	c      *consumer
 	id     broker.DeliveryID
-	before int // attempts before it came here
+	before int       // attempts before it came here
+	until  time.Time // when its lease is over; guarded by the group's mutex
 }
 
 // aheadMost is how many are received ahead, wait is how long the broker keeps a receive waiting
@@ -118,7 +119,7 @@ func (l *letters) put(r *reading, got []broker.Delivery) {
 	for i := range got {
 		x := &letter{c: l.c, id: got[i].ID}
 		x.Event, x.before = r.received(l.q, &got[i])
-		x.Offset, x.Deadline, x.Settler = -1, deadline, x
+		x.Offset, x.Deadline, x.until, x.Settler = -1, deadline, deadline, x
 		x.Attempt = x.before + int(got[i].Receives)
 		ahead[i] = x
 	}
@@ -144,6 +145,7 @@ func (l *letters) takeLocked(got []*tidings.Delivery, n int) ([]*tidings.Deliver
 				continue
 			}
 			x.Deadline = time.Now().Add(lease)
+			x.until = x.Deadline
 		}
 		l.inHand[x] = struct{}{}
 		l.c.inHand++
@@ -154,6 +156,27 @@ func (l *letters) takeLocked(got []*tidings.Delivery, n int) ([]*tidings.Deliver
 		ring(l.more)
 	}
 	return got, nil
+}
+
+// expireLocked takes what is overdue out of the consumer's hands: it is not his any more, and he need
+// not settle it.
+func (l *letters) expireLocked(now time.Time) {
+	for x := range l.inHand {
+		if !x.until.After(now) {
+			delete(l.inHand, x)
+			l.c.freeLocked()
+		}
+	}
+}
+
+// firstOverdueLocked is when the first of those in hands is; zero for never.
+func (l *letters) firstOverdueLocked() (at time.Time) {
+	for x := range l.inHand {
+		if at.IsZero() || x.until.Before(at) {
+			at = x.until
+		}
+	}
+	return at
 }
 
 // close ends the goroutine, and gives back what is in hands and ahead.
@@ -273,7 +296,15 @@ func (x *letter) Nack(ctx context.Context, delay time.Duration) error {
 }
 
 // Extend moves the deadline.
-func (x *letter) Extend(_ context.Context, d time.Duration) error { return x.lease(d) }
+func (x *letter) Extend(_ context.Context, d time.Duration) error {
+	if err := x.lease(d); err != nil {
+		return err
+	}
+	x.c.g.mu.Lock()
+	defer x.c.g.mu.Unlock()
+	x.until = time.Now().Add(d)
+	return nil
+}
 
 func (x *letter) lease(d time.Duration) error {
 	err := x.c.letters.q.Extend(x.id, d)

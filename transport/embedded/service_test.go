@@ -42,3 +42,20 @@ func TestWhatStepsAsideHasAllItsAttempts(t *testing.T) {
 		t.Errorf("the dead letter tells of %s attempts, want 6", n)
 	}
 }
+
+// Who holds a delivery for too long need not settle it: it is not his any more, and takes no room.
+func TestWhatIsOverdueTakesNoRoomInTheWindow(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{Lease: 50 * time.Millisecond})
+	c := h.subscribe(t, tidings.Subscription{Group: "g", Topics: []string{"orders"}, Window: 1})
+	command := event("g", "k", 1)
+	command.Kind = tidings.KindCommand
+	h.publish(t, command)
+	first := receive(t, c, 1)[0]
+	again := receive(t, c, 1)[0]
+	if again.ID != first.ID || again.Attempt != 2 {
+		t.Errorf("got %s, attempt %d, want %s, attempt 2", again.ID, again.Attempt, first.ID)
+	}
+	ack(t, again)
+	h.publish(t, event("orders", "k", 2)) // nor in that of topics
+	ack(t, receive(t, c, 1)...)
+}
