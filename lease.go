@@ -97,7 +97,7 @@ func (it *item) leased() bool {
 }
 
 // extendOne extends one lease. Where that fails it is tried again in what is left of it, and when
-// nothing is left the delivery is lost.
+// nothing is left the delivery is lost, with those of its key behind it: they come again after it.
 func (d *dispatcher) extendOne(ctx context.Context, it *item) {
 	ctx, cancel := context.WithDeadline(ctx, it.lease.deadline)
 	defer cancel()
@@ -113,7 +113,9 @@ func (d *dispatcher) extendOne(ctx context.Context, it *item) {
 		it.lease.renew = begun.Add(it.lease.length / 2)
 	case errors.Is(err, ErrLost), !now.Before(it.lease.deadline):
 		d.trouble.set(err)
-		d.loseLocked(it)
+		for ; it != nil; it = it.next { // what is behind it of its key must not pass it
+			d.loseLocked(it)
+		}
 		d.wakeLocked()
 	default:
 		d.trouble.set(err)

@@ -83,23 +83,26 @@ func TestADeadlineThatCannotBeExtendedIsLost(t *testing.T) {
 // grudging is a transport that never extends.
 type grudging struct {
 	*tidingstest.Transport
-	err error
+	err  error
+	once string // if set, the id of the one event whose first delivery is not extended
 }
 
 func (g *grudging) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
 	c, err := g.Transport.Subscribe(ctx, s)
-	return &grudgingConsumer{c, g.err}, err
+	return &grudgingConsumer{c, g}, err
 }
 
 type grudgingConsumer struct {
 	tidings.Consumer
-	err error
+	of *grudging
 }
 
 func (c *grudgingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
 	ds, err := c.Consumer.Receive(ctx, max)
 	for _, d := range ds {
-		d.Settler = &grudgingSettler{d.Settler, c.err}
+		if c.of.once == "" || c.of.once == d.ID && d.Attempt == 1 {
+			d.Settler = &grudgingSettler{d.Settler, c.of.err}
+		}
 	}
 	return ds, err
 }
@@ -110,6 +113,31 @@ type grudgingSettler struct {
 }
 
 func (s *grudgingSettler) Extend(context.Context, time.Duration) error { return s.err }
+
+// What is behind a lost delivery of its key does not pass it: both come again, in their order.
+func TestALostDeliveryTakesWithItWhatIsBehindIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost, once: "1"}
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				done.add("%d", m.Data.Total)
+				if m.Data.Total == 1 && m.Attempt == 1 {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				return nil
+			})))
+		events := []tidings.Event{order("a", 1), order("a", 2), order("a", 3)}
+		events[0].ID = "1"
+		publish(t, s, events...)
+		time.Sleep(time.Hour)
+		equal(t, "handled", done.all(), []string{"1", "1", "2", "3"})
+		equal(t, "in hand", s.Health().Subscriptions[0].InHand, 0)
+		s.end()
+		equal(t, "pending", broker.Pending("billing"), 0)
+	})
+}
 
 // What was acknowledged before it is handled has no deadline any more, and cannot be lost.
 func TestAnAcknowledgedEventCannotBeLost(t *testing.T) {
