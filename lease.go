@@ -32,8 +32,13 @@ type leases struct {
 func (l *leases) add(it *item, now time.Time) {
 	it.lease.length = it.lease.deadline.Sub(now)
 	it.lease.renew = now.Add(it.lease.length / 2)
-	if l.armed.IsZero() || it.lease.renew.Before(l.armed) {
-		l.armed = it.lease.renew
+	l.poke(it.lease.renew)
+}
+
+// poke makes sure that the goroutine looks at a time.
+func (l *leases) poke(at time.Time) {
+	if l.armed.IsZero() || at.Before(l.armed) {
+		l.armed = at
 		nudge(l.wake)
 	}
 }
@@ -61,6 +66,9 @@ func (d *dispatcher) ours(it *item) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	it.settled = false
+	if it.leased() {
+		d.leases.poke(it.lease.renew)
+	}
 }
 
 // extend extends what is half over, also what waits behind a held key, and says when more is to

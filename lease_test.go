@@ -139,6 +139,54 @@ func TestALostDeliveryTakesWithItWhatIsBehindIt(t *testing.T) {
 	})
 }
 
+// An event that could not step aside is held, and extended like any other.
+func TestWhatCouldNotStepAsideIsExtended(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &clinging{tidingstest.NewTransport(tidingstest.WithLease(30 * time.Second))}
+		var done journal
+		begun := time.Now()
+		s := run(t, tidings.NewService("billing", broker).Subscribe(
+			tidings.Policy{StepAside: true, Immediate: tidings.NoRetries, Delays: []time.Duration{10 * time.Minute}},
+			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
+				done.add("%d at %v", m.Attempt, time.Since(begun))
+				if m.Attempt == 1 {
+					return errFlaky
+				}
+				return nil
+			})))
+		publish(t, s, order("a", 1))
+		time.Sleep(time.Hour)
+		equal(t, "handled", done.all(), []string{"1 at 0s", "2 at 10m20s"})
+		s.end()
+		equal(t, "pending", broker.Pending("billing"), 0)
+	})
+}
+
+// clinging is a transport that takes 20 s to find that it cannot take anything back.
+type clinging struct{ *tidingstest.Transport }
+
+func (c *clinging) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	in, err := c.Transport.Subscribe(ctx, s)
+	return clingingConsumer{in}, err
+}
+
+type clingingConsumer struct{ tidings.Consumer }
+
+func (c clingingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
+	ds, err := c.Consumer.Receive(ctx, max)
+	for _, d := range ds {
+		d.Settler = clingingSettler{d.Settler}
+	}
+	return ds, err
+}
+
+type clingingSettler struct{ tidings.Settler }
+
+func (clingingSettler) Nack(context.Context, time.Duration) error {
+	time.Sleep(20 * time.Second)
+	return errFlaky
+}
+
 // What was acknowledged before it is handled has no deadline any more, and cannot be lost.
 func TestAnAcknowledgedEventCannotBeLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
