@@ -1,10 +1,14 @@
 package tidings
 
-import "time"
+import (
+	"runtime/debug"
+	"time"
+)
 
 // Observer is told what a service does, for metrics and traces. Every field may be nil, and costs
 // nothing then. The functions are called by the goroutine that does the thing, many at once, and
-// must not block. Deliveries are to be read during the call only.
+// must not block. Deliveries are to be read during the call only. That one panics is logged, and has
+// no other effect.
 type Observer struct {
 	// Received tells how many deliveries a group has got at once.
 	Received func(group string, n int)
@@ -87,6 +91,41 @@ func both2[T, U any](first, second func(T, U)) func(T, U) {
 		return first
 	}
 	return func(v T, w U) { first(v, w); second(v, w) }
+}
+
+// guarded is an observer whose panics are logged by a service.
+func (o Observer) guarded(s *Service) Observer {
+	return Observer{
+		Received:      guarded2(s, o.Received),
+		Handled:       guarded(s, o.Handled),
+		Retried:       guarded(s, o.Retried),
+		DeadLettered:  guarded(s, o.DeadLettered),
+		Skipped:       guarded2(s, o.Skipped),
+		BreakerOpened: guarded2(s, o.BreakerOpened),
+		BreakerClosed: guarded(s, o.BreakerClosed),
+		Published:     guarded(s, o.Published),
+	}
+}
+
+func guarded[T any](s *Service, f func(T)) func(T) {
+	if f == nil {
+		return nil
+	}
+	return func(v T) { defer s.recovered(); f(v) }
+}
+
+func guarded2[T, U any](s *Service, f func(T, U)) func(T, U) {
+	if f == nil {
+		return nil
+	}
+	return func(v T, w U) { defer s.recovered(); f(v, w) }
+}
+
+// recovered ends the panic of an observer.
+func (s *Service) recovered() {
+	if p := recover(); p != nil {
+		s.log.Error("observer panicked", "service", s.name, "panic", p, "stack", string(debug.Stack()))
+	}
 }
 
 // begin is the time of now where somebody measures.

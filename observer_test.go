@@ -1,6 +1,8 @@
 package tidings
 
 import (
+	"io"
+	"log/slog"
 	"reflect"
 	"slices"
 	"testing"
@@ -49,4 +51,32 @@ func TestObserversAreToldOneAfterTheOther(t *testing.T) {
 			}
 		}
 	}
+}
+
+// What panics in an observer is logged, and takes neither the service nor other observers with it.
+func TestAnObserverThatPanicsHasNoEffect(t *testing.T) {
+	var calls []string
+	s := &Service{log: slog.New(slog.NewTextHandler(io.Discard, nil))}
+	WithObserver(panicking())(s)
+	WithObserver(counting("other", &calls))(s)
+	v := reflect.ValueOf(s.observer)
+	for i := range v.NumField() {
+		field := v.Field(i)
+		args := make([]reflect.Value, field.Type().NumIn())
+		for n := range args {
+			args[n] = reflect.Zero(field.Type().In(n))
+		}
+		field.Call(args)
+	}
+	if len(calls) != v.NumField() {
+		t.Errorf("the other observer was told %d things, want %d", len(calls), v.NumField())
+	}
+}
+
+func panicking() (o Observer) {
+	v := reflect.ValueOf(&o).Elem()
+	for i := range v.NumField() {
+		v.Field(i).Set(reflect.MakeFunc(v.Field(i).Type(), func([]reflect.Value) []reflect.Value { panic("no such label") }))
+	}
+	return o
 }

@@ -80,7 +80,7 @@ func WithDrain(d time.Duration) Option { return func(s *Service) { s.drain = d }
 
 // WithObserver tells an observer what happens, after those of earlier options.
 func WithObserver(o Observer) Option {
-	return func(s *Service) { s.observer = s.observer.and(o) }
+	return func(s *Service) { s.observer = s.observer.and(o.guarded(s)) }
 }
 
 // NewService makes a service on a transport, which it does not close. The name is the source of
