@@ -97,7 +97,21 @@ func (s *subscription) bounded(ctx *attemptContext, call func(context.Context) e
 			s.log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
-	return call(ctx)
+	return readable(call(ctx))
+}
+
+// readable is an error that has a text: that of a nil pointer may have none, and would end the process
+// wherever it is written.
+func readable(err error) (safe error) {
+	defer func() {
+		if p := recover(); p != nil {
+			safe = fmt.Errorf("handler returned a %T whose text cannot be read: %v", err, p)
+		}
+	}()
+	if err != nil {
+		_ = err.Error()
+	}
+	return err
 }
 
 // acknowledged tells the broker that an event is done, and waits until it knows.

@@ -131,7 +131,7 @@ func (s *subscription) attemptBatch(b *batch) []error {
 	for i, it := range b.items {
 		it.d.Event = came[i]
 		if errs[i] = err; some {
-			errs[i] = part.Failed[i]
+			errs[i] = readable(part.Failed[i])
 		}
 	}
 	return errs

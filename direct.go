@@ -46,7 +46,7 @@ func (s *subscription) direct(ctx context.Context, b *bound, e Event) error {
 		return b.batch.HandleBatch(ctx, []*Delivery{d})
 	})
 	if part, some := ofBatch(err); some {
-		return part.Failed[0]
+		return readable(part.Failed[0])
 	}
 	return err
 }

@@ -37,6 +37,9 @@ type BatchError struct{ Failed map[int]error }
 
 // Error counts the events and tells one of the errors.
 func (e *BatchError) Error() string {
+	if e == nil {
+		e = &BatchError{}
+	}
 	for i, err := range e.Failed {
 		return fmt.Sprintf("%d events of the batch failed, among them number %d: %v", len(e.Failed), i, err)
 	}

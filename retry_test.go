@@ -475,3 +475,32 @@ func TestTheLargestEventHasADeadLetter(t *testing.T) {
 		s.end()
 	})
 }
+
+// tripping is an error that cannot even be read where it is a nil in an interface.
+type tripping struct{ why string }
+
+func (e *tripping) Error() string { return e.why }
+
+// A nil pointer that is returned as an error fails the event, not the process.
+func TestAnErrorThatCannotBeReadFailsTheEvent(t *testing.T) {
+	cancelled := tidings.Define[placed]("orders", "shop.order.cancelled.v1")
+	synctest.Test(t, func(t *testing.T) {
+		broker := tidingstest.NewTransport()
+		s := run(t, tidings.NewService("billing", broker).Subscribe(
+			tidings.Policy{Immediate: tidings.NoRetries, Delays: []time.Duration{}},
+			tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error {
+				var none *tripping
+				return none
+			}),
+			tidings.OnBatch(cancelled, 2, func(context.Context, []tidings.Msg[placed]) error {
+				var none *tripping
+				return &tidings.BatchError{Failed: map[int]error{0: none, 1: none}}
+			})))
+		publish(t, s, order("a", 1), cancelled.New(placed{}), cancelled.New(placed{}))
+		synctest.Wait()
+		letters := broker.DeadLetters("billing")
+		equal(t, "dead letters", len(letters), 3)
+		equal(t, "last error", s.Health().Subscriptions[0].LastError, letters[0].Extensions[tidings.ExtDeadReason])
+		s.end()
+	})
+}
