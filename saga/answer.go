@@ -138,13 +138,14 @@ func (d *Definition[S]) stepAnswered(ctx context.Context, rec *Record, st *StepD
 	})
 }
 
-// answer ends a step, or its attempt. What was waited for moves an instance that is stuck, too; a
-// failure does not, nor one of a command that has failed before.
+// answer ends a step, or its attempt. What was waited for moves an instance that has given up, too;
+// a failure does not, nor one of a command that has failed before.
 func (m *move[S]) answer(st *StepDef[S], failure error, p purpose) error {
 	if failure != nil {
-		if m.rec.Status == Stuck || p.step == st.name && p.failed != m.rec.Failed {
+		if m.rec.gaveUp() || p.step == st.name && p.failed != m.rec.Failed {
 			return errUnmoved
 		}
+		m.resume()
 		m.fail(failure, false)
 		return nil
 	}

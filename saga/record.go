@@ -110,6 +110,13 @@ func (rec *Record) halt(e tidings.Event, cause error) {
 	rec.note(Transition{At: now, To: Stuck, What: halted, Event: e.ID, Source: e.Source}, cause)
 }
 
+// gaveUp says that an instance is stuck because its retries are over. One that was halted has a
+// definition again when something moves it, and goes on with whatever comes.
+func (rec *Record) gaveUp() bool {
+	last := len(rec.History) - 1
+	return rec.Status == Stuck && !(last >= 0 && rec.History[last].What == halted)
+}
+
 func reason(err error) string {
 	if err == nil {
 		return ""

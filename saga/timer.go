@@ -40,9 +40,11 @@ func (m *move[S]) timer(what ticking, d time.Duration) {
 
 // tick ends a wait, unless it has ended otherwise.
 func (m *move[S]) tick(t tick) error {
-	switch {
-	case t.Wait != m.rec.Wait || m.rec.Status == Stuck:
+	if t.Wait != m.rec.Wait || m.rec.gaveUp() {
 		return errUnmoved
+	}
+	m.resume()
+	switch {
 	case t.What == retry:
 		m.resend()
 	case m.rec.Status == Compensating:
