@@ -141,18 +141,18 @@ func (d *Definition[S]) stepAnswered(ctx context.Context, rec *Record, st *StepD
 // answer ends a step, or its attempt. What was waited for moves an instance that has given up, too;
 // a failure does not, nor one of a command that has failed before.
 func (m *move[S]) answer(st *StepDef[S], failure error, p purpose) error {
-	if failure != nil {
-		if m.rec.gaveUp() || p.step == st.name && p.failed != m.rec.Failed {
-			return errUnmoved
-		}
-		m.resume()
-		m.fail(failure, false)
-		return nil
+	old := p.step == st.name && p.failed != m.rec.Failed
+	if failure != nil && (old || m.rec.gaveUp()) {
+		return errUnmoved
 	}
 	if err := m.keep(); err != nil {
 		return err
 	}
 	m.resume()
+	if failure != nil {
+		m.fail(failure, false)
+		return nil
+	}
 	m.complete(st)
 	m.enter(m.d.index(st.name) + 1)
 	return nil

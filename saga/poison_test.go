@@ -172,6 +172,27 @@ func TestStepsSeeTheStateAsItsJSONGivesItBack(t *testing.T) {
 	})
 }
 
+// Nor is it there for the compensations after a failure that has set it.
+func TestCompensationsSeeTheStateAsItsJSONGivesItBack(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		d := saga.New[forgetful]("checkout", 1)
+		d.Step("a", func(s forgetful) tidings.Event { return charge.New(order{s.Order}) },
+			saga.On(declined, func(s *forgetful, _ tidings.Msg[order]) error {
+				s.secret = "!"
+				return errors.New("no")
+			}))
+		d.Compensated(func(s forgetful, _ string) tidings.Event {
+			return rejected.New(order{s.Order + s.secret})
+		})
+		w := newWorld(t, d)
+		if _, err := d.Start(t.Context(), w, "o", forgetful{"o", ""}); err != nil {
+			t.Fatal(err)
+		}
+		w.deliver(declined.New(order{"o"}))
+		equal(t, "sent", string(w.last().Payload), `{"Order":"o"}`)
+	})
+}
+
 type oneWay struct{ Order string }
 
 func (oneWay) MarshalJSON() ([]byte, error) { return []byte("7"), nil }
