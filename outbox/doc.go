@@ -28,7 +28,8 @@
 //     ErrUnroutable, ErrUnsupported, a Permanent error) is parked in the table with its error, where
 //     it is counted and can be listed, tried again and discarded; what comes behind it goes on.
 //   - One relay works at a time, under a lease; others wait, and take over when it is given back or
-//     has run out.
+//     has run out. A relay that cannot renew its lease begins nothing more when it has run out; what
+//     it was publishing then may still arrive, as a copy.
 //
 // # What is not promised
 //

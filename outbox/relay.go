@@ -43,12 +43,13 @@ func NewRelay(source Source, to tidings.Publisher, opts ...Option) *Relay {
 // one at a time.
 func (r *Relay) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
-		led, err := r.source.Lead(ctx, r.name, r.lease)
+		until := time.Now().Add(r.lease)
+		led, err := r.ask(ctx, until)
 		switch {
 		case err != nil:
 			r.failed(ctx, "outbox: cannot ask for the lease", err)
 		case led:
-			r.turn(ctx)
+			r.turn(ctx, until)
 		}
 		pause(ctx, r.lease/4)
 	}
@@ -71,13 +72,20 @@ func (r *Relay) Health(ctx context.Context) (Health, error) {
 	return Health{status, r.leading, r.trouble}, err
 }
 
+// ask asks for the lease, and not longer than a time: an answer that comes later is of no use.
+func (r *Relay) ask(ctx context.Context, until time.Time) (led bool, err error) {
+	ctx, cancel := context.WithDeadline(ctx, until)
+	defer cancel()
+	return r.source.Lead(ctx, r.name, r.lease)
+}
+
 // turn relays until ctx ends, the lease is lost or the table cannot be read.
-func (r *Relay) turn(ctx context.Context) {
+func (r *Relay) turn(ctx context.Context, until time.Time) {
 	turn, end := context.WithCancel(ctx)
 	var keeper sync.WaitGroup
 	keeper.Go(func() {
 		defer end()
-		r.keep(turn)
+		r.keep(turn, until)
 	})
 	r.lead(true)
 	if err := r.relay(turn); err != nil && turn.Err() == nil {
@@ -93,16 +101,16 @@ func (r *Relay) turn(ctx context.Context) {
 	}
 }
 
-// keep renews the lease until ctx ends, or it is lost.
-func (r *Relay) keep(ctx context.Context) {
-	until := time.Now().Add(r.lease)
-	for pause(ctx, r.lease/3) {
+// keep renews the lease until ctx ends, or it is lost: taken by another, or over. Times count from
+// before the question, as the table's do from after it.
+func (r *Relay) keep(ctx context.Context, until time.Time) {
+	for pause(ctx, min(r.lease/3, time.Until(until))) {
 		asked := time.Now()
-		led, err := r.source.Lead(ctx, r.name, r.lease)
+		led, err := r.ask(ctx, until)
 		switch {
 		case err == nil && led:
 			until = asked.Add(r.lease)
-		case err == nil || time.Now().After(until):
+		case err == nil || !time.Now().Before(until):
 			r.log.WarnContext(ctx, "outbox: lost the lease", "relay", r.name, "err", err)
 			return
 		}

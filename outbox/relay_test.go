@@ -409,6 +409,47 @@ func TestAStandbyTakesOverWhenTheLeaseIsGivenBackOrRunsOut(t *testing.T) {
 	})
 }
 
+// unreachable is a table that renews no lease, as behind a network that is cut.
+type unreachable struct {
+	*table
+	err error // nil: it does not answer
+	led bool
+}
+
+func (u *unreachable) Lead(ctx context.Context, relay string, lease time.Duration) (bool, error) {
+	if !u.led {
+		u.led = true
+		return u.table.Lead(ctx, relay, lease)
+	}
+	if u.err != nil {
+		return false, u.err
+	}
+	<-ctx.Done()
+	return false, ctx.Err()
+}
+
+func TestARelayThatCannotRenewItsLeaseStopsWhenItHasRunOut(t *testing.T) {
+	for what, err := range map[string]error{"no answer": nil, "an error": errors.New("connection lost")} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				src, b := newTable(), &broker{}
+				relaying(t, outbox.NewRelay(&unreachable{table: src, err: err}, b), func() {
+					time.Sleep(outbox.DefaultLease - time.Nanosecond)
+					src.add(event("a", "k"))
+					synctest.Wait()
+					equal(t, "published under the lease", b.all(), []string{"a"})
+					time.Sleep(time.Nanosecond)
+					synctest.Wait()
+					src.add(event("b", "k"))
+					time.Sleep(outbox.DefaultLease)
+					synctest.Wait()
+					equal(t, "published after it", b.all(), []string{"a"})
+				})
+			})
+		})
+	}
+}
+
 func TestATableThatCannotBeReadIsReadAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		src, b := newTable(event("a", "k")), &broker{}
