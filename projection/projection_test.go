@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"log/slog"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,6 +102,35 @@ func TestWaitsBetweenTriesGrow(t *testing.T) {
 				t.Errorf("%s: %d tries in %v, %v, want %d in %v", what, tries, last, err, c.tries, c.want)
 			}
 		})
+	}
+}
+
+// forgotten has its checkpoint forgotten once, while a run reads on from it.
+type forgotten struct {
+	*kept
+	once sync.Once
+}
+
+func (f *forgotten) All(ctx context.Context, from int64) iter.Seq2[eventstore.Recorded, error] {
+	f.once.Do(func() { f.position = 0 })
+	return f.kept.All(ctx, from)
+}
+
+// Or a rebuild that begins again would make tables active that lack what came before.
+func TestACatchUpWhoseCheckpointIsForgottenBeginsAgain(t *testing.T) {
+	k := &kept{position: 2}
+	for i := range int64(3) {
+		k.events = append(k.events, eventstore.Recorded{Event: Deposited.New(Deposit{}), Position: i + 1})
+	}
+	var handled []int64
+	p := projection.Define("p", 1, projection.On(Deposited,
+		func(_ context.Context, _ *embedded.Tx, _ Deposit, r eventstore.Recorded) error {
+			handled = append(handled, r.Position)
+			return nil
+		}))
+	err := p.CatchUp(t.Context(), &forgotten{kept: k}, keep{kept: k}, projection.Options{})
+	if fmt.Sprint(handled) != "[1 2 3]" || err != nil {
+		t.Errorf("handled %v, %v, want all", handled, err)
 	}
 }
 

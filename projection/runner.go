@@ -45,9 +45,9 @@ func (r *runner[Tx]) advance(ctx context.Context) (caught bool, err error) {
 	}
 	failed, err := r.step(ctx, batch)
 	switch {
-	case err == nil:
+	case err == nil: // the checkpoint may have been set back meanwhile
 		r.troubles = 0
-		return caught, nil
+		return caught && r.position >= batch[len(batch)-1].Position, nil
 	case ctx.Err() != nil:
 		return false, nil
 	case failed == nil:
