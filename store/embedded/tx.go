@@ -116,6 +116,7 @@ func (tx *Tx) awaitSeen(ctx context.Context) error {
 // stage puts the values into the broker's transaction. once is by how many the marks of the inbox
 // grow.
 func (tx *Tx) stage() (once int, err error) {
+	tx.makeRoom()
 	for key, v := range tx.writes {
 		if isOnce(key) {
 			once += tx.growth(key, v)
