@@ -34,6 +34,7 @@ func Outbox[Tx any](t *testing.T, open func(t *testing.T) OutboxHarness[Tx]) {
 		{"an event that cannot be kept is refused, and the others of its call with it", refuses[Tx]},
 		{"the same id twice is one event, and another event an error", sameID[Tx]},
 		{"an event with a time waits for it", scheduled[Tx]},
+		{"an event with a time is never published before it", neverBefore[Tx]},
 		{"an event that fails holds back its own topic and key and nothing else", holdsBack[Tx]},
 		{"a thousand rows that are held back hide none that are not", hidesNone[Tx]},
 		{"a claim has no event whose predecessor becomes due meanwhile, without that", dueMeanwhile[Tx]},
@@ -201,6 +202,28 @@ func scheduled[Tx any](t *testing.T, h OutboxHarness[Tx]) {
 	}
 	at(50*time.Millisecond, "soon")
 	eventually(t, "what is due is claimed", func() bool { return claimed(t, table) == "soon" })
+}
+
+// neverBefore takes times that lie just before a millisecond ends.
+func neverBefore[Tx any](t *testing.T, h OutboxHarness[Tx]) {
+	table := h.Open(0)
+	for i := range 10 {
+		at := time.Now().Truncate(time.Millisecond).Add(11*time.Millisecond - time.Microsecond)
+		err := h.Database.Do(t.Context(), func(tx Tx) error {
+			return table.In(tx).PublishAt(t.Context(), at, eventOf(fmt.Sprint(i), ""))
+		})
+		check(t, "publish at", err)
+		var claim outbox.Claim
+		for len(claim.Rows) == 0 && time.Since(at) < within { // without pauses, to see it at once
+			claim, err = table.Claim(t.Context(), 10)
+			check(t, "claim", err)
+		}
+		if early := time.Until(at); early > 0 {
+			t.Errorf("claimed %v before its time", early)
+		}
+		wantIDs(t, idsOf(claim.Rows), fmt.Sprint(i))
+		check(t, "done", table.Done(t.Context(), claim.Rows[0].Seq))
+	}
 }
 
 func holdsBack[Tx any](t *testing.T, h OutboxHarness[Tx]) {

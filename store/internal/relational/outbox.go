@@ -63,7 +63,7 @@ func (p *publisher[Tx]) PublishAt(ctx context.Context, at time.Time, events ...t
 	if at.IsZero() {
 		return allFailed(len(events), tidings.Permanent(fmt.Errorf("outbox: publish at no time")))
 	}
-	ms := at.UnixMilli()
+	ms := at.Add(time.Millisecond - 1).UnixMilli() // not before it
 	return p.publish(ctx, &ms, events)
 }
 
