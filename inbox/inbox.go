@@ -2,7 +2,10 @@ package inbox
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
+	"fmt"
+	"strings"
 	"time"
 
 	"github.com/tidings-io/tidings"
@@ -31,8 +34,15 @@ type Store[Tx any] interface {
 }
 
 // ID is what an event is remembered by: its source and its id, which CloudEvents makes unique
-// together.
-func ID(e *tidings.Event) string { return e.Source + " " + e.ID }
+// together, with a space between them. One of more than MaxName bytes is a hash of these.
+func ID(e *tidings.Event) string {
+	source := strings.ReplaceAll(e.Source, " ", "%20") // as in a URI: the first space ends it
+	id := source + " " + e.ID
+	if len(id) > MaxName {
+		id = fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(id)))
+	}
+	return id
+}
 
 // On is tidings.On for a handler whose writes in tx happen once for each event.
 func On[Tx, T any](s Store[Tx], t *tidings.Type[T],

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -219,6 +220,24 @@ func TestEventsOfTwoSourcesMayHaveOneID(t *testing.T) {
 	}
 	if m.effects["shop"] != 1 || m.effects["market"] != 1 {
 		t.Errorf("effects %v", m.effects)
+	}
+}
+
+// Or one of them would be skipped as a duplicate of the other.
+func TestEventsAreOneOnlyWithOneSourceAndOneID(t *testing.T) {
+	of := map[string]string{}
+	long := strings.Repeat("x", inbox.MaxName)
+	for _, e := range []tidings.Event{{Source: "shop", ID: "eu 1"}, {Source: "shop eu", ID: "1"}, {Source: "shop", ID: " eu 1"},
+		{Source: "shop ", ID: "eu 1"}, {Source: "", ID: "1"}, {Source: long, ID: "1"}, {Source: long, ID: "2"},
+		{Source: long[1:], ID: "x 1"}, {Source: long, ID: long}} {
+		id, name := inbox.ID(&e), fmt.Sprintf("%.20q %.20q", e.Source, e.ID)
+		if err := inbox.Check(id); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if other, taken := of[id]; taken {
+			t.Errorf("%s has the id of %s", name, other)
+		}
+		of[id] = name
 	}
 }
 
