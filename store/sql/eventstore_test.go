@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -76,6 +77,42 @@ func TestErasureOnSQLite(t *testing.T) {
 		if err != nil || !r.Erased {
 			t.Errorf("%+v, %v", r, err)
 		}
+	}
+}
+
+// TestAReaderHoldsFewLargeEvents, also where those before them were small, and so many were asked
+// for.
+func TestAReaderHoldsFewLargeEvents(t *testing.T) {
+	store, _ := open(t)
+	table := store.Events(often)
+	const small, large, size = 100, 30, 500_000
+	for i := range small + large {
+		e := storetest.Noted.New(storetest.Note{})
+		if i >= small {
+			e.ContentType, e.Payload = "application/octet-stream", make([]byte, size)
+		}
+		if _, err := table.Append(t.Context(), "s", eventstore.Expect(i), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var before, first runtime.MemStats
+	n := 0
+	for _, err := range table.Read(t.Context(), "s", 1) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch n++; n {
+		case 32: // what was asked for first ends here
+			runtime.ReadMemStats(&before)
+		case 33:
+			runtime.ReadMemStats(&first)
+		}
+	}
+	if n != small+large {
+		t.Errorf("read %d events, want %d", n, small+large)
+	}
+	if used := first.TotalAlloc - before.TotalAlloc; used > 32<<20 { // 72 for all of them
+		t.Errorf("%d MB were allocated for one page", used>>20)
 	}
 }
 

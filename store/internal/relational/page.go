@@ -2,6 +2,7 @@ package relational
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"time"
@@ -14,7 +15,7 @@ import (
 const (
 	firstPage = 32
 	pageRows  = 1000
-	pageBytes = 4 << 20 // about: as the rows before were
+	pageBytes = 4 << 20
 )
 
 // pages ranges over what query gives from a place on, page by page, until there is no more. place
@@ -24,14 +25,11 @@ func pages(ctx context.Context, from int64, place func(*eventstore.Recorded) int
 	eventstore.Recorded, error] {
 	return func(yield func(eventstore.Recorded, error) bool) {
 		for rows := firstPage; ; {
-			var page []eventstore.Recorded
-			size := 0
-			err := query(from, rows, func(scan Scan) error {
-				r, n, err := scanEvent(scan)
-				page, size = append(page, r), size+n
-				return err
+			page, size, err := readPage(func(row func(Scan) error) error {
+				return query(from, rows, row)
 			})
-			if err == nil {
+			short := errors.Is(err, errEnough)
+			if err == nil || short {
 				err = ctx.Err()
 			}
 			if err != nil {
@@ -43,13 +41,27 @@ func pages(ctx context.Context, from int64, place func(*eventstore.Recorded) int
 					return
 				}
 			}
-			if len(page) < rows {
+			if len(page) < rows && !short {
 				return
 			}
 			from = place(&page[len(page)-1]) + 1
 			rows = min(max(pageBytes/(size/len(page)+1), 1), pageRows)
 		}
 	}
+}
+
+// readPage is what a query gives, up to errEnough: the event that passes pageBytes is the last.
+func readPage(query func(row func(Scan) error) error) (
+	page []eventstore.Recorded, size int, err error) {
+	err = query(func(scan Scan) error {
+		r, n, err := scanEvent(scan)
+		page, size = append(page, r), size+n
+		if err == nil && size >= pageBytes {
+			return errEnough
+		}
+		return err
+	})
+	return page, size, err
 }
 
 // only scans the one column of a row.
