@@ -107,11 +107,11 @@ func (r *QueueRecord) deathTime(now int64) time.Time {
 const maxDeaths = 256
 
 // cycles says whether a dead letter that would reach a queue has been there with
-// nobody rejecting it since: it would go round for ever by itself.
+// nobody rejecting it since, or receiving it too often: it would go round for ever by itself.
 func (r *QueueRecord) cycles(queue string) bool {
 	for i := range r.Deaths {
 		switch d := &r.Deaths[i]; {
-		case d.Reason == Rejected:
+		case d.Reason == Rejected, d.Reason == DeliveryLimit && d.Receives > 0:
 			return false
 		case d.Queue == queue:
 			return true

@@ -798,3 +798,25 @@ func TestReceiveAgainGivesTheSame(t *testing.T) {
 		p.wantReceived("all that is left", p.receive(9), "a3 c2 d2 ")
 	})
 }
+
+// TestReceivedTooOftenMayGoRound: between two queues that have each other's dead letters, since it
+// does not do that by itself.
+func TestReceivedTooOftenMayGoRound(t *testing.T) {
+	s := QueueSettings{MaxReceives: ptr[int64](1), DeadLetters: true, DeadLetterKey: ptr("other")}
+	leaseTest(t, s, func(p *pool) {
+		jobs := p.q
+		s.DeadLetterKey = ptr("jobs")
+		p.declare(QueueSpec{Name: "other", Durable: jobs.spec.Durable, Settings: s})
+		other := p.q
+		p.q = jobs
+		p.publish("a")
+		for range 3 {
+			for _, q := range []*Queue{jobs, other} {
+				p.q = q
+				p.wantReceived("its turn", p.receiveFor(1, time.Second), "a ")
+				time.Sleep(time.Second)
+				p.wantReceived("too often", p.receive(1), "")
+			}
+		}
+	})
+}

@@ -1,0 +1,32 @@
+package aws
+
+import "testing"
+
+// redrivePolicy names a queue for what was received a number of times.
+func redrivePolicy(queue, receives string) string {
+	return `{"deadLetterTargetArn":"` + queueARN(queue) + `","maxReceiveCount":` + receives + `}`
+}
+
+// fail receives the one message of a queue in vain, and looks once more.
+func (x *rig) fail(queue string) {
+	x.t.Helper()
+	x.one(queue, "VisibilityTimeout", 0)
+	if got := x.get(queue); len(got) != 0 {
+		x.t.Fatalf("received %v", got)
+	}
+}
+
+func TestTwoQueuesCanHaveEachOthersDeadLetters(t *testing.T) {
+	x := start(t, Config{})
+	a := x.queue("a")
+	b := x.queue("b", attrRedrive, redrivePolicy(a, "1"))
+	x.ok("SetQueueAttributes", object{"QueueUrl": a, "Attributes": object{attrRedrive: redrivePolicy(b, "1")}})
+	sent := x.put(a, "a")
+	for range 3 {
+		x.fail(a)
+		x.fail(b)
+	}
+	if m := x.one(a); m["MessageId"] != sent["MessageId"] {
+		t.Errorf("sent %v, received %v", sent, m)
+	}
+}
