@@ -82,7 +82,7 @@ func (r *QueueRecord) die(q *Queue, in *QueueSettings, reason DeathReason, now i
 		r.Deaths = r.Deaths[:maxDeaths]
 	}
 	r.Expires, r.BCC = time.Time{}, nil
-	if in.MaxReceives == nil || reason != DeliveryLimit {
+	if in.MaxReceives == nil || reason != DeliveryLimit || in.Groups == OrderedGroups {
 		r.Time = time.Time{}
 	}
 	r.Exchange = in.DeadLetterTo

@@ -70,7 +70,7 @@ type QueueSettings struct {
 	// dead-lettered; nil: as the queue's type says; negative: for ever.
 	DeliveryLimit *int64
 	// MaxReceives is how often Receive hands out a record before it is dead-lettered, with
-	// the time of its publish; nil, or without DeadLetters: for ever.
+	// the time of its publish unless groups are ordered; nil, or without DeadLetters: for ever.
 	MaxReceives *int64
 	// Delay is how long a record that is published waits before it is ready, where that
 	// does not say it itself; dead letters and moved ones do not. Its queue has taken it then,

@@ -1,6 +1,9 @@
 package aws
 
-import "testing"
+import (
+	"testing"
+	"time"
+)
 
 // redrivePolicy names a queue for what was received a number of times.
 func redrivePolicy(queue, receives string) string {
@@ -28,5 +31,29 @@ func TestTwoQueuesCanHaveEachOthersDeadLetters(t *testing.T) {
 	}
 	if m := x.one(a); m["MessageId"] != sent["MessageId"] {
 		t.Errorf("sent %v, received %v", sent, m)
+	}
+}
+
+func TestTheRetentionOfADeadLetterOfAFIFOQueueBeginsAnew(t *testing.T) {
+	for _, c := range []struct {
+		suffix string
+		want   int
+	}{{"", 0}, {fifoSuffix, 1}} {
+		x, let := startTimed(t, Config{})
+		kind := []string{attrFIFO, "true", attrContent, "true"}
+		in := object{"MessageBody": "a", "MessageGroupId": "g"}
+		if c.suffix == "" {
+			kind, in = nil, object{"MessageBody": "a"}
+		}
+		dead := x.queue("dead"+c.suffix, append(kind, attrRetention, "120")...)
+		q := x.queue("orders"+c.suffix, append(kind, attrRedrive, redrivePolicy(dead, "1"))...)
+		in["QueueUrl"] = q
+		x.ok("SendMessage", in)
+		let(90 * time.Second)
+		x.fail(q)
+		let(90 * time.Second)
+		if got := x.get(dead); len(got) != c.want {
+			t.Errorf("of a queue %q: received %v, want %d", "orders"+c.suffix, got, c.want)
+		}
 	}
 }
