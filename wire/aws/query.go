@@ -173,6 +173,7 @@ func (n *formNode) fillStruct(v reflect.Value) error {
 }
 
 // fillList reads name.1, name.2 and so on: in the order of the numbers, whichever they are.
+// One element needs none.
 func (n *formNode) fillList(v reflect.Value, f field) error {
 	if v.Type().Elem().Kind() == reflect.Uint8 {
 		b, err := base64.StdEncoding.DecodeString(n.value)
@@ -183,6 +184,9 @@ func (n *formNode) fillList(v reflect.Value, f field) error {
 		return nil
 	}
 	kids := n.numbered()
+	if len(kids) == 0 && n.value != "" { // with one element, as old SDKs write it
+		kids = []*formNode{n}
+	}
 	list := reflect.MakeSlice(v.Type(), len(kids), len(kids))
 	for i, kid := range kids {
 		if err := kid.fill(list.Index(i), f); err != nil {
@@ -194,9 +198,14 @@ func (n *formNode) fillList(v reflect.Value, f field) error {
 }
 
 // fillMap reads name.1.Name and name.1.Value and so on, or what its halves are called.
+// One entry needs no number.
 func (n *formNode) fillMap(v reflect.Value, f field) error {
 	v.Set(reflect.MakeMap(v.Type()))
-	for _, kid := range n.numbered() {
+	kids := n.numbered()
+	if n.kids[f.key] != nil { // one entry, as old SDKs write it
+		kids = append(kids, n)
+	}
+	for _, kid := range kids {
 		value := reflect.New(v.Type().Elem()).Elem()
 		if half := kid.kids[f.value]; half != nil {
 			if err := half.fill(value, entries); err != nil {

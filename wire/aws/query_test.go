@@ -130,3 +130,21 @@ func TestListsComeInPagesOnlyIfAskedFor(t *testing.T) {
 		t.Errorf("in pages %v, at once %v", names, doc)
 	}
 }
+
+// So old SDKs, boto 2 among them, write lists and maps of one element.
+func TestOneElementNeedsNoNumber(t *testing.T) {
+	x := start(t, Config{})
+	q := x.queue("orders")
+	if status, body := x.form("/000000000000/orders", "Action", "SetQueueAttributes",
+		"Attribute.Name", attrVisibility, "Attribute.Value", "7"); status != 200 {
+		t.Fatalf("%d %s", status, body)
+	}
+	if got := x.attributes(q)[attrVisibility]; got != "7" {
+		t.Errorf("got %v", got)
+	}
+	_, body := x.form("/000000000000/orders", "Action", "GetQueueAttributes", "AttributeName", attrVisibility)
+	n := parseXML(t, body)
+	if got := n.at("GetQueueAttributesResult", "Attribute", "Value"); got != "7" {
+		t.Errorf("got %s", body)
+	}
+}
