@@ -145,9 +145,18 @@ func canonical(name, value string) string {
 	if lower := strings.ToLower(value); slices.Contains(booleans, lower) && a.values != nil {
 		return lower
 	}
+	switch name {
+	case attrRedrive:
+		return canonicalRedrive(value)
+	case attrPolicy, attrAllow:
+		return canonicalDocument(value)
+	}
+	return value
+}
+
+func canonicalDocument(value string) string {
 	var doc any
-	isDocument := name == attrPolicy || name == attrRedrive || name == attrAllow
-	if isDocument && json.Unmarshal([]byte(value), &doc) == nil {
+	if json.Unmarshal([]byte(value), &doc) == nil {
 		if b, err := encodeJSON(doc); err == nil {
 			return string(b)
 		}

@@ -14,6 +14,18 @@ type redrive struct {
 	receives int64
 }
 
+// canonicalRedrive shows the count as a number, as SQS does.
+func canonicalRedrive(value string) string {
+	r, err := parseRedrive(value)
+	if err != nil {
+		return value
+	}
+	return text(struct {
+		Target   string `json:"deadLetterTargetArn"`
+		Receives int64  `json:"maxReceiveCount"`
+	}{r.target, r.receives})
+}
+
 // maxReceives is the greatest maxReceiveCount.
 const maxReceives = 1000
 

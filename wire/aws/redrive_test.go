@@ -57,3 +57,15 @@ func TestTheRetentionOfADeadLetterOfAFIFOQueueBeginsAnew(t *testing.T) {
 		}
 	}
 }
+
+func TestACountOfReceivesIsTheSameAsTextAndAsANumber(t *testing.T) {
+	x := start(t, Config{})
+	dead := x.queue("dead")
+	q := x.queue("orders", attrRedrive, redrivePolicy(dead, `"5"`))
+	if got := x.queue("orders", attrRedrive, redrivePolicy(dead, "5")); got != q {
+		t.Errorf("got %s, want %s", got, q)
+	}
+	if got := x.attributes(q)[attrRedrive]; got != redrivePolicy(dead, "5") {
+		t.Errorf("got %s", got)
+	}
+}
