@@ -110,13 +110,13 @@ func (d *declared) seconds(name string) time.Duration {
 	return time.Duration(d.number(name)) * time.Second
 }
 
-// settings are what the engine has to know of attributes.
-func (s *Server) settings(set map[string]string) broker.QueueSettings {
+// settingsOf are what the engine has to know of attributes.
+func settingsOf(set map[string]string) broker.QueueSettings {
 	d := declared{attributes: set}
 	out := broker.QueueSettings{Delay: d.seconds(attrDelay), Retention: d.seconds(attrRetention),
 		Groups: broker.FairGroups}
 	if r, err := parseRedrive(set[attrRedrive]); err == nil {
-		to := s.nameInARN(r.target)
+		to, _ := queueInARN(r.target) // it was checked; the region may be another one since
 		out.DeadLetters, out.DeadLetterKey, out.MaxReceives = true, &to, &r.receives
 	}
 	if d.fifo() {
@@ -146,5 +146,5 @@ func (s *Server) edit(c *call, queueURL string, edit func(q *broker.Queue, d *de
 	if err := edit(q, &d); err != nil {
 		return confirm, err
 	}
-	return s.b.ChangeQueue(q, d.args(), s.settings(d.attributes))
+	return s.b.ChangeQueue(q, d.args(), settingsOf(d.attributes))
 }

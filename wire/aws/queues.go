@@ -39,7 +39,7 @@ func (s *Server) createQueue(c *call, in *createQueueInput) (*queueURLOutput, er
 		return nil, err
 	}
 	q, created, err := s.b.DeclareQueue(c.ctx, broker.QueueSpec{Name: in.QueueName, Durable: true,
-		Args: said.args(), Settings: s.settings(set)})
+		Args: said.args(), Settings: settingsOf(set)})
 	if err != nil {
 		return nil, err
 	}

@@ -69,3 +69,15 @@ func TestACountOfReceivesIsTheSameAsTextAndAsANumber(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+func TestDeadLettersFindTheirQueueInAnotherRegionToo(t *testing.T) {
+	x := start(t, Config{})
+	dead := x.queue("dead")
+	q := x.queue("orders", attrRedrive, redrivePolicy(dead, "1"))
+	x.c.Region = "eu-west-1"
+	x.restart()
+	x.ok("TagQueue", object{"QueueUrl": q, "Tags": object{"a": "b"}})
+	x.put(q, "a")
+	x.fail(q)
+	x.one(dead)
+}
