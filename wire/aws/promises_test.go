@@ -51,6 +51,7 @@ var promises = map[string]func(*testing.T){
 	"With keys, every request must be signed by one of them.":               testKeys,
 	"What is not built is refused by name.":                                 testNotBuilt,
 	"Message groups of a standard queue take turns.":                        testFair,
+	"The trace header of a request is that of its messages.":                testTrace,
 	"A move task takes what waits in a dead letter queue back.":             testMove,
 	"A move task goes on after a restart.":                                  testMoveRestart,
 	"A move task that is cancelled leaves the rest.":                        testMoveCancel,

@@ -97,7 +97,7 @@ func queueFull() *Error { return errorf(throttled, "The queue is full.") }
 
 func (s *Server) record(c *call, q *broker.Queue, r rules, m *message) (broker.QueueRecord, string) {
 	now := s.config.Now()
-	p := properties{sent: now.UnixMilli(), sender: c.sender, attributes: m.MessageAttributes}
+	p := properties{sent: now.UnixMilli(), sender: c.sender, trace: c.trace, attributes: m.MessageAttributes}
 	_, _ = rand.Read(p.id[:]) // never fails
 	if a, ok := m.MessageSystemAttributes[sysTrace]; ok {
 		p.trace = a.text()
