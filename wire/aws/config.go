@@ -46,7 +46,7 @@ type Limits struct {
 	BodyBytes int64
 	Bodies    int // requests above 256 KiB in memory at once; default 4; more wait
 	Values    int // names and values in one request; default 2048
-	InFlight  int // messages of a queue; default 120000; beyond it OverLimit
+	InFlight  int // messages of a queue; default 120000; beyond it OverLimit, or nothing of a FIFO queue
 	MoveTasks int // that move messages at a time; default 100, as AWS; beyond it RequestThrottled
 	Attempts  int // receives of FIFO queues that can be tried again; default 10000; the oldest are forgotten
 

@@ -126,7 +126,7 @@ var beyond = map[string]string{
 	"BodyBytes":   "of a request: 413",
 	"Bodies":      "requests above 256 KiB in memory at once: more wait",
 	"Values":      "names and values in one request: MalformedInput",
-	"InFlight":    "messages of a queue: OverLimit",
+	"InFlight":    "messages of a queue: OverLimit; a FIFO queue gives nothing more",
 	"MoveTasks":   "message move tasks at a time: RequestThrottled",
 	"Attempts":    "receives with a ReceiveRequestAttemptId that can be tried again: the oldest are forgotten",
 	"BodyTime":    "to receive a body: MalformedInput",

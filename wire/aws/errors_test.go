@@ -226,4 +226,13 @@ func TestInFlightMessagesHaveALimit(t *testing.T) {
 	if code, _ := x.fails("ReceiveMessage", object{"QueueUrl": q}); code != "OverLimit" {
 		t.Errorf("code is %s", code)
 	}
+	f := x.fifo("orders.fifo") // of which SQS says that it returns no error
+	x.in(f, "g", "1", "a")
+	x.in(f, "h", "2", "b")
+	m := x.one(f, "MaxNumberOfMessages", 1)
+	if got := x.get(f); len(got) != 0 {
+		t.Errorf("received %v", got)
+	}
+	x.remove(f, m)
+	x.one(f)
 }

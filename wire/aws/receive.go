@@ -63,9 +63,6 @@ func (s *Server) receiveMessage(c *call, in *receiveMessageInput) (*receiveMessa
 	if err != nil {
 		return nil, err
 	}
-	if n := q.Stats().Leased; n >= int64(s.config.Limits.InFlight) {
-		return nil, errorf(overLimit, "Too many messages in flight: %d.", n)
-	}
 	x, wrong := attemptOf(q, in)
 	if wrong != nil {
 		return nil, wrong
@@ -141,6 +138,9 @@ func receiveOptions(q *broker.Queue, in *receiveMessageInput) (o broker.ReceiveO
 // receive waits until the client goes, the server closes, or the time is over. A client that has gone takes
 // nothing: what came for it goes back at once.
 func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]broker.Delivery, error) {
+	if n := q.Stats().Leased; n >= int64(s.config.Limits.InFlight) {
+		return nil, tooManyInFlight(q)
+	}
 	ctx, stop := context.WithCancel(c.ctx)
 	defer stop()
 	defer context.AfterFunc(s.closing, stop)()
@@ -154,9 +154,17 @@ func (s *Server) receive(c *call, q *broker.Queue, o broker.ReceiveOptions) ([]b
 	case errors.Is(err, context.Canceled):
 		return nil, nil // the server closes: there was no message
 	case broker.KindOf(err) == broker.Full:
-		return nil, errorf(overLimit, "Too many messages in flight.")
+		return nil, tooManyInFlight(q)
 	}
 	return got, err
+}
+
+// tooManyInFlight is what SQS says of a standard queue. A FIFO one just gives nothing more.
+func tooManyInFlight(q *broker.Queue) error {
+	if isFIFO(q.Name().Name) {
+		return nil
+	}
+	return errorf(overLimit, "Too many messages in flight.")
 }
 
 func (s *Server) received(q *broker.Queue, d *broker.Delivery, in *receiveMessageInput, now time.Time) (
