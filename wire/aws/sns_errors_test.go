@@ -101,6 +101,8 @@ func TestErrorsHaveSNSsWords(t *testing.T) {
 			"SetSubscriptionAttributes", set("RedrivePolicy", `{"deadLetterTargetArn":"fake-arn"}`)},
 		{400, "InvalidParameter", "Invalid parameter: RedrivePolicy: " + brokenJSON, "SetSubscriptionAttributes",
 			set("RedrivePolicy", "{invalidjson}")},
+		{400, "InvalidParameter", "Invalid parameter: RedrivePolicy: invalid JSON. Attribute maxReceiveCount is unknown.",
+			"SetSubscriptionAttributes", set("RedrivePolicy", redrivePolicy("/dead", "5"))},
 		{400, "InvalidParameter", "Invalid parameter: FilterPolicy: " + brokenJSON, "SetSubscriptionAttributes",
 			set("FilterPolicy", "{invalidjson}")},
 

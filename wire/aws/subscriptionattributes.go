@@ -50,6 +50,10 @@ func (f *subscriptionFact) setAttribute(name, value string) error {
 		if _, err := filter.ParseScope(value); err != nil {
 			return err
 		}
+	case attrRedrive:
+		if err := checkRedriveNames(value); err != nil {
+			return err
+		}
 	case attrReplay:
 		policy, err := parseReplay(value)
 		if err != nil && value != "" {
@@ -64,6 +68,18 @@ func (f *subscriptionFact) setAttribute(name, value string) error {
 	}
 	if f.Attributes[name] = value; value == "" {
 		delete(f.Attributes, name)
+	}
+	return nil
+}
+
+// checkRedriveNames refuses what a RedrivePolicy of a queue has, and that of a subscription has not.
+func checkRedriveNames(text string) error {
+	var doc map[string]json.RawMessage
+	_ = json.Unmarshal([]byte(text), &doc) // what is no JSON is found where it is read
+	for _, name := range slices.Sorted(maps.Keys(doc)) {
+		if name != "deadLetterTargetArn" {
+			return reason("RedrivePolicy: invalid JSON. Attribute " + short(name) + " is unknown.")
+		}
 	}
 	return nil
 }
