@@ -229,7 +229,7 @@ func testChecksums(t *testing.T) {
 	for names, want := range map[string]struct {
 		sum   string
 		names int
-	}{"All": {sumAll, 3}, ".*": {sumAll, 3}, "shop.*": {sumShop, 2}, "logo": {sumLogo, 1}, "none": {"", 0}} {
+	}{"All": {sumAll, 3}, ".*": {sumAll, 3}, "*": {sumAll, 3}, "shop.*": {sumShop, 2}, "logo": {sumLogo, 1}, "none": {"", 0}} {
 		m := x.one(q, "VisibilityTimeout", 0, "MessageAttributeNames", []string{names})
 		got, _ := m["MD5OfMessageAttributes"].(string)
 		if attributes, _ := m["MessageAttributes"].(object); got != want.sum || len(attributes) != want.names {

@@ -240,7 +240,7 @@ func asked(name string, names []string) bool {
 	return slices.Contains(names, name) || slices.Contains(names, all)
 }
 
-// wanted are the attributes that were asked for: by name, by a prefix as in foo.*, or all.
+// wanted are the attributes that were asked for: by name, by a prefix as in foo.*, or all, which is * too.
 func wanted(attributes map[string]messageAttribute, names []string) map[string]messageAttribute {
 	if len(attributes) == 0 {
 		return nil
@@ -249,7 +249,7 @@ func wanted(attributes map[string]messageAttribute, names []string) map[string]m
 	for name, a := range attributes {
 		for _, n := range names {
 			prefix, many := strings.CutSuffix(n, ".*")
-			if n == name || n == all || many && strings.HasPrefix(name, prefix) {
+			if n == name || n == all || n == "*" || many && strings.HasPrefix(name, prefix) {
 				out[name] = a
 			}
 		}
