@@ -241,5 +241,8 @@ func (s *Server) attributesOf(q *broker.Queue) map[string]string {
 			out[name] = v
 		}
 	}
+	if out[attrKey] == "" {
+		delete(out, attrKeyReuse)
+	}
 	return out
 }
