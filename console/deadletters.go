@@ -71,11 +71,14 @@ func (s *Server) deadLetterRow(q *broker.Queue, from []string) (DeadLetterQueue,
 		if row.Examined++; row.Examined == 1 {
 			row.OldestSeconds = max(0, s.c.Now().Sub(d.Record.Time).Seconds())
 		}
-		if letter := s.letter(&d.Record); letter != nil && !slices.Contains(row.From, letter.Queue) {
-			row.From = append(row.From, letter.Queue)
+		deaths := s.deaths(&d.Record)
+		if len(deaths) == 0 {
+			return true
 		}
-		if deaths := s.deaths(&d.Record); len(deaths) > 0 {
-			count[deaths[0].Reason]++
+		count[deaths[0].Reason]++
+		first := deaths[len(deaths)-1]
+		if first.Reason == failed && !slices.Contains(row.From, first.Queue) {
+			row.From = append(row.From, first.Queue)
 		}
 		return true
 	})

@@ -1,6 +1,8 @@
 package console
 
 import (
+	"bytes"
+	"encoding/json"
 	"strconv"
 	"strings"
 	"time"
@@ -9,14 +11,14 @@ import (
 )
 
 // The library puts what a group of it could not handle into another queue, and says so in attributes
-// of CloudEvents: package tidings has their names. By these headers they cross from every protocol.
+// of CloudEvents: package tidings has their names.
 const (
-	letterGroup    = "ce_dlqgroup"
-	letterTopic    = "ce_dlqtopic"
-	letterReason   = "ce_dlqreason"
-	letterAttempts = "ce_dlqattempts"
-	letterAt       = "ce_dlqat"
-	letterKey      = "ce_partitionkey"
+	letterGroup    = "dlqgroup"
+	letterTopic    = "dlqtopic"
+	letterReason   = "dlqreason"
+	letterAttempts = "dlqattempts"
+	letterAt       = "dlqat"
+	letterKey      = "partitionkey"
 )
 
 // failed is the reason of such a death; others are the broker's.
@@ -38,14 +40,10 @@ func (s *Server) deaths(r *broker.QueueRecord) (all []Death) {
 
 // letter is how a dead letter of the library died, nil for another record.
 func (s *Server) letter(r *broker.QueueRecord) *Death {
-	headers := s.b.Crossing(r)
-	group, _, _ := headers.Text(letterGroup)
+	text := s.attributes(r)
+	group := text(letterGroup)
 	if group == "" {
 		return nil
-	}
-	text := func(name string) string {
-		value, _, _ := headers.Text(name) // what is no text says nothing
-		return value
 	}
 	d := &Death{Reason: failed, Queue: group, Exchange: text(letterTopic), Error: text(letterReason)}
 	d.Count, _ = strconv.ParseInt(text(letterAttempts), 10, 64)
@@ -58,11 +56,43 @@ func (s *Server) letter(r *broker.QueueRecord) *Death {
 	return d
 }
 
+// attributes looks up those of CloudEvents: by the headers under which they cross from every protocol,
+// or in the document that the record is, as over SQS. What is no text says nothing.
+func (s *Server) attributes(r *broker.QueueRecord) func(name string) string {
+	headers := s.b.Crossing(r)
+	kind, _, _ := headers.Text("content-type")
+	if strings.HasPrefix(kind, "application/cloudevents+json") {
+		return documentAttributes(r.Body)
+	}
+	return func(name string) string {
+		value, _, _ := headers.Text("ce_" + name)
+		return value
+	}
+}
+
+// documentAttributes reads the document of an event (CloudEvents JSON format 1.0) where it can be that
+// of a dead letter.
+func documentAttributes(document []byte) func(name string) string {
+	var all map[string]json.RawMessage
+	if bytes.Contains(document, []byte(letterGroup)) {
+		_ = json.Unmarshal(document, &all) // what cannot be read is no letter
+	}
+	return func(name string) string {
+		var value string
+		_ = json.Unmarshal(all[name], &value)
+		return value
+	}
+}
+
 // groupQueue is where a group of the library gets what is for it alone, by the names that transports
 // give it unless they are told others.
 func (s *Server) groupQueue(group string, letters *broker.Queue) *broker.Queue {
 	aws := strings.ReplaceAll(group, ".", "_")
-	for _, name := range []string{group, aws, aws + ".fifo"} {
+	names := []string{group, aws}
+	if strings.HasSuffix(letters.Name().Name, ".fifo") {
+		names = []string{aws + ".fifo"} // beside which there may be the same services over standard queues
+	}
+	for _, name := range names {
 		if q, err := s.b.Queue("", name); err == nil && q != letters {
 			return q
 		}

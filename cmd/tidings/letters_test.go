@@ -70,6 +70,34 @@ func TestDlqKnowsTheDeadLettersOfTheLibrary(t *testing.T) {
 	}
 }
 
+// Over SNS and SQS an event is a document: what the library says of a dead letter is in it.
+func TestDlqKnowsDeadLettersThatAreDocuments(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	for _, name := range []string{"shop_mail", "shop_mail_dlq", "shop_mail.fifo", "shop_mail_dlq.fifo"} {
+		mustCommand(t, n, "create", "sqs", name)
+	}
+	letter := `{"specversion":"1.0","id":"1","source":"shop","type":"placed","partitionkey":"o-1","dlqgroup":"shop.mail",` +
+		`"dlqreason":"no such street","dlqattempts":"3","dlqat":"2026-11-26T09:00:00Z","dlqtopic":"orders","data":1}`
+	structured := []string{"--header", "content-type=application/cloudevents+json; charset=utf-8"}
+	mustCommand(t, n, append(structured, "pub", "shop_mail_dlq", letter)...)
+	mustCommand(t, n, append(structured, "pub", "shop_mail_dlq.fifo", letter, "--group", "k", "--dedup-id", "1")...)
+
+	if got := mustCommand(t, n, "dlq", "ls"); strings.Count(got, "\tfailed=1\tshop.mail\n") != 2 {
+		t.Errorf("got %q, want failed=1 from shop.mail in two queues", got)
+	}
+	got := mustCommand(t, n, "dlq", "show", "shop_mail_dlq", "-o", "table")
+	want := "failed in shop.mail, 3 times, at "
+	if !strings.Contains(got, want) || !strings.Contains(got, ", published to orders/o-1: no such street\n") {
+		t.Errorf("got %q, want %s…", got, want)
+	}
+	for queue, group := range map[string]string{"shop_mail_dlq": "shop_mail", "shop_mail_dlq.fifo": "shop_mail.fifo"} {
+		mustCommand(t, n, "dlq", "redrive", queue)
+		if got := mustCommand(t, n, "sub", group, "-q"); got != letter+"\n" {
+			t.Errorf("%s: got %q, want the letter", group, got)
+		}
+	}
+}
+
 // The library writes them by every protocol.
 func TestDlqKnowsDeadLettersThatCameByAProtocol(t *testing.T) {
 	n := startTestNode(t, devDefaults())
