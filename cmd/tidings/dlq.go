@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -56,10 +57,7 @@ library. WHY counts how the first 1,000 records of each died last.`,
 			if err != nil {
 				return err
 			}
-			if len(rows) == 0 {
-				a.note("no queue gets dead letters. Ask for them:  " +
-					"tidings create queue mail --dead-letter-queue dead")
-			}
+			a.noteDeadLetters(len(rows), kafkaLetters(ctx, c))
 			return render(a, listing[console.DeadLetterQueue]{
 				columns: deadLetterColumns, rows: rows, doc: console.DeadLetters{DeadLetters: notNil(rows)},
 				name: func(q console.DeadLetterQueue) string { return q.Queue },
@@ -69,6 +67,49 @@ library. WHY counts how the first 1,000 records of each died last.`,
 	a.addTarget(cmd)
 	a.addOutput(cmd)
 	return cmd
+}
+
+// noteDeadLetters says what the rows do not.
+func (a *app) noteDeadLetters(queues int, topics []string) {
+	if len(topics) > 0 {
+		a.note("dead letters of services that speak Kafka are in topics: %s. tidings.Redrive takes them back. "+
+			"Read them:  tidings sub %s --from start", strings.Join(topics, ", "), topics[0])
+	} else if queues == 0 {
+		a.note("no queue gets dead letters. Ask for them:  " +
+			"tidings create queue mail --dead-letter-queue dead")
+	}
+}
+
+// kafkaAddress ends the names of the topics that are the addresses of groups of the library over Kafka.
+const kafkaAddress = ".direct"
+
+// kafkaLetters are the topics in which services that speak Kafka put dead letters, by the names that
+// these have unless a policy says otherwise.
+func kafkaLetters(ctx context.Context, c client) (names []string) {
+	topics, err := c.Topics(ctx)
+	if err != nil {
+		return nil // it is for a note only
+	}
+	for _, t := range topics {
+		if strings.HasSuffix(t.Name, ".dlq"+kafkaAddress) && t.Records > 0 {
+			names = append(names, t.Name)
+		}
+	}
+	return names
+}
+
+// orTopic says of a queue that is not there whether it is the topic of a service that speaks Kafka.
+func orTopic(ctx context.Context, c client, queue string, err error) error {
+	var f *failure
+	if !errors.As(err, &f) || f.exit != exitNotFound {
+		return err
+	}
+	topic := strings.TrimSuffix(queue, kafkaAddress) + kafkaAddress
+	if _, missing := c.Topic(ctx, topic); missing != nil {
+		return err
+	}
+	return f.hint("a topic", topic+" is one, of a service that speaks Kafka: tidings.Redrive takes it back").
+		hint("read it", "tidings sub "+topic+" --from start")
 }
 
 var deadLetterColumns = []column[console.DeadLetterQueue]{
@@ -136,7 +177,7 @@ func (a *app) dlqShow(ctx context.Context, c client, queue string, limit int64) 
 	if flushErr := out.close(); err == nil {
 		err = flushErr
 	}
-	return err
+	return orTopic(ctx, c, queue, err)
 }
 
 func (a *app) deadLetterWriter() (func(*bufio.Writer, console.QueueRecord), error) {
@@ -236,7 +277,7 @@ func (a *app) redrive(ctx context.Context, c client, queue string, r console.Red
 		return withHint(err, "note", plural(last.Moved, "record")+" moved before that")
 	}
 	if err != nil {
-		return err
+		return orTopic(ctx, c, queue, err)
 	}
 	a.note("moved %s out of queue %s", plural(last.Moved, "record"), queue)
 	if last.Skipped == 0 {

@@ -120,3 +120,21 @@ func TestDlqKnowsDeadLettersThatCameByAProtocol(t *testing.T) {
 		t.Errorf("got %d and %q, want a conflict", exit, said)
 	}
 }
+
+// Services that speak Kafka have them in topics: who looks for a queue is told.
+func TestDlqTellsOfTopicsOfDeadLetters(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "pub", "payment.dlq.direct", "letter")
+	_, said := command(t, t.Context(), n, io.Discard, "dlq", "ls")
+	if !strings.Contains(said, "tidings sub payment.dlq.direct --from start") {
+		t.Errorf("got %q, want the topic", said)
+	}
+	for _, verb := range []string{"show", "redrive"} {
+		for _, name := range []string{"payment.dlq", "payment.dlq.direct"} {
+			exit, said := command(t, t.Context(), n, io.Discard, "dlq", verb, name)
+			if exit != exitNotFound || !strings.Contains(said, "payment.dlq.direct is one, of a service that speaks Kafka") {
+				t.Errorf("dlq %s %s: got %d and %q, want not found and the topic", verb, name, exit, said)
+			}
+		}
+	}
+}
