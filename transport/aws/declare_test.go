@@ -13,6 +13,25 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
+func TestAClosedTransportIsErrClosed(t *testing.T) {
+	r := newRig(t)
+	tr, _ := r.transport(Config{})
+	r.check(tr.Close(t.Context()))
+	r.check(tr.Close(t.Context()))
+	sub := tidings.Subscription{Group: "billing"}
+	_, subscribed := tr.Subscribe(bounded(t), sub)
+	for what, err := range map[string]error{
+		"publish":    tr.Publish(bounded(t), event("orders", "", "1")),
+		"publish at": tr.PublishAt(bounded(t), time.Now().Add(time.Minute), command("billing", "", "2")),
+		"declare":    tr.Declare(bounded(t), sub),
+		"subscribe":  subscribed,
+	} {
+		if !errors.Is(err, tidings.ErrClosed) {
+			t.Errorf("%s: got %v, want %v", what, err, tidings.ErrClosed)
+		}
+	}
+}
+
 func TestNamesThatAWSHasNotAreRefusedAndTwoThatWouldBeOneToo(t *testing.T) {
 	r := newRig(t)
 	tr, _ := r.transport(Config{})

@@ -38,6 +38,9 @@ func (o outcome) err() error {
 
 func (t *Transport) publish(
 	ctx context.Context, delay time.Duration, events []tidings.Event) error {
+	if t.closed.Load() {
+		return tidings.ErrClosed
+	}
 	failed := make(outcome, len(events))
 	for _, d := range t.destinations(events, delay) {
 		if t.config.FIFO {

@@ -3,6 +3,7 @@ package aws
 import (
 	"context"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/sns"
@@ -10,9 +11,10 @@ import (
 	"github.com/tidings-io/tidings"
 )
 
-// Transport is a tidings.Transport over SNS and SQS. It is safe for use by many goroutines, has
-// none of its own beside those of its consumers, and needs no Close.
+// Transport is a tidings.Transport over SNS and SQS. It is safe for use by many goroutines, and has
+// none of its own beside those of its consumers.
 type Transport struct {
+	closed atomic.Bool
 	config *Config
 	sqs    *sqs.Client
 	sns    *sns.Client
@@ -31,6 +33,14 @@ func New(c Config) (*Transport, error) {
 	t := &Transport{config: &c, sqs: sqs.NewFromConfig(c.AWS), sns: sns.NewFromConfig(c.AWS)}
 	t.places = newPlaces(t)
 	return t, nil
+}
+
+// Close ends the use of the transport, as that of others: what is asked of it afterwards is
+// tidings.ErrClosed. Consumers are closed before. It waits for nothing, and the connections belong to
+// Config.AWS.
+func (t *Transport) Close(context.Context) error {
+	t.closed.Store(true)
+	return nil
 }
 
 const (
@@ -57,6 +67,9 @@ func (t *Transport) Capabilities() tidings.Capabilities {
 // Declare makes the group's queue, its topics, and raw subscriptions of the queue. What is there
 // stays as it is: a subscription keeps its filter policy, and may be one with SNS's envelope.
 func (t *Transport) Declare(ctx context.Context, sub tidings.Subscription) error {
+	if t.closed.Load() {
+		return tidings.ErrClosed
+	}
 	if sub.Temporary {
 		return fmt.Errorf("aws: declare %q: a temporary group lives with its consumer: %w", sub.Group,
 			tidings.ErrUnsupported)
@@ -71,6 +84,9 @@ func (t *Transport) Declare(ctx context.Context, sub tidings.Subscription) error
 // Subscribe declares the group and reads it.
 func (t *Transport) Subscribe(
 	ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
+	if t.closed.Load() {
+		return nil, tidings.ErrClosed
+	}
 	if err := supported(sub); err != nil {
 		return nil, err
 	}
