@@ -94,7 +94,11 @@ func (s *subscription) bounded(ctx *attemptContext, call func(context.Context) e
 	defer func() {
 		if p := recover(); p != nil {
 			err = fmt.Errorf("handler panicked: %v", p)
-			s.log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
+			log := s.log
+			if e := ctx.hop.event; e != nil { // of a batch there is none
+				log = log.With("id", e.ID, "type", e.Type)
+			}
+			log.Error("handler panicked", "panic", p, "stack", string(debug.Stack()))
 		}
 	}()
 	return readable(call(ctx))

@@ -1,9 +1,11 @@
 package tidings_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -191,17 +193,24 @@ func TestUnknownTypesAreSkippedPutAsideOrFail(t *testing.T) {
 	}
 }
 
-// A panic in a handler is its error.
+// A panic in a handler is its error. The log has the event and the stack.
 func TestAPanicIsAnError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		broker := tidingstest.NewTransport()
-		s := run(t, tidings.NewService("billing", broker).Subscribe(
+		var text bytes.Buffer
+		s := run(t, tidings.NewService("billing", broker,
+			tidings.WithLogger(slog.New(slog.NewTextHandler(&text, nil)))).Subscribe(
 			tidings.Policy{Immediate: tidings.NoRetries, Delays: []time.Duration{}},
 			tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error { panic("oh") })))
-		publish(t, s, order("a", 1))
+		e := order("a", 1)
+		publish(t, s, e)
 		synctest.Wait()
 		equal(t, "reason", broker.DeadLetters("billing")[0].Extensions["dlqreason"], "handler panicked: oh")
 		s.end()
+		want := `msg="handler panicked" service=billing group=billing id=` + e.ID + " type=" + e.Type + " panic=oh stack="
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("got %s, want %s", &text, want)
+		}
 	})
 }
 
