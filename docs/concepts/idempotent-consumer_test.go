@@ -27,9 +27,12 @@ func openInbox(ctx context.Context, db *sql.DB) (inbox.Store[*sql.Tx], error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := store.Migrate(ctx); err != nil {
+		return nil, err
+	}
 	in := store.Inbox()
 	go inbox.Keep(ctx, in, 30*24*time.Hour) // longer than broker, dead letters and people keep an event
-	return in, store.Migrate(ctx)
+	return in, nil
 }
 
 // page }

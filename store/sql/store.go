@@ -3,6 +3,7 @@ package sqlstore
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"time"
 
 	"github.com/tidings-io/tidings/inbox"
@@ -36,7 +37,11 @@ type Config struct {
 }
 
 // Store is a database with the tables of one prefix. It is safe for use by many goroutines.
-type Store struct{ core *relational.Core[*sql.Tx] }
+type Store struct {
+	core *relational.Core[*sql.Tx]
+	db   *sql.DB
+	is   Dialect
+}
 
 // New makes a store. It opens and closes nothing: db is the caller's.
 func New(db *sql.DB, d Dialect, conf Config) (*Store, error) {
@@ -44,12 +49,32 @@ func New(db *sql.DB, d Dialect, conf Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{core}, nil
+	return &Store{core, db, d}, nil
 }
 
 // Migrate makes the tables, or changes them to what this version needs. It may run at every start, in
-// several processes at once, and does nothing where nothing is missing.
-func (s *Store) Migrate(ctx context.Context) error { return s.core.Migrate(ctx) }
+// several processes at once, and does nothing where nothing is missing. It refuses a SQLite database
+// whose connections do not wait for the write lock, unless it may have one only.
+func (s *Store) Migrate(ctx context.Context) error {
+	if s.is == SQLite && s.db.Stats().MaxOpenConnections != 1 {
+		if err := s.waits(ctx); err != nil {
+			return err
+		}
+	}
+	return s.core.Migrate(ctx)
+}
+
+// waits is an error where connections would soon fail with "database is locked", which says nothing
+// of the reason.
+func (s *Store) waits(ctx context.Context) error {
+	var millis int64
+	err := s.db.QueryRowContext(ctx, `pragma busy_timeout`).Scan(&millis)
+	if err != nil || millis > 0 { // what is wrong with the database the migration says
+		return nil
+	}
+	return errors.New("migrate: connections of this database do not wait while SQLite is locked (busy_timeout is 0); " +
+		"with modernc.org/sqlite open it as file:NAME?_pragma=journal_mode(WAL)&_pragma=busy_timeout(10000)&_txlock=immediate")
+}
 
 // Schema is the SQL that Migrate runs in an empty database.
 func (s *Store) Schema() (string, error) { return s.core.Schema() }

@@ -43,6 +43,25 @@ func openWaiting(t testing.TB, file string, busy time.Duration) *sql.DB {
 	return db
 }
 
+// Who forgets the options hears of it at the start, and not under load.
+func TestMigrateRefusesSQLiteWithoutATimeToWait(t *testing.T) {
+	for name, connections := range map[string]int{"several": 0, "one": 1} {
+		db := openWaiting(t, filepath.Join(t.TempDir(), "shop.db"), 0)
+		db.SetMaxOpenConns(connections)
+		store, err := sqlstore.New(db, sqlstore.SQLite, sqlstore.Config{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = store.Migrate(t.Context())
+		if connections == 1 && err != nil {
+			t.Errorf("%s: got %v, want tables", name, err)
+		}
+		if connections != 1 && (err == nil || !strings.Contains(err.Error(), "_pragma=busy_timeout(10000)&_txlock=immediate")) {
+			t.Errorf("%s: got %v, want what to open it with", name, err)
+		}
+	}
+}
+
 // counters is the user's side of a SQLite database.
 type counters struct{ db *sql.DB }
 
