@@ -78,7 +78,10 @@ type PublishError struct {
 
 // Error counts the events and tells the first error.
 func (e *PublishError) Error() string {
-	return fmt.Sprintf("%d events not published: %v", len(e.Failed), e.Err)
+	if len(e.Failed) == 1 {
+		return fmt.Sprintf("an event was not published: %v", e.Err)
+	}
+	return fmt.Sprintf("%d events were not published: %v", len(e.Failed), e.Err)
 }
 
 // Unwrap is the first error.

@@ -54,9 +54,12 @@ func encode(e *tidings.Event) ([]byte, error) {
 	if err := e.Err(); err != nil {
 		return nil, err
 	}
-	if e.ID == "" || e.Source == "" || e.Type == "" || e.Topic == "" {
-		return nil, fmt.Errorf("event %q of type %q to %q from %q: it needs id, type, topic and source "+
-			"(the outbox or the service has none)", e.ID, e.Type, e.Topic, e.Source)
+	if e.Source == "" {
+		return nil, fmt.Errorf("event %q of type %q has no source: "+
+			"outside of a handler the outbox must be told one, by Source in its config", e.ID, e.Type)
+	}
+	if e.ID == "" || e.Type == "" || e.Topic == "" {
+		return nil, fmt.Errorf("event %q of type %q to %q: it needs id, type and topic", e.ID, e.Type, e.Topic)
 	}
 	for _, name := range []string{e.ID, e.Source, e.Type, e.Topic, e.Key} {
 		if err := valid(name); err != nil {

@@ -3,6 +3,7 @@ package outbox_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,11 @@ func TestWhatCannotBeKeptIsNamedByItsPlaceInTheCall(t *testing.T) {
 	some, ok := errors.AsType[*tidings.PublishError](err)
 	if !ok || fmt.Sprint(some.Failed) != "[1 2 3 4 5 6]" || !tidings.IsPermanent(err) {
 		t.Errorf("%v", err)
+	}
+	_, err = outbox.Prepare(t.Context(), "", []tidings.Event{sourceless})
+	if want := "an event was not published: "; err == nil || !strings.HasPrefix(err.Error(), want) ||
+		!strings.HasSuffix(err.Error(), "must be told one, by Source in its config") {
+		t.Errorf("got %v, want %s… what to set", err, want)
 	}
 }
 
