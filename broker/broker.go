@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -21,7 +23,7 @@ type Config struct {
 	// FS holds the data; default: the directory given to Open.
 	FS vfs.FS
 	// Storage sets the sync policy and sizes. Its Now and Logger default to the
-	// ones here.
+	// ones here, its Owner to the name and pid of this program.
 	Storage storage.Config
 	Limits  Limits
 	// Props read the properties of a record of a queue, by format, for exchanges that
@@ -80,6 +82,9 @@ func (c Config) withDefaults(dir string) (Config, error) {
 	}
 	if c.Storage.Now == nil {
 		c.Storage.Now = c.Now
+	}
+	if c.Storage.Owner == "" {
+		c.Storage.Owner = fmt.Sprintf("%s (pid %d)", filepath.Base(os.Args[0]), os.Getpid())
 	}
 	if c.Storage.Logger == nil {
 		c.Storage.Logger = c.Logger

@@ -3,6 +3,8 @@ package broker
 import (
 	"context"
 	"errors"
+	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -40,6 +42,22 @@ func TestSecondHolderIsRefused(t *testing.T) {
 	_, err := Open("test", Config{FS: fs, Storage: smallStore})
 	if !errors.Is(err, vfs.ErrLocked) || !strings.Contains(err.Error(), "the first one") {
 		t.Errorf("got %v, want %v naming the holder", err, vfs.ErrLocked)
+	}
+}
+
+// Who opens a broker in two programs is told which, without having configured it.
+func TestAHolderIsNamedByItsProgram(t *testing.T) {
+	dir := t.TempDir()
+	b, err := Open(dir, Config{Storage: smallStore})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	_, err = Open(dir, Config{})
+	want := fmt.Sprintf("open broker %s: lock %s: locked by another process: %s (pid %d)", dir,
+		filepath.Join(dir, "LOCK"), filepath.Base(os.Args[0]), os.Getpid())
+	if !errors.Is(err, vfs.ErrLocked) || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
 	}
 }
 

@@ -207,7 +207,7 @@ func Open(fs vfs.FS, c Config) (*Store, error) {
 	}
 	lock, err := fs.Lock(lockName, c.Owner)
 	if err != nil {
-		return nil, fmt.Errorf("lock %s: %w", fs.Path(lockName), err)
+		return nil, err // which names the file
 	}
 	s := newStore(fs, c)
 	s.lock = lock
