@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 	"unicode/utf8"
 
@@ -150,16 +151,31 @@ func (s sender) batch(ctx context.Context, entries []map[string]any, f pubFlags)
 			err = &failure{exit: exitUnmet, code: "timeout", msg: fmt.Sprintf(
 				"%s did not acknowledge within %s: messages may be stored, or not", s.to, f.timeout)}
 		}
-		return nil, err
+		return nil, hintParameter(err)
 	}
 	for _, e := range answer.Successful {
 		sent = append(sent, sentMessage{s.to.String(), e.MessageId, e.SequenceNumber})
 	}
 	if len(answer.Failed) > 0 {
 		e := answer.Failed[0]
-		return sent, &failure{exit: exitUsage, code: e.Code, msg: e.Message}
+		return sent, hintParameter(&failure{exit: exitUsage, code: e.Code, msg: e.Message})
 	}
 	return sent, nil
+}
+
+// hintParameter says which flag is meant where AWS's words name a parameter that a FIFO queue or topic
+// wants.
+func hintParameter(err error) error {
+	var f *failure
+	switch {
+	case !errors.As(err, &f):
+		return err
+	case strings.Contains(f.msg, "MessageGroupId"):
+		return f.hint("like this", "--group NAME: messages of a group stay in order")
+	case strings.Contains(f.msg, "MessageDeduplicationId provided"):
+		return f.hint("like this", "--dedup-id ID, or a queue or topic with --content-dedup")
+	}
+	return err
 }
 
 func (a *app) pubSQS(ctx context.Context, c client, queue string, values []string, f pubFlags) error {

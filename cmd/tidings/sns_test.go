@@ -96,6 +96,21 @@ func TestSubOfAFIFOTopicOfSNS(t *testing.T) {
 	}
 }
 
+// AWS names a parameter, the command line its flag.
+func TestPubSaysWhichFlagFIFOWants(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "orders.fifo")
+	mustCommand(t, n, "create", "sqs", "jobs.fifo")
+	for _, to := range []string{"sns/orders.fifo", "queue/jobs.fifo"} {
+		for want, args := range map[string][]string{"--group NAME": nil, "--dedup-id ID": {"--group", "g"}} {
+			exit, said := command(t, t.Context(), n, io.Discard, append(args, "pub", to, "one")...)
+			if exit != exitUsage || !strings.Contains(said, want) {
+				t.Errorf("pub %s %s: got %d and %q, want %s", to, args, exit, said, want)
+			}
+		}
+	}
+}
+
 func TestSubOfSNSLeavesNothingWhenItIsInterrupted(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	mustCommand(t, n, "create", "sns", "alerts")
