@@ -32,7 +32,7 @@ type Config struct {
 	// Retention is how long a queue that the transport makes keeps events, from a minute to 14 days;
 	// 0 is 14 days. Queues that are there keep theirs.
 	Retention time.Duration
-	// Logger hears of queues that are made and of settlements that fail; nil: nothing is logged.
+	// Logger hears of queues that are made and of settlements that fail; nil is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -51,7 +51,7 @@ func (c Config) checked() (Config, error) {
 		c.Name = func(name string) string { return strings.ReplaceAll(name, ".", "_") }
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	switch {
 	case c.AWS.Region == "":

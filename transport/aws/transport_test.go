@@ -1,11 +1,13 @@
 package aws
 
 import (
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
 	"testing"
 
+	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/tidings-io/tidings"
 )
 
@@ -64,5 +66,12 @@ func TestEqualKeysStayInOrderAmongConsumers(t *testing.T) {
 		if !slices.IsSorted(got[key]) || len(got[key]) != 10 {
 			t.Errorf("key %s: got %v", key, got[key])
 		}
+	}
+}
+
+func TestLogsGoWhereThoseOfServicesGo(t *testing.T) {
+	c, err := Config{AWS: sdk.Config{Region: "us-east-1"}}.checked()
+	if err != nil || c.Logger != slog.Default() {
+		t.Errorf("got %v, %v, want the default of slog", c.Logger, err)
 	}
 }

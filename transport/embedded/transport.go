@@ -27,7 +27,7 @@ type Config struct {
 	Lease time.Duration
 	// Window is what Subscription.Window is where that is 0; 0 is 1,024.
 	Window int
-	// Logger hears what an operator should know; nil is nobody.
+	// Logger hears what an operator should know; nil is slog.Default().
 	Logger *slog.Logger
 }
 
@@ -43,7 +43,7 @@ func (c Config) withDefaults() Config {
 	c.Lease = cmp.Or(c.Lease, defaultLease)
 	c.Window = cmp.Or(c.Window, defaultWindow)
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	return c
 }

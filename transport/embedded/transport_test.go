@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"context"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -130,4 +131,10 @@ func (s *survivor) Close(ctx context.Context) error {
 	s.closed = true
 	s.mu.Unlock()
 	return s.current().Close(ctx)
+}
+
+func TestLogsGoWhereThoseOfServicesGo(t *testing.T) {
+	if got := (Config{}).withDefaults().Logger; got != slog.Default() {
+		t.Errorf("got %v, want the default of slog", got)
+	}
 }

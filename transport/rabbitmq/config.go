@@ -47,7 +47,7 @@ type Config struct {
 	// transport sets; nil as a value leaves one out. They must equal those of a queue that is there.
 	QueueArguments amqp.Table
 	// Logger hears of connections that come and go, and of brokers that hold publishers back;
-	// default: nothing is logged.
+	// nil is slog.Default().
 	Logger *slog.Logger
 	Limits Limits
 }
@@ -87,7 +87,7 @@ func (c Config) checked() (Config, error) {
 		c.Name = func(name string) string { return name }
 	}
 	if c.Logger == nil {
-		c.Logger = slog.New(slog.DiscardHandler)
+		c.Logger = slog.Default()
 	}
 	if c.QueueType != Quorum && c.QueueType != Classic {
 		return c, fmt.Errorf("rabbitmq: queue type %q, want quorum or classic", c.QueueType)

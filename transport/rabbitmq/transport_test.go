@@ -290,3 +290,10 @@ func shovel(t *testing.T, url, from, to string) {
 		t.Fatal(err)
 	}
 }
+
+func TestLogsGoWhereThoseOfServicesGo(t *testing.T) {
+	c, err := Config{URL: "amqp://localhost/"}.checked()
+	if err != nil || c.Logger != slog.Default() {
+		t.Errorf("got %v, %v, want the default of slog", c.Logger, err)
+	}
+}
