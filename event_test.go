@@ -115,8 +115,39 @@ func TestStructuredModeKeepsAllOfAnEvent(t *testing.T) {
 	}
 }
 
+// CloudEvents JSON format, section 3.1.2: data without a content type is JSON, and says so from then on.
+func TestStructuredDataWithoutAContentTypeIsJSON(t *testing.T) {
+	other := tidings.Define("orders", "t", tidings.WithCodec[placed](upperCodec{}, tidings.JSON))
+	for text, want := range map[string]string{
+		`{"specversion":"1.0","id":"1","source":"s","type":"t","data":{"Order":"o-1"}}`: "application/json",
+		`{"specversion":"1.0","id":"1","source":"s","type":"t","datacontenttype":null,
+			"data":{"Order":"o-1"}}`: "application/json",
+		`{"specversion":"1.0","id":"1","source":"s","type":"t","data_base64":"AAE="}`: "",
+		`{"specversion":"1.0","id":"1","source":"s","type":"t"}`:                      "",
+	} {
+		var e tidings.Event
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		equal(t, text, e.ContentType, want)
+		if want == "" {
+			continue
+		}
+		got, err := other.Decode(e)
+		equal(t, text, []any{got, err}, []any{placed{Order: "o-1"}, nil})
+	}
+}
+
+// upperCodec is one that reads nothing of others.
+type upperCodec struct{}
+
+func (upperCodec) ContentType() string        { return "application/upper" }
+func (upperCodec) Encode(any) ([]byte, error) { return []byte("UP"), nil }
+func (upperCodec) Decode([]byte, any) error   { return errors.New("it is not upper") }
+
 func TestStructuredModeRefusesWhatIsNoCloudEvent(t *testing.T) {
 	for text, want := range map[string]string{
+		`{"specversion":null,"id":"1","source":"s","type":"t"}`:              "needs specversion",
 		`{"specversion":"1.0","id":"1","source":"s"}`:                        "needs specversion",
 		`{"specversion":"0.3","id":"1","source":"s","type":"t"}`:             "is not 1.0",
 		`{"specversion":"1.0","id":"1","source":"s","type":"t","time":"x"}`:  "attribute time",

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"mime"
 	"strings"
 	"unicode/utf8"
@@ -58,14 +59,18 @@ func (e *Event) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON reads an event in structured mode. Kind and Topic are left alone unless the kind
-// is in it. It fails where a required attribute (specversion, id, source, type) is missing.
+// is in it. Data that does not say what it is is JSON. It fails where a required attribute
+// (specversion, id, source, type) is missing.
 func (e *Event) UnmarshalJSON(text []byte) error {
 	var members map[string]json.RawMessage
 	if err := json.Unmarshal(text, &members); err != nil {
 		return err
 	}
+	maps.DeleteFunc(members, func(name string, raw json.RawMessage) bool {
+		return name != "data" && string(raw) == "null" // as good as absent: section 2.2
+	})
 	for name, raw := range members {
-		if name == "data" || name == "data_base64" || string(raw) == "null" {
+		if name == "data" || name == "data_base64" {
 			continue
 		}
 		value, err := scalar(raw)
@@ -90,11 +95,11 @@ func (e *Event) setData(members map[string]json.RawMessage) error {
 	if data == nil {
 		return nil
 	}
-	if e.ContentType == "" || isJSON(e.ContentType) {
+	if setEmpty(&e.ContentType, JSON.ContentType()); isJSON(e.ContentType) {
 		e.Payload = data
 		return nil
 	}
-	var text string // JSON format, section 3.1.1: data of another type is a string
+	var text string // JSON format, section 3.1.2: data of another type is a string
 	if err := json.Unmarshal(data, &text); err != nil {
 		e.Payload = data
 		return nil

@@ -47,9 +47,10 @@ func around(message string, attributes map[string]any) string {
 }
 
 var (
-	sentAt    = time.UnixMilli(1700000000123).UTC()
-	aroundAt  = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
-	plain     = tidings.Event{Topic: "shop.orders", ID: "1", Source: "s", Type: "t", Key: "k", Payload: []byte("7")}
+	sentAt   = time.UnixMilli(1700000000123).UTC()
+	aroundAt = time.Date(2026, 1, 2, 3, 4, 5, 678e6, time.UTC)
+	plain    = tidings.Event{Topic: "shop.orders", ID: "1", Source: "s", Type: "t", Key: "k", ContentType: "application/json",
+		Payload: []byte("7")}
 	malformed = "?" // some reason
 )
 
