@@ -92,12 +92,12 @@ func (r *reading) event(rec *broker.Record, place func() (id, source string)) (e
 	binary, contentType := modeOf(rec.Headers)
 	var err error
 	switch {
-	case binary:
-		err = r.binary(&e, rec)
-	case strings.HasPrefix(contentType, tidings.StructuredType) && tidings.IsStructured(contentType):
+	case contentType != "" && tidings.IsStructured(contentType):
 		var read *tidings.Event
 		read, err = structured(rec)
 		e = *read
+	case binary:
+		err = r.binary(&e, rec)
 	default:
 		return foreign(rec, place, nil)
 	}
@@ -118,19 +118,24 @@ func structured(rec *broker.Record) (*tidings.Event, error) {
 	return &e, err
 }
 
+// modeOf says whether a record may be in binary mode, and its content type where it may be in structured
+// mode, which goes first: section 3 of the binding.
 func modeOf(headers []broker.Header) (binary bool, contentType string) {
 	for i := range headers {
-		switch headers[i].Key {
+		switch value := headers[i].Value; headers[i].Key {
 		case attributePrefix + "specversion":
 			binary = true
 		case contentTypeHeader:
-			if contentType == "" && len(headers[i].Value) >= len(tidings.StructuredType) {
-				contentType = string(headers[i].Value)
+			n := len(structuredType)
+			if contentType == "" && len(value) >= n && bytes.EqualFold(value[:n], structuredType) {
+				contentType = string(value)
 			}
 		}
 	}
 	return binary, contentType
 }
+
+var structuredType = []byte(tidings.StructuredType)
 
 // binary reads attributes from headers. All share one string.
 func (r *reading) binary(e *tidings.Event, rec *broker.Record) error {

@@ -61,6 +61,22 @@ func TestRecordsOfOthersAreRead(t *testing.T) {
 	}
 }
 
+// The content type says what the mode is, in any case (Kafka protocol binding, section 3); what is in
+// structured mode may have the headers of binary mode as well (section 3.3.3).
+func TestTheContentTypeTellsTheMode(t *testing.T) {
+	h := start(t, vfs.NewMem(), Config{Partitions: 1})
+	c := h.subscribe(t, one("g"))
+	structured := []byte(`{"specversion":"1.0","id":"1","source":"/s","type":"t","datacontenttype":"text/plain","data":"a"}`)
+	h.write(t, "orders",
+		broker.Record{Value: structured, Headers: headers("content-type", "Application/CloudEvents+JSON")},
+		broker.Record{Value: structured, Headers: headers("content-type", tidings.StructuredType, "ce_specversion", "1.0",
+			"ce_id", "1", "ce_source", "/s", "ce_type", "t")})
+	want := tidings.Event{Topic: "orders", ID: "1", Source: "/s", Type: "t", ContentType: "text/plain", Payload: []byte("a")}
+	for _, d := range receive(t, c, 2) {
+		equal(t, d.Event, want)
+	}
+}
+
 func TestMalformedRecordsAreDeliveredAndSaySo(t *testing.T) {
 	h := start(t, vfs.NewMem(), Config{Partitions: 1})
 	c := h.subscribe(t, one("g"))
