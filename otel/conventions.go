@@ -83,3 +83,5 @@ func errorType(err error) attribute.KeyValue {
 	}
 	return semconv.ErrorType(err)
 }
+
+func panicked() attribute.KeyValue { return semconv.ErrorTypeKey.String("panic") }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"slices"
 	"strings"
 	"testing"
@@ -236,6 +237,27 @@ func TestABatchIsLinkedToTheSpansOfItsEvents(t *testing.T) {
 		for _, span := range w.spans.Ended() {
 			if span.Name() == "process orders" && len(span.Links()) != 2 {
 				t.Errorf("links %+v", span.Links())
+			}
+		}
+	})
+}
+
+// A handler that panics has failed, and its span says so.
+func TestTheSpanOfAPanicIsAnError(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := tidings.NewService("billing", w.broker, append(w.Options(), tidings.WithLogger(slog.New(slog.DiscardHandler)))...)
+		once := tidings.Policy{Immediate: tidings.NoRetries, Delays: []time.Duration{}}
+		s.Subscribe(once, tidings.On(placed, func(context.Context, tidings.Msg[order]) error { panic("oh") }),
+			tidings.OnBatch(billed, 1, func(context.Context, []tidings.Msg[order]) error { panic("oh") }))
+		w.run(t, s)
+		if err := s.Publish(t.Context(), placed.New(order{"o-1"}), billed.New(order{"o-1"})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		for _, span := range w.spans.Ended()[1:] {
+			if span.Status().Code != codes.Error || !slices.Contains(attributes(span), "error.type=panic") {
+				t.Errorf("%s has the status %+v and attributes %v", span.Name(), span.Status(), attributes(span))
 			}
 		}
 	})

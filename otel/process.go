@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"go.opentelemetry.io/otel/attribute"
+	"go.opentelemetry.io/otel/codes"
 	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidings-io/tidings"
@@ -21,7 +22,7 @@ func (t *Telemetry) Middleware(next tidings.Handler) tidings.Handler {
 		ctx, span := t.tracer.Start(ctx, opProcess+" "+d.Topic, trace.WithSpanKind(trace.SpanKindConsumer),
 			trace.WithAttributes(attributes...))
 		defer span.End()
-		return record(span, next.Handle(t.within(ctx), d))
+		return attempt(span, func() error { return next.Handle(t.within(ctx), d) })
 	})
 }
 
@@ -40,8 +41,23 @@ func (t *Telemetry) BatchMiddleware(next tidings.BatchHandler) tidings.BatchHand
 		ctx, span := t.tracer.Start(ctx, opProcess+" "+ds[0].Topic, trace.WithSpanKind(trace.SpanKindConsumer),
 			trace.WithAttributes(attributes...), trace.WithLinks(links...), trace.WithNewRoot())
 		defer span.End()
-		return record(span, next.HandleBatch(t.within(ctx), ds))
+		return attempt(span, func() error { return next.HandleBatch(t.within(ctx), ds) })
 	})
+}
+
+// attempt enters what became of a handler into its span; a panic, which the service makes an error of,
+// goes on.
+func attempt(span trace.Span, handle func() error) error {
+	returned := false
+	defer func() {
+		if !returned {
+			span.SetAttributes(panicked())
+			span.SetStatus(codes.Error, "handler panicked")
+		}
+	}()
+	err := handle()
+	returned = true
+	return record(span, err)
 }
 
 // within is a context in which published events carry the span of ctx.
