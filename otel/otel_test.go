@@ -16,6 +16,7 @@ import (
 	"go.opentelemetry.io/otel/sdk/metric/metricdata"
 	sdk "go.opentelemetry.io/otel/sdk/trace"
 	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
 
 	"github.com/tidings-io/tidings"
 	"github.com/tidings-io/tidings/otel"
@@ -240,6 +241,46 @@ func TestABatchIsLinkedToTheSpansOfItsEvents(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A span of the handler's own is between the attempt and what is published in it.
+func TestWhatIsPublishedInASpanOfTheHandlerFollowsIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		s := tidings.NewService("billing", w.broker, w.Options()...)
+		s.Subscribe(tidings.Policy{}, tidings.On(placed, func(ctx context.Context, m tidings.Msg[order]) error {
+			ctx, span := trace.SpanFromContext(ctx).TracerProvider().Tracer("own").Start(ctx, "work")
+			defer span.End()
+			return s.Publish(ctx, billed.New(m.Data))
+		}), tidings.On(billed, func(context.Context, tidings.Msg[order]) error { return nil }))
+		w.run(t, s)
+		if err := s.Publish(t.Context(), placed.New(order{"o-1"})); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		want := "send orders\n process orders\n  work\n   send bills\n    process bills"
+		if got := w.tree(); got != want {
+			t.Errorf("got\n%s\nwant\n%s", got, want)
+		}
+		for _, span := range w.begun() {
+			if n := len(span.Links()); n != 0 {
+				t.Errorf("%s has %d links, want none", span.Name(), n)
+			}
+		}
+	})
+}
+
+// The context that a caller names is not lost where there is no span of it.
+func TestTheContextOfACallerIsKept(t *testing.T) {
+	w := newWorld(t)
+	s := tidings.NewService("shop", w.broker, w.Options()...)
+	const parent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+	if err := s.Publish(tidings.WithTrace(t.Context(), parent, ""), placed.New(order{"o-1"})); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.broker.Published()[0].TraceParent; got != parent {
+		t.Errorf("got %s, want %s", got, parent)
+	}
 }
 
 // A handler that panics has failed, and its span says so.

@@ -13,8 +13,9 @@ import (
 )
 
 // Publisher makes a span of each publish, whose context the events carry. Events that carry one of
-// another span already, as those of an outbox do, keep it: the new span is linked to it. The result
-// is a tidings.Scheduler where p is one.
+// another span already, as those of an outbox do, keep it: the new span is linked to it. What a
+// handler publishes does not, also where the handler has begun a span of its own. The result is a
+// tidings.Scheduler where p is one.
 func (t *Telemetry) Publisher(p tidings.Publisher) tidings.Publisher {
 	own := publisher{t, p}
 	if s, ok := p.(tidings.Scheduler); ok {
@@ -48,20 +49,32 @@ func (t *Telemetry) send(ctx context.Context, events []tidings.Event,
 	if len(events) == 0 {
 		return publish(ctx)
 	}
-	before := t.textOf(ctx)
+	before := ctx
 	ctx, span := t.startSend(ctx, events)
 	defer span.End()
 	mine := t.textOf(ctx)
 	events = slices.Clone(events)
 	for i := range events {
 		e := &events[i]
-		if e.TraceParent != "" && e.TraceParent != before.Get("traceparent") {
+		if t.foreign(before, e) {
 			span.AddLink(trace.Link{SpanContext: t.spanOf(e)})
 			continue
 		}
 		e.TraceParent, e.TraceState = mine.Get("traceparent"), mine.Get("tracestate")
 	}
 	return record(span, publish(ctx, events...))
+}
+
+// foreign says whether an event carries the context of a span that ctx does not come from. That of the
+// attempt, with which the service has stamped it, is above a span that the handler has begun since.
+func (t *Telemetry) foreign(ctx context.Context, e *tidings.Event) bool {
+	if e.TraceParent == "" || e.TraceParent == t.textOf(ctx).Get("traceparent") {
+		return false
+	}
+	var stamped tidings.Event
+	tidings.Stamp(ctx, "", &stamped)
+	return e.TraceParent != stamped.TraceParent ||
+		t.spanOf(e).TraceID() != trace.SpanContextFromContext(ctx).TraceID()
 }
 
 func (t *Telemetry) startSend(ctx context.Context, events []tidings.Event) (context.Context, trace.Span) {
