@@ -31,7 +31,7 @@ type Snapshots interface {
 	// LoadSnapshot is the snapshot of a stream; ok is false where there is none.
 	LoadSnapshot(ctx context.Context, stream string) (s Snapshot, ok bool, err error)
 	// SaveSnapshot keeps a snapshot in place of an older one. One that is older than what is
-	// there may be kept or not.
+	// there, or that another transaction is saving too, may be kept or not.
 	SaveSnapshot(ctx context.Context, s Snapshot) error
 	// DropSnapshot removes the snapshot of a stream. One that is not there is no error.
 	DropSnapshot(ctx context.Context, stream string) error

@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,8 @@ var (
 	tallies = eventstore.Define("tally", eventstore.Apply(Noted, (*Tally).add))
 	cached  = eventstore.Define("tally", eventstore.Apply(Noted, (*Tally).add),
 		eventstore.SnapshotEvery[Tally](3, 1))
+	always = eventstore.Define("tally", eventstore.Apply(Noted, (*Tally).add),
+		eventstore.SnapshotEvery[Tally](1, 1), eventstore.WithLogger[Tally](slog.New(slog.DiscardHandler)))
 	changed = eventstore.Define("tally",
 		eventstore.Apply(Noted, func(a *Tally, n Note) { a.Notes += 10 }),
 		eventstore.SnapshotEvery[Tally](3, 2))

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"testing"
 
@@ -27,6 +28,7 @@ func Table[Tx any](t *testing.T, open func(t *testing.T) TableHarness[Tx]) {
 		{"after a conflict the transaction can go on", tableConflict[Tx]},
 		{"a transaction reads what it has appended", tableReads[Tx]},
 		{"transactions that fail leave no gap", tableStorm[Tx]},
+		{"transactions that update two aggregates in any order do not fail each other", tableCross[Tx]},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.test(t, open(t)) })
 	}
@@ -120,5 +122,38 @@ func tableStorm[Tx any](t *testing.T, h TableHarness[Tx]) {
 	group.Wait()
 	if head, err := h.Table.Head(t.Context()); head != writers*each || err != nil {
 		t.Errorf("head %d, %v, want %d", head, err, writers*each)
+	}
+}
+
+// tableCross has transactions save snapshots of what others update, too.
+func tableCross[Tx any](t *testing.T, h TableHarness[Tx]) {
+	const writers, each = 6, 8
+	var group sync.WaitGroup
+	for w := range writers {
+		ids := []string{"1", "2"}
+		if w%2 == 0 {
+			slices.Reverse(ids)
+		}
+		group.Go(func() {
+			for range each {
+				err := h.Database.Do(t.Context(), func(tx Tx) (err error) {
+					for _, id := range ids {
+						_, _, failed := always.Update(t.Context(), h.Table.In(tx), id, say("x"))
+						err = errors.Join(err, failed)
+					}
+					return err
+				})
+				if err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	group.Wait()
+	for _, id := range []string{"1", "2"} {
+		got, _, err := always.Load(t.Context(), h.Table, id)
+		if err != nil || got.Notes != writers*each {
+			t.Errorf("%s has %d notes, %v, want %d", id, got.Notes, err, writers*each)
+		}
 	}
 }

@@ -15,6 +15,7 @@ import (
 //	{ints X}     the numbers of a JSON array; {texts X} the strings
 //	{blob X}     bytes
 //	{skip}       passes rows by that others have locked; {lock} waits for them
+//	{try X}      whether no other transaction that is under way has tried the text X
 //
 // Parameters are $1, $2 and so on.
 type Dialect struct {
@@ -41,6 +42,7 @@ var Postgres = &Dialect{
 		"texts": "(select value from jsonb_array_elements_text(#::text::jsonb))",
 		"skip":  "for update skip locked",
 		"lock":  "for update",
+		"try":   "pg_try_advisory_xact_lock(hashtextextended(#, 0))",
 		"blob":  "cast(# as bytea)",
 	},
 	lock: []string{"set transaction isolation level read committed", // others see from before the lock
@@ -63,6 +65,7 @@ var SQLite = &Dialect{
 		"texts": "(select value from json_each(#))",
 		"skip":  "",
 		"lock":  "",
+		"try":   "true",
 		"blob":  "#",
 	},
 	lock: []string{"update {p}schema_version set version = version where false"},

@@ -261,7 +261,9 @@ func (c *Core[Tx]) eventTexts() *eventTexts {
 		head: c.sql(`select position from {p}event_head`),
 
 		loadSnapshot: c.sql(`select snapshot from {p}snapshot where stream = $1`),
-		saveSnapshot: c.sql(`insert into {p}snapshot (stream, version, snapshot) values ($1, $2, $3)
+		// It waits for nobody: a transaction that saves may hold what another that saves is waiting for.
+		saveSnapshot: c.sql(`insert into {p}snapshot (stream, version, snapshot)
+			select cast($1 as text), cast($2 as bigint), {blob $3} where {try cast($1 as text)}
 			on conflict (stream) do update
 			set version = excluded.version, snapshot = excluded.snapshot
 			where excluded.version >= {p}snapshot.version`),
