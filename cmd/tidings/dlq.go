@@ -98,18 +98,26 @@ func kafkaLetters(ctx context.Context, c client) (names []string) {
 	return names
 }
 
-// orTopic says of a queue that is not there whether it is the topic of a service that speaks Kafka.
-func orTopic(ctx context.Context, c client, queue string, err error) error {
+// elsewhere says of a queue that is not there, by the name that the log of a service has, where its
+// transport puts dead letters: over AWS in a queue of another name, over Kafka in a topic.
+func elsewhere(ctx context.Context, c *apiClient, queue string, err error) error {
 	var f *failure
 	if !errors.As(err, &f) || f.exit != exitNotFound {
 		return err
 	}
-	topic := strings.TrimSuffix(queue, kafkaAddress) + kafkaAddress
-	if _, missing := c.Topic(ctx, topic); missing != nil {
-		return err
+	aws := strings.ReplaceAll(queue, ".", "_")
+	for _, name := range []string{aws, aws + ".fifo"} {
+		if _, missing := c.Queue(ctx, name); missing == nil {
+			f.hints = []hint{{"over AWS", "queue " + name}}
+			return f
+		}
 	}
-	return f.hint("a topic", topic+" is one, of a service that speaks Kafka: tidings.Redrive takes it back").
-		hint("read it", "tidings sub "+topic+" --from start")
+	topic := strings.TrimSuffix(queue, kafkaAddress) + kafkaAddress
+	if _, missing := c.Topic(ctx, topic); missing == nil {
+		f.hints = []hint{{"over Kafka", "topic " + topic + ", which tidings.Redrive takes back"},
+			{"read it", "tidings sub " + topic + " --from start"}}
+	}
+	return err
 }
 
 var deadLetterColumns = []column[console.DeadLetterQueue]{
@@ -177,7 +185,7 @@ func (a *app) dlqShow(ctx context.Context, c client, queue string, limit int64) 
 	if flushErr := out.close(); err == nil {
 		err = flushErr
 	}
-	return orTopic(ctx, c, queue, err)
+	return elsewhere(ctx, api, queue, err)
 }
 
 func (a *app) deadLetterWriter() (func(*bufio.Writer, console.QueueRecord), error) {
@@ -277,7 +285,7 @@ func (a *app) redrive(ctx context.Context, c client, queue string, r console.Red
 		return withHint(err, "note", plural(last.Moved, "record")+" moved before that")
 	}
 	if err != nil {
-		return orTopic(ctx, c, queue, err)
+		return elsewhere(ctx, api, queue, err)
 	}
 	a.note("moved %s out of queue %s", plural(last.Moved, "record"), queue)
 	if last.Skipped == 0 {

@@ -121,19 +121,27 @@ func TestDlqKnowsDeadLettersThatCameByAProtocol(t *testing.T) {
 	}
 }
 
-// Services that speak Kafka have them in topics: who looks for a queue is told.
-func TestDlqTellsOfTopicsOfDeadLetters(t *testing.T) {
+// Who looks for a queue of the name that the log of a service has is told where its letters are.
+func TestDlqTellsWhereDeadLettersAreInstead(t *testing.T) {
 	n := startTestNode(t, devDefaults())
 	mustCommand(t, n, "pub", "payment.dlq.direct", "letter")
 	_, said := command(t, t.Context(), n, io.Discard, "dlq", "ls")
 	if !strings.Contains(said, "tidings sub payment.dlq.direct --from start") {
 		t.Errorf("got %q, want the topic", said)
 	}
-	for _, verb := range []string{"show", "redrive"} {
-		for _, name := range []string{"payment.dlq", "payment.dlq.direct"} {
+	mustCommand(t, n, "create", "sqs", "mail_dlq")
+	mustCommand(t, n, "create", "sqs", "bank_dlq.fifo")
+	for name, want := range map[string]string{
+		"payment.dlq":        "over Kafka:   topic payment.dlq.direct, which",
+		"payment.dlq.direct": "over Kafka:   topic payment.dlq.direct, which",
+		"mail.dlq":           "over AWS:     queue mail_dlq\n",
+		"bank.dlq":           "over AWS:     queue bank_dlq.fifo\n",
+		"other.dlq":          "see all:      tidings ls queues",
+	} {
+		for _, verb := range []string{"show", "redrive"} {
 			exit, said := command(t, t.Context(), n, io.Discard, "dlq", verb, name)
-			if exit != exitNotFound || !strings.Contains(said, "payment.dlq.direct is one, of a service that speaks Kafka") {
-				t.Errorf("dlq %s %s: got %d and %q, want not found and the topic", verb, name, exit, said)
+			if exit != exitNotFound || !strings.Contains(said, want) {
+				t.Errorf("dlq %s %s: got %d and %q, want not found and %q", verb, name, exit, said, want)
 			}
 		}
 	}
