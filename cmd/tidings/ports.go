@@ -65,13 +65,14 @@ func (s *settings) listenFailure(err error, name string) error {
 	}
 	var taken, instead []string
 	failed := false
+	used := s.ports()
 	for _, f := range s.faces() {
 		failed = failed || f.name == name
 		port := portOf(f.addr)
 		switch {
 		case failed && (f.name == name || addressInUse(probe(f.addr))):
 			taken = append(taken, portInUse(f.addr))
-			instead = append(instead, fmt.Sprintf("--%s %s", f.name, freeNear(f.addr)))
+			instead = append(instead, fmt.Sprintf("--%s %s", f.name, freeNear(f.addr, used)))
 		case s.portGiven[f.name]:
 			instead = append(instead, fmt.Sprintf("--%s %s:%d", f.name, shownHost(f.addr), port))
 		}
@@ -80,6 +81,15 @@ func (s *settings) listenFailure(err error, name string) error {
 	return conflict("%s", strings.Join(taken, ", and ")).
 		hint("use another", again+" "+strings.Join(instead, " ")+
 			"      or all free ports: "+again+" --ports auto")
+}
+
+// ports are those of all faces.
+func (s *settings) ports() map[int]bool {
+	all := map[int]bool{}
+	for _, f := range s.faces() {
+		all[portOf(f.addr)] = true
+	}
+	return all
 }
 
 func portInUse(addr string) string {
@@ -102,12 +112,13 @@ func shownHost(addr string) string {
 }
 
 // freeNear is an address like addr with a port that is free now, if one of the
-// first few is.
-func freeNear(addr string) string {
+// first few is, and not used for another face. It is used from then on.
+func freeNear(addr string, used map[int]bool) string {
 	port := alternative(portOf(addr))
-	for i := 0; i < 20 && probe(net.JoinHostPort(hostOf(addr), strconv.Itoa(port))) != nil; i++ {
+	for i := 0; i < 20 && (used[port] || probe(net.JoinHostPort(hostOf(addr), strconv.Itoa(port))) != nil); i++ {
 		port = alternative(max(port, 10000))
 	}
+	used[port] = true
 	return fmt.Sprintf("%s:%d", shownHost(addr), port)
 }
 

@@ -135,6 +135,19 @@ func TestAlternativePortIsAPort(t *testing.T) {
 	}
 }
 
+// AMQP's alternative would be the port of the management API, and theirs the same one.
+func TestNoTwoFacesAreToldTheSamePort(t *testing.T) {
+	used := map[int]bool{5672: true, 15672: true}
+	told := map[string]bool{"127.0.0.1:15672": true, ":15672": true}
+	for _, addr := range []string{"127.0.0.1:5672", "127.0.0.1:15672", "127.0.0.1:5672"} {
+		got := freeNear(addr, used)
+		if told[got] {
+			t.Errorf("%s: told %s, which another has", addr, got)
+		}
+		told[got] = true
+	}
+}
+
 func TestOtherErrorsOfListenStayAsTheyAre(t *testing.T) {
 	want := errors.New("permission denied")
 	s := devDefaults()
