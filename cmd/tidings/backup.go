@@ -74,6 +74,9 @@ func (a *app) backupOffline(ctx context.Context, data, dir string) error {
 	start := a.now()
 	// The store alone: a broker would go on with what waits in it, links and delays.
 	st, err := storage.Open(vfs.OS(data), storage.Config{Owner: "tidings backup"})
+	if errors.Is(err, vfs.ErrLocked) {
+		return lockedFailure(err, data).hint("while it runs", "tidings backup "+dir+" --server host:port of its admin API")
+	}
 	if err != nil {
 		return storeFailure(err, data)
 	}

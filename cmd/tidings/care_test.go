@@ -203,11 +203,15 @@ func TestABackupOfDataThatNobodyUsesStartsNothing(t *testing.T) {
 	if err := api.AWS(t.Context(), "sns", "CreateTopic", map[string]any{"Name": "alerts"}, &topic); err != nil {
 		t.Fatal(err)
 	}
+	var out bytes.Buffer
+	to := filepath.Join(t.TempDir(), "copy")
+	exit, said := command(t, t.Context(), n, &out, "backup", to, "--data", n.s.Data)
+	if exit != exitConflict || !strings.Contains(said, "while it runs: tidings backup "+to+" --server ") {
+		t.Errorf("of a broker that runs: got %d and %q, want how that is done", exit, said)
+	}
 	if err := n.close(); err != nil {
 		t.Fatal(err)
 	}
-	to := filepath.Join(t.TempDir(), "copy")
-	var out bytes.Buffer
 	if exit, said := command(t, t.Context(), n, &out, "backup", to, "--data", n.s.Data); exit != 0 {
 		t.Fatalf("exit %d, %s", exit, said)
 	}
