@@ -105,6 +105,9 @@ func elsewhere(ctx context.Context, c *apiClient, queue string, err error) error
 	if !errors.As(err, &f) || f.exit != exitNotFound {
 		return err
 	}
+	if _, missing := c.Queue(ctx, queue); missing == nil {
+		return err // it is another one that is not there
+	}
 	aws := strings.ReplaceAll(queue, ".", "_")
 	for _, name := range []string{aws, aws + ".fifo"} {
 		if _, missing := c.Queue(ctx, name); missing == nil {
