@@ -12,9 +12,9 @@ import (
 // they are the same. Also after a restart; and all of them come.
 func TestDelayedRecordsTakeLittleMemory(t *testing.T) {
 	if testing.Short() {
-		t.Skip("writes a million records")
+		t.Skip("writes 400,000 records")
 	}
-	const n = 1_000_000
+	const n = 400_000
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		rng := seeded(1)
