@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"reflect"
-	"slices"
 	"strings"
 	"time"
 
@@ -25,7 +24,8 @@ func describe(info Info, t tidings.Topology) (*document, error) {
 		Info:    infoObject{cmp.Or(info.Title, t.Service), cmp.Or(info.Version, "0.0.0"), info.Description},
 		Servers: info.Servers, Channels: map[string]*channel{}, Operations: map[string]operation{},
 		Components: components{Messages: map[string]message{}, Schemas: map[string]*jsonschema.Schema{},
-			Traits: map[string]messageTrait{trait: cloudEvent()}}}
+			Traits: map[string]messageTrait{trait: cloudEvent()}},
+		channelKeys: newKeys(), messageKeys: newKeys(), operationKeys: newKeys()}
 	for _, r := range t.Receives {
 		if err := d.receives(r); err != nil {
 			return nil, err
@@ -50,17 +50,19 @@ func (d *document) receives(r tidings.Receives) error {
 		}
 		op.Messages = append(op.Messages, ref)
 	}
-	id := strings.Join([]string{name(r.Group), "receives", ch}, "-")
-	if len(r.Types) > 0 {
-		id += "-" + name(r.Types[0])
-	}
 	if r.Reply != nil {
 		answers := d.channel(tidings.KindReply, "")
-		if _, err := d.message(answers, r.Reply); err != nil {
+		ref, err := d.message(answers, r.Reply)
+		if err != nil {
 			return err
 		}
-		op.Reply = &reply{replyAddress{"$message.header#/ce_replyto"}, toChannel(answers)}
+		op.Reply = &reply{replyAddress{"$message.header#/ce_replyto"}, toChannel(answers), []reference{ref}}
 	}
+	text, of := []string{r.Group, "receives", ch}, receiveOf{group: r.Group, channel: ch}
+	if len(r.Types) > 0 {
+		text, of.typ = append(text, r.Types[0]), r.Types[0]
+	}
+	id, _ := d.operationKeys.key(of, strings.Join(text, "-"))
 	d.Operations[id] = op
 	return nil
 }
@@ -72,21 +74,22 @@ func (d *document) sends(t tidings.Described) error {
 	if err != nil {
 		return err
 	}
-	d.Operations["sends-"+ch+"-"+name(t.Name())] = operation{Action: "send", Channel: toChannel(ch),
-		Messages: []reference{ref}}
+	id, _ := d.operationKeys.key(sendOf{ch, ref.Ref}, "sends-"+ch+"-"+t.Name())
+	d.Operations[id] = operation{Action: "send", Channel: toChannel(ch), Messages: []reference{ref}}
 	return nil
 }
 
 // channel finds or makes a channel, and returns its name.
 func (d *document) channel(kind tidings.Kind, address string) string {
-	ch, what := name(address), "Events, which every group that reads the topic gets."
+	text, what := address, "Events, which every group that reads the topic gets."
 	switch kind {
 	case tidings.KindCommand:
-		ch, what = "to-"+ch, "Commands to the group of this name, and to nobody else."
+		text, what = "to-"+address, "Commands to the group of this name, and to nobody else."
 	case tidings.KindReply:
-		ch, what = "replies", "Answers, to the address that the request names."
+		text, what = "replies", "Answers, to the address that the request names."
 	}
-	if d.Channels[ch] == nil {
+	ch, known := d.channelKeys.key(channelOf{kind, address}, text)
+	if !known {
 		d.Channels[ch] = &channel{Description: what, Messages: map[string]reference{}}
 	}
 	if kind != tidings.KindReply { // those of replies are not known before there is a request
@@ -97,9 +100,9 @@ func (d *document) channel(kind tidings.Kind, address string) string {
 
 // message adds a type to the components and to a channel, and returns its reference in the channel.
 func (d *document) message(ch string, t tidings.Described) (reference, error) {
-	id := name(t.Name())
-	if _, known := d.Components.Messages[id]; !known {
-		payload, err := d.payload(t)
+	id, known := d.messageKeys.key(messageOf{t.Name(), t.ContentType(), t.Data()}, t.Name())
+	if !known {
+		payload, err := d.payload(id, t)
 		if err != nil {
 			return reference{}, err
 		}
@@ -110,8 +113,8 @@ func (d *document) message(ch string, t tidings.Described) (reference, error) {
 	return reference{"#/channels/" + ch + "/messages/" + id}, nil
 }
 
-// payload is the schema of a type's data.
-func (d *document) payload(t tidings.Described) (any, error) {
+// payload is the schema of a type's data, by the key of its message.
+func (d *document) payload(id string, t tidings.Described) (any, error) {
 	if t.ContentType() != jsonType {
 		return &jsonschema.Schema{Description: fmt.Sprintf("%s, of Go type %s", t.ContentType(), t.Data())}, nil
 	}
@@ -120,7 +123,6 @@ func (d *document) payload(t tidings.Described) (any, error) {
 		return nil, fmt.Errorf("%s: %w", t.Name(), err)
 	}
 	tolerate(s)
-	id := name(t.Name())
 	if named := t.Data(); named.Kind() == reflect.Struct && named.Name() != "" {
 		s.Title = named.Name()
 	}
@@ -186,14 +188,4 @@ func cloudEvent() messageTrait {
 				"ce_correlationid": text("the conversation"), "ce_causationid": text("the id of its cause"),
 				"ce_replyto": text("who waits for an answer"), "ce_traceparent": text("W3C Trace Context"),
 			}}}
-}
-
-// name is text as a key of a map of the specification: letters, digits, '.', '_' and '-'.
-func name(text string) string {
-	return strings.Map(func(r rune) rune {
-		if r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' || slices.Contains([]rune("._-"), r) {
-			return r
-		}
-		return '_'
-	}, text)
 }

@@ -13,6 +13,8 @@ type document struct {
 	Channels           map[string]*channel  `json:"channels"`
 	Operations         map[string]operation `json:"operations"`
 	Components         components           `json:"components"`
+
+	channelKeys, messageKeys, operationKeys keys
 }
 
 type infoObject struct {
@@ -41,8 +43,9 @@ type operation struct {
 }
 
 type reply struct {
-	Address replyAddress `json:"address"`
-	Channel reference    `json:"channel"`
+	Address  replyAddress `json:"address"`
+	Channel  reference    `json:"channel"`
+	Messages []reference  `json:"messages"`
 }
 
 type replyAddress struct {
