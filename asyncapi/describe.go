@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
-	"time"
 
 	"github.com/google/jsonschema-go/jsonschema"
 
@@ -118,41 +117,15 @@ func (d *document) payload(id string, t tidings.Described) (any, error) {
 	if t.ContentType() != jsonType {
 		return &jsonschema.Schema{Description: fmt.Sprintf("%s, of Go type %s", t.ContentType(), t.Data())}, nil
 	}
-	s, err := jsonschema.ForType(t.Data(), &jsonschema.ForOptions{TypeSchemas: known})
+	s, err := schemaOf(t.Data())
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", t.Name(), err)
 	}
-	tolerate(s)
 	if named := t.Data(); named.Kind() == reflect.Struct && named.Name() != "" {
 		s.Title = named.Name()
 	}
 	d.Components.Schemas[id] = s
 	return reference{"#/components/schemas/" + id}, nil
-}
-
-// known are Go types that encoding/json writes in a way of their own.
-var known = map[reflect.Type]*jsonschema.Schema{
-	reflect.TypeFor[time.Time](): {Type: "string", Format: "date-time"},
-}
-
-// tolerate allows members that the schema does not know: readers ignore them, and so events grow.
-func tolerate(s *jsonschema.Schema) {
-	s.AdditionalProperties = allowed(s.AdditionalProperties)
-	for _, p := range s.Properties {
-		tolerate(p)
-	}
-	if s.Items != nil {
-		tolerate(s.Items)
-	}
-}
-
-// allowed is nil for a schema that nothing satisfies; that of the values of a map stays.
-func allowed(s *jsonschema.Schema) *jsonschema.Schema {
-	if s == nil || s.Not != nil {
-		return nil
-	}
-	tolerate(s)
-	return s
 }
 
 func toChannel(ch string) reference { return reference{"#/channels/" + ch} }
