@@ -60,8 +60,8 @@
 //
 // # Limits
 //
-// An event with its attributes has at most 256 KiB through a topic, 1 MiB to an address. A queue
-// name has 80 characters, ".fifo" included. A new group cannot read the past, nothing that topics
+// An event with its attributes has at most 256 KiB through a topic, 1 MiB less 4 KiB to an address.
+// A queue name has 80 characters, ".fifo" included. A new group cannot read the past, nothing that topics
 // take can be scheduled (PublishAt is for commands to standard queues, up to 15 minutes), and there
 // are no positions and no transactions: tidings.ErrUnsupported. AWS takes up to a minute to forget
 // a queue that was deleted: a reply may be sent into it, and a queue of the name is refused

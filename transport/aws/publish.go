@@ -88,13 +88,22 @@ func (d *destination) most() int {
 	return mostQueueBytes
 }
 
+// mostOf bounds one event: so that there is a dead letter of it, and a way back for that. What came
+// through a topic has enough room at an address.
+func (d *destination) mostOf(e *tidings.Event) int {
+	if d.kind == tidings.KindEvent || e.IsCopy() {
+		return d.most()
+	}
+	return d.most() - tidings.CopyBytes
+}
+
 // encode makes messages of the events that can be one. With FIFO, what is behind another of its
 // group that cannot has failed too.
 func (d *destination) encode(events []tidings.Event, failed outcome) (all []*message) {
 	broken := map[string]error{} // by group
 	for _, i := range d.events {
 		group := messageGroup(&events[i])
-		m, err := encode(&events[i], d.most())
+		m, err := encode(&events[i], d.mostOf(&events[i]))
 		if err == nil && d.t.config.FIFO && broken[group] != nil {
 			err = behind(broken[group])
 		}

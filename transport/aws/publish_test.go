@@ -228,6 +228,29 @@ func TestSizesAreThoseThatAWSCounts(t *testing.T) {
 	}
 }
 
+// A command may be as large as its dead letter can be, and what comes back from there.
+func TestTheLargestCommandHasADeadLetter(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tr, _ := r.transport(Config{})
+	e := command("g", "k", "1")
+	e.ContentType = "text/plain"
+	for size := mostQueueBytes * 3 / 4; ; size -= 48 {
+		e.Payload = make([]byte, size)
+		err := tr.Publish(bounded(t), e)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, tidings.ErrTooLarge) {
+			t.Fatal(err)
+		}
+	}
+	e.Topic = tidings.DeadLetters("g")
+	e.Extensions = map[string]string{tidings.ExtDeadReason: strings.Repeat("x", 1000), tidings.ExtDeadAttempts: "8",
+		tidings.ExtDeadAt: time.Now().Format(time.RFC3339Nano), tidings.ExtDeadGroup: "g"}
+	r.publish(tr, e)
+}
+
 func TestWhatNoReaderCouldReadIsRefused(t *testing.T) {
 	for what, change := range map[string]func(*tidings.Event){
 		"no id":           func(e *tidings.Event) { e.ID = "" },
