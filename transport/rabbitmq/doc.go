@@ -70,7 +70,8 @@
 // # Limits
 //
 // Names of topics and groups have at most 200 bytes after Config.Name and do not begin with "amq."
-// or "tidings.delay."; types of events have at most 255. All attributes of an event together fit a
-// frame, by default 128 KiB. A new group cannot read the past, temporary groups cannot delay, and
-// replies cannot be scheduled: tidings.ErrUnsupported.
+// or "tidings.delay."; types of events have at most 255. All attributes of an event together have
+// a frame less 4 KiB, by default 124 KiB, so that a dead letter of it fits one. A new group cannot
+// read the past, temporary groups cannot delay, and replies cannot be scheduled:
+// tidings.ErrUnsupported.
 package rabbitmq

@@ -176,6 +176,29 @@ func TestWhatIsTooLargeIsRefusedBeforeItIsSent(t *testing.T) {
 	equal(t, "failed", failed.Failed, []int{1})
 }
 
+// What has as many attributes as a frame can have has a dead letter, with more of them, all the same.
+func TestWhatIsPublishedHasADeadLetter(t *testing.T) {
+	tr := serve(t).open()
+	e := event("heavy")
+	for n := 128 << 10; ; n -= 64 {
+		e.Extensions = map[string]string{"weight": strings.Repeat("x", n)}
+		err := tr.Publish(soon(t), e)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, tidings.ErrTooLarge) {
+			t.Fatal(err)
+		}
+	}
+	e.Kind, e.Topic = tidings.KindCommand, "billing.dlq"
+	e.Extensions[tidings.ExtDeadGroup], e.Extensions[tidings.ExtDeadTopic] = "billing", "orders"
+	e.Extensions[tidings.ExtDeadReason] = strings.Repeat("x", 1000)
+	publish(t, tr, e)
+	e.Topic = "billing" // and a way back
+	publish(t, tr, e)
+	publish(t, tr, copyOf(&tidings.Delivery{Event: e, Attempt: 2}, "billing"))
+}
+
 func TestWhatReadersWouldNotTakeIsRefused(t *testing.T) {
 	for what, spoil := range map[string]func(e *tidings.Event){
 		"no type":    func(e *tidings.Event) { e.Type = "" },

@@ -140,11 +140,21 @@ func (s *session) route(ctx context.Context, m *pending, e *tidings.Event,
 		s.forget()
 		err = s.routeOnce(ctx, m, e, delay)
 	}
-	if most := s.conn.Config.FrameSize; err == nil && most > 0 && headerBytes(&m.message) > most {
-		err = fmt.Errorf("rabbitmq: attributes of %d bytes, which must fit a frame of %d: %w",
+	if most := s.attributeBytes(e); err == nil && most > 0 && headerBytes(&m.message) > most {
+		err = fmt.Errorf("rabbitmq: attributes of %d bytes, at most %d: %w",
 			headerBytes(&m.message), most, tidings.ErrTooLarge)
 	}
 	return err
+}
+
+// attributeBytes is what the attributes of an event may take: a frame, of which copies, which have some
+// more than what they are copies of, have the last part for themselves. 0 is without bound.
+func (s *session) attributeBytes(e *tidings.Event) int {
+	frame := s.conn.Config.FrameSize
+	if e.IsCopy() || e.Extensions[tidings.ExtAttempt] != "" {
+		return frame
+	}
+	return frame - min(tidings.CopyBytes, frame/2)
 }
 
 func (s *session) routeOnce(ctx context.Context, m *pending, e *tidings.Event,
