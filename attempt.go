@@ -25,6 +25,8 @@ func (s *subscription) work() {
 // handle makes one attempt, where there is one to make, and does what follows from it.
 func (s *subscription) handle(it *item) step {
 	switch {
+	case s.taken(it):
+		return step{how: dropped}
 	case it.dead != nil:
 		return s.deadLetter(it)
 	case it.route == nil:

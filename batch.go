@@ -76,6 +76,9 @@ func (d *dispatcher) beginBatchLocked(b *batch) *item {
 
 // handleBatch makes one attempt for all of a batch.
 func (s *subscription) handleBatch(b *batch) {
+	if !s.keeps(b) {
+		return
+	}
 	if s.policy.Ack == BeforeHandle && !s.allAcknowledged(b) {
 		s.disp.finishBatch(b, drops(len(b.items)))
 		return

@@ -142,3 +142,42 @@ func (d *dispatcher) nextLease() time.Time {
 	}
 	return d.leases.armed
 }
+
+// taken says whether a delivery without a deadline went to another consumer with its lane, which
+// nothing else tells before it is settled. Begun now, it would come after what the other has handled.
+func (s *subscription) taken(it *item) bool {
+	if s.service.capabilities.Order != OrderLane || !it.d.Deadline.IsZero() {
+		return false
+	}
+	if err := it.d.Extend(s.base, max(0, s.policy.Timeout)); !errors.Is(err, ErrLost) {
+		return false
+	}
+	s.disp.mu.Lock()
+	defer s.disp.mu.Unlock()
+	s.disp.loseLocked(it)
+	return true
+}
+
+// keeps takes what was taken out of a batch, and says whether anything is left.
+func (s *subscription) keeps(b *batch) bool {
+	some := false
+	for _, it := range b.items {
+		some = s.taken(it) || some
+	}
+	return !some || s.disp.resume(b)
+}
+
+// resume begins a batch again without what was lost of it.
+func (d *dispatcher) resume(b *batch) (some bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	trial := b.items[0].trial
+	d.stopLocked(b.items[0])
+	first := d.beginBatchLocked(b)
+	if first == nil {
+		return false
+	}
+	first.trial = trial && d.breaker.begin()
+	d.running++
+	return true
+}

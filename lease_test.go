@@ -2,6 +2,7 @@ package tidings_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -229,4 +230,74 @@ func TestSettlementsAreCommittedSoon(t *testing.T) {
 		equal(t, "handled", done.all(), []string{"1", "2", "3", "3"})
 		s.end()
 	})
+}
+
+// Where a lane has gone to another consumer, which handles what was in hand of it, nothing of that is
+// begun: it would come after what the other has handled.
+func TestWhatWentWithItsLaneIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		broker := &moving{Transport: tidingstest.NewTransport(tidingstest.WithLease(0))}
+		var done journal
+		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{},
+			tidings.On(orderPlaced, func(_ context.Context, m tidings.Msg[placed]) error {
+				time.Sleep(time.Second)
+				done.add("%d", m.Data.Total)
+				return nil
+			}),
+			tidings.OnBatch(orderShipped, 2, func(_ context.Context, ms []tidings.Msg[placed]) error {
+				for _, m := range ms {
+					done.add("batch %d", m.Data.Total)
+				}
+				time.Sleep(time.Second)
+				return nil
+			})))
+		for i := range int64(4) {
+			publish(t, s, order("a", i), orderShipped.New(placed{"b", i}))
+		}
+		time.Sleep(500 * time.Millisecond)
+		broker.moved.Store(true)
+		time.Sleep(time.Minute)
+		equal(t, "handled", sorted(done.all()), []string{"0", "batch 0", "batch 1"})
+		h := s.Health().Subscriptions[0]
+		equal(t, "health", []any{h.InHand, h.Running, h.Lost}, []any{0, 0, uint64(5)})
+		s.end()
+	})
+}
+
+var orderShipped = tidings.Define("orders", "shop.order.shipped.v1", tidings.KeyBy(func(p placed) string { return p.Order }))
+
+// moving is a transport whose lanes go to another consumer at some time.
+type moving struct {
+	*tidingstest.Transport
+	moved atomic.Bool
+}
+
+func (m *moving) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
+	c, err := m.Transport.Subscribe(ctx, s)
+	return movingConsumer{c, m}, err
+}
+
+type movingConsumer struct {
+	tidings.Consumer
+	of *moving
+}
+
+func (c movingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
+	ds, err := c.Consumer.Receive(ctx, max)
+	for _, d := range ds {
+		d.Settler = movingSettler{d.Settler, c.of}
+	}
+	return ds, err
+}
+
+type movingSettler struct {
+	tidings.Settler
+	of *moving
+}
+
+func (s movingSettler) Extend(ctx context.Context, d time.Duration) error {
+	if s.of.moved.Load() {
+		return tidings.ErrLost
+	}
+	return s.Settler.Extend(ctx, d)
 }

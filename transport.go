@@ -93,7 +93,9 @@ type Settler interface {
 	// Capabilities.MaxDelay bounds. Its Attempt is one higher then. Events of its key that come
 	// behind it do not wait for it.
 	Nack(ctx context.Context, delay time.Duration) error
-	// Extend moves the deadline to d from now. It is ErrLost where it is too late.
+	// Extend moves the deadline to d from now. It is ErrLost where it is too late, and where the
+	// delivery has gone with its lane: services ask that before each attempt where the order is by
+	// lane and there is no deadline, so that it should not take long then.
 	Extend(ctx context.Context, d time.Duration) error
 }
 
