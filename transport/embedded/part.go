@@ -141,6 +141,10 @@ func (x *part) read(r *reading, dst []*delivery, n int) ([]*delivery, error) {
 	var slab []delivery
 	for range n {
 		rec, ok, err := x.record()
+		damage, damaged := err.(*damageError) //nolint:errorlint // it is never wrapped
+		if damaged {
+			rec, ok, err = x.passBatch(), true, nil
+		}
 		if err != nil || !ok {
 			return dst, err
 		}
@@ -152,17 +156,39 @@ func (x *part) read(r *reading, dst []*delivery, n int) ([]*delivery, error) {
 		slab = slab[:len(slab)+1]
 		n--
 		d := &slab[len(slab)-1]
-		x.fill(d, r, &rec)
+		x.fill(d, r, &rec, damage)
 		dst = append(dst, d)
 	}
 	return dst, nil
 }
 
-func (x *part) fill(d *delivery, r *reading, rec *broker.Record) {
+// damageError is that a batch cannot be decoded, by nobody: of what is compressed the broker has looked at
+// the checksum only.
+type damageError struct{ error }
+
+// passBatch goes on behind a batch that cannot be decoded. One record without anything stands for what
+// is left of it.
+func (x *part) passBatch() broker.Record {
+	e := &x.buf.Entries[x.entry-1]
+	rec := broker.Record{Offset: max(x.pos, e.Base)}
+	x.pos = e.Base + broker.Offset(e.Count)
+	x.passed = max(x.passed, x.pos)
+	x.open = false
+	x.owner.t.c.Logger.Error("a batch of records cannot be decoded", "group", x.g.name, "partition", x.name,
+		"from", int64(rec.Offset), "to", int64(x.pos))
+	return rec
+}
+
+func (x *part) fill(d *delivery, r *reading, rec *broker.Record, damage *damageError) {
 	topic := x.p.Topic().Name().Name
-	d.Event = r.event(rec, func() (id, source string) {
+	place := func() (id, source string) {
 		return x.name + "/" + offsetText(rec.Offset), "embedded:" + topic
-	})
+	}
+	if damage == nil {
+		d.Event = r.event(rec, place)
+	} else {
+		d.Event = foreign(rec, place, damage)
+	}
 	d.Kind, d.Topic = tidings.KindEvent, topic
 	strip(&d.Event) // only an address is where they mean something
 	d.Lane, d.Offset = x.name, int64(rec.Offset)
@@ -176,11 +202,13 @@ func (x *part) record() (rec broker.Record, ok bool, err error) {
 		if !x.open {
 			if ok, err := x.openBatch(); !ok {
 				return rec, false, err
+			} else if !x.open {
+				continue
 			}
 		}
 		rec, ok, err = x.in.Next()
 		if err != nil {
-			return rec, false, err
+			return rec, false, &damageError{err}
 		}
 		if !ok {
 			x.open = false
@@ -205,8 +233,11 @@ func (x *part) openBatch() (ok bool, err error) {
 	e := &x.buf.Entries[x.entry]
 	x.entry++
 	x.base = e.Base
+	if e.Base+broker.Offset(e.Count) <= x.pos {
+		return true, nil // all of it was delivered, or passed over
+	}
 	if err := x.in.Open(e.Bytes); err != nil {
-		return false, err
+		return false, &damageError{err}
 	}
 	x.open = true
 	return true, nil

@@ -1,6 +1,9 @@
 package embedded
 
 import (
+	"encoding/binary"
+	"hash/crc32"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -213,4 +216,58 @@ func FuzzProperties(f *testing.F) {
 			t.Errorf("got %v and %v", got, err)
 		}
 	})
+}
+
+// Clients of Kafka may write what nobody can read: the broker looks at the checksum only. It is passed
+// over, one malformed event tells of it, and what is behind it is delivered.
+func TestWhatCannotBeDecodedIsPassedOver(t *testing.T) {
+	fs := vfs.NewMem()
+	h := start(t, fs, Config{Partitions: 1})
+	c := h.subscribe(t, one("g"))
+	h.publish(t, event("orders", "k", 1))
+	h.writeRaw(t, "orders", broker.Zstd)
+	h.writeRaw(t, "orders", broker.Gzip)
+	h.publish(t, event("orders", "k", 2))
+	got := receive(t, c, 4)
+	var told []string
+	for _, d := range got {
+		told = append(told, d.ID)
+		if malformed := d.Extensions[tidings.ExtMalformed] != ""; malformed != strings.HasPrefix(d.ID, "orders/0/") {
+			t.Errorf("%s has the extensions %v", d.ID, d.Extensions)
+		}
+	}
+	want := []string{"k-1", "orders/0/1", "orders/0/3", "k-2"}
+	if !slices.Equal(told, want) {
+		t.Errorf("got %q, want %q", told, want)
+	}
+	ack(t, got[:len(got)-1]...)
+	if err := c.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	c = h.subscribe(t, one("g"))
+	if again := receive(t, c, 1)[0]; again.ID != "k-2" {
+		t.Errorf("got %s again, want k-2", again.ID)
+	}
+}
+
+// writeRaw writes a batch of two records that is said to be compressed, and is not.
+func (h *host) writeRaw(t *testing.T, topic string, codec broker.Compression) {
+	t.Helper()
+	raw, err := broker.EncodeBatch(nil, broker.None, broker.Record{Value: []byte("1")}, broker.Record{Value: []byte("2")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[22] |= byte(codec)
+	binary.BigEndian.PutUint32(raw[17:], crc32.Checksum(raw[21:], crc32.MakeTable(crc32.Castagnoli)))
+	found, err := h.t.topic(t.Context(), topic)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a, err := found.Partition(0).Append(t.Context(), raw)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Confirm.Wait(t.Context()); err != nil {
+		t.Fatal(err)
+	}
 }
