@@ -125,7 +125,7 @@ func (s *subscription) acknowledged(it *item) bool {
 	s.disp.settling(it)
 	err := it.d.Ack(s.root)
 	if err == nil {
-		err = it.from.Commit(s.root)
+		err = it.from.Commit(s.base)
 	}
 	if err != nil {
 		s.troubled("acknowledge before handling", it.d, err)

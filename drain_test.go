@@ -201,3 +201,55 @@ func TestRunFailsWhereItCannotSubscribe(t *testing.T) {
 		t.Errorf("request: %v, want ErrClosed", err)
 	}
 }
+
+// A broker that does not answer keeps a service no longer than its handlers may: what is asked of it
+// before or after them ends with the drain, too.
+func TestADrainEndsThoughTheBrokerIsSilent(t *testing.T) {
+	for what, policy := range map[string]tidings.Policy{
+		"nack":   {StepAside: true, Immediate: tidings.NoRetries},
+		"commit": {Ack: tidings.BeforeHandle},
+	} {
+		t.Run(what, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				broker := silent{tidingstest.NewTransport()}
+				s := run(t, tidings.NewService("billing", broker, tidings.WithDrain(time.Minute)).Subscribe(policy,
+					tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error { return errFlaky })))
+				publish(t, s, order("a", 1))
+				synctest.Wait()
+				begun := time.Now()
+				s.end()
+				equal(t, "returned after", time.Since(begun), time.Minute)
+			})
+		})
+	}
+}
+
+// silent is a transport that answers neither a Nack nor a Commit.
+type silent struct{ *tidingstest.Transport }
+
+func (s silent) Subscribe(ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
+	c, err := s.Transport.Subscribe(ctx, sub)
+	return silentConsumer{c}, err
+}
+
+type silentConsumer struct{ tidings.Consumer }
+
+func (c silentConsumer) Commit(ctx context.Context) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (c silentConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
+	ds, err := c.Consumer.Receive(ctx, max)
+	for _, d := range ds {
+		d.Settler = silentSettler{d.Settler}
+	}
+	return ds, err
+}
+
+type silentSettler struct{ tidings.Settler }
+
+func (silentSettler) Nack(ctx context.Context, _ time.Duration) error {
+	<-ctx.Done()
+	return ctx.Err()
+}

@@ -63,7 +63,7 @@ func (s *subscription) stepAside(it *item, delay time.Duration) bool {
 	}
 	s.disp.settling(it)
 	it.d.Attempt = it.told // the broker goes on counting from there, and knows nothing of Immediate
-	if err := it.d.Nack(s.root, delay); err != nil {
+	if err := it.d.Nack(s.base, delay); err != nil {
 		s.troubled("step aside", it.d, err)
 		s.disp.ours(it)
 		return false

@@ -34,8 +34,8 @@ type subscription struct {
 	fail    func(error) // ends the run of the service
 	slow    error       // cause of an attempt that takes too long
 
-	// base ends when the drain is over, and with it handlers. Settlements have root, which does not
-	// end: what was handled at the last moment is settled all the same.
+	// base ends when the drain is over, and with it handlers and what they wait for. Acknowledgements
+	// have root, which does not end: what was handled at the last moment is settled all the same.
 	base context.Context
 	root context.Context
 	cut  context.CancelCauseFunc
