@@ -171,10 +171,15 @@ func sameID[Tx any](t *testing.T, h OutboxHarness[Tx]) {
 	wantIDs(t, claimed(t, table), "a b c a")
 	shipped := eventOf("b", "k")
 	shipped.Type = "shipped"
-	err := h.Database.Do(t.Context(), func(tx Tx) error { return table.In(tx).Publish(t.Context(), shipped) })
-	if _, ok := errors.AsType[*tidings.PublishError](err); !ok || !errors.Is(err, outbox.ErrTaken) {
-		t.Errorf("another type with the same id: %v, want ErrTaken", err)
-	}
+	err := h.Database.Do(t.Context(), func(tx Tx) error {
+		err := table.In(tx).Publish(t.Context(), eventOf("a", "k"), eventOf("d", "k"), shipped, eventOf("e", "k"))
+		if some, ok := errors.AsType[*tidings.PublishError](err); !ok || len(some.Failed) != 4 || !errors.Is(err, outbox.ErrTaken) {
+			t.Errorf("another type with the same id: %v, want ErrTaken", err)
+		}
+		return nil
+	})
+	check(t, "commit", err)
+	wantIDs(t, claimed(t, table), "a b c a") // none of that call
 }
 
 func scheduled[Tx any](t *testing.T, h OutboxHarness[Tx]) {

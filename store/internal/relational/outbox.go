@@ -2,7 +2,10 @@ package relational
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -90,20 +93,12 @@ func allFailed(n int, err error) error {
 const insertStep = 50
 
 func (p *publisher[Tx]) insert(ctx context.Context, at *int64, records []outbox.Record) error {
-	for rest := records; len(rest) > 0; {
-		step := rest[:min(insertStep, len(rest))]
-		rest = rest[len(step):]
-		n, err := p.insertRows(ctx, at, step)
+	var made []int64
+	for step := range slices.Chunk(records, insertStep) {
+		seqs, err := p.insertSome(ctx, at, step)
+		made = append(made, seqs...)
 		if err != nil {
-			return err
-		}
-		if n == len(step) {
-			continue
-		}
-		for i := range step {
-			if err := p.insertAgain(ctx, at, &step[i]); err != nil {
-				return err
-			}
+			return p.takeBack(ctx, made, err)
 		}
 	}
 	if p.outbox.conf.Notify == "" {
@@ -112,8 +107,38 @@ func (p *publisher[Tx]) insert(ctx context.Context, at *int64, records []outbox.
 	return p.tx.Query(ctx, p.outbox.conf.Notify, nil, func(Scan) error { return nil })
 }
 
-// insertRows returns how many rows were inserted: those whose ids the table has are not.
-func (p *publisher[Tx]) insertRows(ctx context.Context, at *int64, records []outbox.Record) (int, error) {
+// takeBack deletes the rows of a call in which another event is refused: the transaction may go on.
+func (p *publisher[Tx]) takeBack(ctx context.Context, seqs []int64, err error) error {
+	if len(seqs) == 0 || !errors.Is(err, outbox.ErrTaken) {
+		return err // after an error of the database there is nothing to go on with
+	}
+	list, failed := json.Marshal(seqs)
+	if failed == nil {
+		_, failed = p.tx.Exec(ctx, p.outbox.texts.done, string(list))
+	}
+	return errors.Join(err, failed)
+}
+
+// insertSome returns the rows that were inserted, also with an error.
+func (p *publisher[Tx]) insertSome(ctx context.Context, at *int64, records []outbox.Record) (
+	[]int64, error) {
+	made, err := p.insertRows(ctx, at, records)
+	if err != nil || len(made) == len(records) {
+		return made, err
+	}
+	for i := range records {
+		seqs, err := p.insertAgain(ctx, at, &records[i])
+		made = append(made, seqs...)
+		if err != nil {
+			return made, err
+		}
+	}
+	return made, nil
+}
+
+// insertRows returns the rows that were inserted: events whose ids the table has are not.
+func (p *publisher[Tx]) insertRows(ctx context.Context, at *int64, records []outbox.Record) (
+	seqs []int64, err error) {
 	var ready any
 	if at != nil {
 		ready = *at
@@ -129,40 +154,52 @@ func (p *publisher[Tx]) insertRows(ctx context.Context, at *int64, records []out
 		text.WriteString(p.outbox.texts.values[i])
 		args = append(args, e.ID, e.Source, e.Kind.String(), e.Topic, e.Type, e.Key, r.JSON)
 	}
-	text.WriteString(" on conflict do nothing")
-	n, err := p.tx.Exec(ctx, text.String(), args...)
-	return int(n), err
+	text.WriteString(" on conflict do nothing returning seq")
+	err = p.tx.Query(ctx, text.String(), args, func(scan Scan) error {
+		var seq int64
+		err := scan(&seq)
+		seqs = append(seqs, seq)
+		return err
+	})
+	return seqs, err
 }
 
 // insertAgain looks at a row that may be there already: the same event is left alone, or else
 // replaced. One that a relay has just deleted is inserted.
-func (p *publisher[Tx]) insertAgain(ctx context.Context, at *int64, r *outbox.Record) error {
+func (p *publisher[Tx]) insertAgain(ctx context.Context, at *int64, r *outbox.Record) (
+	[]int64, error) {
 	for {
-		n, err := p.insertRows(ctx, at, []outbox.Record{*r})
-		if err != nil || n > 0 {
-			return err
+		seqs, err := p.insertRows(ctx, at, []outbox.Record{*r})
+		if err != nil || len(seqs) > 0 {
+			return seqs, err
 		}
 		if p.anew {
 			if _, err := p.tx.Exec(ctx, p.outbox.texts.forget, r.Event.ID, r.Event.Source); err != nil {
-				return err
+				return nil, err
 			}
 			continue
 		}
-		var there, topic, typ string
-		err = p.tx.Query(ctx, p.outbox.texts.lookUp, []any{r.Event.ID, r.Event.Source}, func(scan Scan) error {
-			return scan(&there, &topic, &typ)
-		})
-		switch {
-		case err != nil:
-			return err
-		case there == "":
-			continue
-		case there != r.Event.Kind.String() || topic != r.Event.Topic || typ != r.Event.Type:
-			return tidings.Permanent(fmt.Errorf("%w: %q is %s %q to %q", outbox.ErrTaken, r.Event.ID, there, typ, topic))
-		default:
-			return nil
+		there, err := p.isThere(ctx, &r.Event)
+		if there || err != nil {
+			return nil, err
 		}
 	}
+}
+
+// isThere says whether the table has an event; another one under its id is ErrTaken.
+func (p *publisher[Tx]) isThere(ctx context.Context, e *tidings.Event) (bool, error) {
+	var kind, topic, typ string
+	err := p.tx.Query(ctx, p.outbox.texts.lookUp, []any{e.ID, e.Source}, func(scan Scan) error {
+		return scan(&kind, &topic, &typ)
+	})
+	if err != nil || kind == "" {
+		return false, err
+	}
+	if kind != e.Kind.String() || topic != e.Topic || typ != e.Type {
+		return true, tidings.Permanent(
+			fmt.Errorf("%w: %q is %s %q to %q", outbox.ErrTaken, e.ID, kind, typ, topic))
+	}
+	return true, nil
 }
 
 // outboxTexts are the statements of an outbox.
