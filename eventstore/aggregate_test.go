@@ -202,13 +202,25 @@ func TestSnapshotsThatCannotBeKeptAreRefused(t *testing.T) {
 		Balance int64 `json:"-"`
 	}
 	type deep struct{ All []map[string]*hidden }
+	type Base struct{ ID string }
+	type Other struct{ ID string }
+	type twice struct { // JSON takes neither
+		Base
+		Other
+	}
+	type covered struct { // JSON takes the outer one only
+		*Base
+		ID string
+	}
 	for _, err := range []error{loadOf[hidden](t, s), loadOf[left](t, s), loadOf[deep](t, s), loadOf[any](t, s),
-		loadOf[struct{ F func() }](t, s)} {
+		loadOf[struct{ F func() }](t, s), loadOf[twice](t, s), loadOf[covered](t, s), loadOf[oneWay](t, s)} {
 		if err == nil || !strings.Contains(err.Error(), "JSON") {
 			t.Errorf("got %v, want that JSON loses something", err)
 		}
 	}
 	type node struct {
+		Base
+		Named    Other `json:"other"`
 		At       time.Time
 		Children []*node
 		By       map[string]int
@@ -217,6 +229,11 @@ func TestSnapshotsThatCannotBeKeptAreRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// oneWay has a JSON that cannot be read back.
+type oneWay struct{ Balance int64 }
+
+func (o oneWay) MarshalText() ([]byte, error) { return []byte("7"), nil }
 
 func loadOf[S any](t *testing.T, s eventstore.Store) error {
 	a := eventstore.Define("x", eventstore.SnapshotEvery[S](1, 1))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"strings"
 )
 
 // shapeOf tells the JSON of one type from that of another by names and types of fields. It is an
@@ -27,14 +28,22 @@ type shape struct {
 }
 
 var (
-	marshaler     = reflect.TypeFor[json.Marshaler]()
-	textMarshaler = reflect.TypeFor[encoding.TextMarshaler]()
+	marshaler       = reflect.TypeFor[json.Marshaler]()
+	textMarshaler   = reflect.TypeFor[encoding.TextMarshaler]()
+	unmarshaler     = reflect.TypeFor[json.Unmarshaler]()
+	textUnmarshaler = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
 func (s *shape) write(t reflect.Type) error {
 	fmt.Fprintf(s.out, "%s %s;", t.Kind(), t)
 	p := reflect.PointerTo(t)
-	if s.seen[t] || p.Implements(marshaler) || p.Implements(textMarshaler) {
+	switch {
+	case s.seen[t]:
+		return nil
+	case p.Implements(marshaler) || p.Implements(textMarshaler):
+		if !p.Implements(unmarshaler) && !p.Implements(textUnmarshaler) {
+			return fmt.Errorf("the JSON that a %s makes of itself it does not read", t)
+		}
 		return nil
 	}
 	s.seen[t] = true
@@ -54,6 +63,9 @@ func (s *shape) write(t reflect.Type) error {
 }
 
 func (s *shape) fields(t reflect.Type) error {
+	if name := clash(t, map[string]bool{}); name != "" {
+		return fmt.Errorf("two fields of %s are %s in its JSON", t, name)
+	}
 	for f := range t.Fields() {
 		if !f.IsExported() || f.Tag.Get("json") == "-" {
 			return fmt.Errorf("field %s of %s is not in its JSON", f.Name, t)
@@ -64,4 +76,33 @@ func (s *shape) fields(t reflect.Type) error {
 		}
 	}
 	return nil
+}
+
+// clash is a name that a struct, with those that are embedded in it, has for two fields: JSON leaves
+// out one or both. names are those before.
+func clash(t reflect.Type, names map[string]bool) string {
+	for f := range t.Fields() {
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		embedded := f.Type
+		if embedded.Kind() == reflect.Pointer {
+			embedded = embedded.Elem()
+		}
+		inside := f.Anonymous && name == "" && embedded.Kind() == reflect.Struct
+		switch {
+		case inside:
+			name = "embedded " + embedded.String() // which may be in itself
+		case name == "":
+			name = f.Name
+		}
+		if names[name] {
+			return name
+		}
+		names[name] = true
+		if inside {
+			if twice := clash(embedded, names); twice != "" {
+				return twice
+			}
+		}
+	}
+	return ""
 }
