@@ -88,13 +88,15 @@ func (p *Projection[Tx]) Run(ctx context.Context, s eventstore.Store, c Checkpoi
 	if !r.insist(ctx, r.activateFirst) {
 		return nil
 	}
+	defer r.tail.end()
 	for ctx.Err() == nil {
 		caught, err := r.advance(ctx)
 		if err != nil {
 			return err
 		}
+		r.tail.passed(r.position)
 		if caught {
-			r.await(ctx)
+			r.insist(ctx, func(ctx context.Context) error { return r.tail.await(ctx, r.position) })
 		}
 	}
 	return nil
@@ -129,5 +131,5 @@ func (p *Projection[Tx]) Rebuild(ctx context.Context, s eventstore.Store, c Chec
 func (p *Projection[Tx]) runner(s eventstore.Store, c Checkpoints[Tx], o Options) (
 	*runner[Tx], error) {
 	o, err := o.withDefaults()
-	return &runner[Tx]{p: p, store: s, keep: c, o: o, position: -1}, err
+	return &runner[Tx]{p: p, store: s, keep: c, tail: tail{store: s}, o: o, position: -1}, err
 }

@@ -15,6 +15,7 @@ type runner[Tx any] struct {
 	p        *Projection[Tx]
 	store    eventstore.Store
 	keep     Checkpoints[Tx]
+	tail     tail
 	o        Options
 	position int64 // of the checkpoint, as far as is known; -1: nothing is
 	suspect  int64 // position; 0: there is none
@@ -169,16 +170,6 @@ func cut(reason string) string {
 		reason = strings.ToValidUTF8(reason[:MaxReason], "")
 	}
 	return reason
-}
-
-// await waits until there is an event behind the checkpoint.
-func (r *runner[Tx]) await(ctx context.Context) {
-	r.insist(ctx, func(ctx context.Context) error {
-		for _, err := range r.store.Follow(ctx, r.position+1) {
-			return err
-		}
-		return nil
-	})
 }
 
 // insist calls do until it succeeds. It is false when ctx has ended first.
