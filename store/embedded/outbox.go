@@ -19,8 +19,9 @@ type Local interface {
 
 // Outbox is a Publisher for Config where the events are for another broker: they wait in this one,
 // committed with the transaction, until a relay has published them there. What package outbox
-// promises of a table holds here too; what is refused for good waits among the dead letters of the
-// outbox, from where tidings.Redrive puts it back.
+// promises of a table holds here too, but for ids: they are not compared, and what is published
+// under one id twice is published twice. What is refused for good, or fails alone for three hours,
+// waits among the dead letters of the outbox, from where tidings.Redrive puts it back.
 type Outbox struct {
 	local Local
 	typ   *tidings.Command[waiting]
