@@ -126,8 +126,10 @@ func (e *Events[Tx]) group(ctx context.Context, group []*turn) {
 				return t.err
 			}
 		}
-		ready = release()
-		return ctx.Err()
+		if ready = release(); !ready {
+			return ctx.Err()
+		}
+		return nil // what ends from here on ends nothing
 	})
 	if err != nil && (!ready && len(group) > 1 || isSerialization(err)) {
 		err = fmt.Errorf("%w: %w", errAlone, err)
