@@ -38,10 +38,13 @@ func (s *Server) queueURL(c *call, name string) string {
 }
 
 // queue finds the queue that a request is about: by the path of a queue URL only. Its host is whatever
-// name the server had for whoever asked for the URL.
+// name the server had for whoever asked for the URL. The name alone does too, as it does for SQS.
 func (s *Server) queue(c *call, queueURL string) (*broker.Queue, error) {
 	path := c.path
-	if queueURL != "" {
+	switch {
+	case isName(queueURL):
+		return s.queueNamed(queueURL)
+	case queueURL != "":
 		u, err := url.Parse(queueURL)
 		if err != nil {
 			return nil, badAddress(queueURL)

@@ -234,17 +234,18 @@ func testURLUnderAnyHost(t *testing.T) {
 	x := start(t, Config{})
 	x.queue("orders")
 	for _, q := range []string{"https://sqs.eu-central-1.amazonaws.com/000000000000/orders",
-		"http://tidings:9324/000000000000/orders", "/000000000000/orders"} {
+		"http://tidings:9324/000000000000/orders", "/000000000000/orders", "orders"} {
 		x.put(q, "a")
 		x.ok("DeleteMessage", object{"QueueUrl": q, "ReceiptHandle": x.one(q)["ReceiptHandle"]})
 	}
 	for q, want := range map[string]string{
-		"":                                          "MissingParameter",
-		"http://h/000000000000/missing":             sqsCode + "NonExistentQueue",
-		"http://h/111111111111/orders":              sqsCode + "NonExistentQueue",
-		"http://h/orders":                           "InvalidAddress",
-		"http://h/queues/000000000000/orders":       "InvalidAddress",
-		"http://h/000000000000/orders/\x00":         "InvalidAddress",
+		"":                                    "MissingParameter",
+		"missing":                             sqsCode + "NonExistentQueue",
+		"http://h/000000000000/missing":       sqsCode + "NonExistentQueue",
+		"http://h/111111111111/orders":        sqsCode + "NonExistentQueue",
+		"http://h/orders":                     "InvalidAddress",
+		"http://h/queues/000000000000/orders": "InvalidAddress",
+		"http://h/000000000000/orders/\x00":   "InvalidAddress",
 		"http://h/000000000000/" + string(rune(-1)): sqsCode + "NonExistentQueue",
 	} {
 		if code, _ := x.fails("PurgeQueue", object{"QueueUrl": q}); code != want {
