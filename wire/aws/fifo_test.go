@@ -382,6 +382,9 @@ func testAttempts(t *testing.T) {
 	}
 	x.remove(q, other[1])
 	refused("two") // one is deleted
+	if a := x.attributes(q); a[attrLeased] != "3" {
+		t.Errorf("what is refused changes who has messages: %v", a)
+	}
 	let(20 * time.Second)
 	refused("one") // they are visible
 	let(5 * time.Minute)

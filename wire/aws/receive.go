@@ -74,11 +74,14 @@ func (s *Server) receiveMessage(c *call, in *receiveMessageInput) (*receiveMessa
 		return s.messages(q, got, in, s.config.Now()), err
 	}
 	got, err := s.receiveOnce(c, q, x, o)
+	if err != nil {
+		return nil, err // what the attempt got before stays with whoever has it
+	}
 	c.unheard = func() {
 		s.attempts.forget(x.key)
 		giveBack(q, x.ids)
 	}
-	return s.messages(q, got, in, x.at), err
+	return s.messages(q, got, in, x.at), nil
 }
 
 // messages are what was received at a time.
