@@ -11,6 +11,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sns"
 	"github.com/aws/aws-sdk-go-v2/service/sqs"
 	"github.com/tidings-io/tidings"
+	"github.com/tidings-io/tidings/broker"
 )
 
 func TestAClosedTransportIsErrClosed(t *testing.T) {
@@ -29,6 +30,19 @@ func TestAClosedTransportIsErrClosed(t *testing.T) {
 		if !errors.Is(err, tidings.ErrClosed) {
 			t.Errorf("%s: got %v, want %v", what, err, tidings.ErrClosed)
 		}
+	}
+}
+
+// On one Tidings the same service may have run over AMQP before.
+func TestAQueueOfAnotherProtocolIsNamedAsWhatIsInTheWay(t *testing.T) {
+	r := newRig(t)
+	tr, _ := r.transport(Config{})
+	_, _, err := r.broker.DeclareQueue(t.Context(), broker.QueueSpec{Name: "billing", Durable: true})
+	r.check(err)
+	err = tr.Declare(bounded(t), tidings.Subscription{Group: "billing"})
+	if err == nil || !strings.Contains(err.Error(), `make queue "billing": `) ||
+		!strings.HasSuffix(err.Error(), "A queue already exists with the same name, which is not one of SQS.") {
+		t.Errorf("got %v, want what is in the way", err)
 	}
 }
 

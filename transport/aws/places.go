@@ -155,7 +155,8 @@ func (p *places) ownsQueue(ctx context.Context, url, group, name string) (
 	return out.Tags, nil
 }
 
-// makeQueue finds the queue that somebody else made meanwhile.
+// makeQueue finds the queue that somebody else made meanwhile. On Tidings the name may be that of a
+// queue which is none of SQS.
 func (p *places) makeQueue(ctx context.Context, group string, more map[string]string) (
 	url string, tags map[string]string, err error) {
 	name, err := p.config.queueName(group)
@@ -169,7 +170,10 @@ func (p *places) makeQueue(ctx context.Context, group string, more map[string]st
 	}
 	out, err := p.sqs.CreateQueue(ctx, in)
 	if _, exists := errors.AsType[*sqstypes.QueueNameExists](err); exists {
-		return p.findQueue(ctx, group)
+		url, tags, found := p.findQueue(ctx, group)
+		if !errors.Is(found, tidings.ErrUnroutable) {
+			return url, tags, found
+		}
 	}
 	if err != nil {
 		return "", nil, fmt.Errorf("aws: make queue %q: %w", name, err)
