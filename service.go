@@ -162,7 +162,8 @@ func all(n int) []int {
 	return indexes
 }
 
-// Ready is closed when everything is subscribed.
+// Ready is closed when everything is subscribed, and never where Run fails before that: who waits for
+// it without Run's error waits for ever.
 func (s *Service) Ready() <-chan struct{} { return s.ready }
 
 // Health is how the service does now.
