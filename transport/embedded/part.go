@@ -141,7 +141,7 @@ func (x *part) read(r *reading, dst []*delivery, n int) ([]*delivery, error) {
 	var slab []delivery
 	for range n {
 		rec, ok, err := x.record()
-		damage, damaged := err.(*damageError) //nolint:errorlint // it is never wrapped
+		damage, damaged := errors.AsType[*damageError](err)
 		if damaged {
 			rec, ok, err = x.passBatch(), true, nil
 		}
