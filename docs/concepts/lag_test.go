@@ -10,6 +10,20 @@ import (
 	store "github.com/tidings-io/tidings/store/embedded"
 )
 
+func Example_health() {
+	transport, _, end := memory()
+	defer end()
+	svc := greets("mail", transport, make(chan string, 1))
+	stop := running(svc)
+	// page {
+	for _, s := range svc.Health().Subscriptions {
+		fmt.Println(s.Group, s.State, "in hand:", s.InHand, "waiting for another attempt:", s.Held)
+	}
+	// page }
+	stop()
+	// Output: mail receiving in hand: 0 waiting for another attempt: 0
+}
+
 // page {
 // readYourWrites waits until a table has what was appended at a position, or ctx ends.
 func readYourWrites(ctx context.Context, st *store.Store, position int64) error {
@@ -46,18 +60,4 @@ func Example_lag() {
 	// Output:
 	// 3 behind <nil>
 	// <nil>
-}
-
-func Example_health() {
-	transport, _, end := memory()
-	defer end()
-	svc := greets("mail", transport, make(chan string, 1))
-	stop := running(svc)
-	// page {
-	for _, s := range svc.Health().Subscriptions {
-		fmt.Println(s.Group, s.State, "in hand:", s.InHand, "waiting for another attempt:", s.Held)
-	}
-	// page }
-	stop()
-	// Output: mail receiving in hand: 0 waiting for another attempt: 0
 }
