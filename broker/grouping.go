@@ -36,6 +36,9 @@ type grouping struct {
 	// are not known yet, in order. Nothing is sorted before that.
 	blind []Offset
 	round int64 // fair: the turn of the group that was served last
+	// Ordered: what was sorted ends there, and how many records were given back.
+	end     Offset
+	returns uint64
 	// last is the group of the last take, and before the offset up to which nothing else of
 	// it was in anyone's hands then.
 	last   *recordGroup
@@ -57,7 +60,12 @@ type recordGroup struct {
 	held    int      // in somebody's hands
 	turn    int64    // fair: groups with lesser ones are served first
 	head    Offset   // the first that waits
-	places  [2]int32 // in the heaps; nowhere
+	// Ordered: a group of which something came back lets go first what was sorted by then, and
+	// the groups of which something had come back before. Else one that fails again and again
+	// would be all that is handed out.
+	behind Offset
+	came   uint64
+	places [2]int32 // in the heaps; nowhere
 }
 
 const nowhere = -1
@@ -100,6 +108,7 @@ func (g *grouping) nameOf(name string) string {
 // add sorts a record that lies behind all that were sorted.
 func (g *grouping) add(off Offset, gr *recordGroup) {
 	gr.waiting = append(gr.waiting, off)
+	g.end = off + 1
 	g.waiting++
 	g.fix(gr)
 }
@@ -190,6 +199,10 @@ func (g *grouping) giveBack(r returnedRecord) (sorted bool) {
 		g.setHome(r.off, gr)
 	default:
 		return false
+	}
+	if g.ordered && gr.places[byTurn] == nowhere {
+		g.returns++
+		gr.behind, gr.came = g.end, g.returns
 	}
 	gr.back.push(r)
 	g.waiting++
@@ -313,7 +326,8 @@ func (g *grouping) fix(gr *recordGroup) {
 	}
 }
 
-// groupHeap has groups by their turns, and then by their first records; or by these alone.
+// groupHeap has groups by their turns, and then by their places: their first records, if nothing
+// came back; or by their first records alone.
 type groupHeap struct {
 	which int8
 	all   []*recordGroup
@@ -346,11 +360,15 @@ func (h *groupHeap) put(gr *recordGroup, wanted bool) {
 func (h *groupHeap) Len() int { return len(h.all) }
 func (h *groupHeap) Less(i, j int) bool {
 	a, b := h.all[i], h.all[j]
-	if h.which == byTurn && a.turn != b.turn {
-		return a.turn < b.turn
+	if h.which == byAge {
+		return a.head < b.head
 	}
-	return a.head < b.head
+	order := cmp.Or(cmp.Compare(a.turn, b.turn), cmp.Compare(a.place(), b.place()), cmp.Compare(a.came, b.came))
+	return order < 0
 }
+
+func (gr *recordGroup) place() Offset { return max(gr.head, gr.behind) }
+
 func (h *groupHeap) Swap(i, j int) {
 	h.all[i], h.all[j] = h.all[j], h.all[i]
 	h.all[i].places[h.which], h.all[j].places[h.which] = int32(i), int32(j)

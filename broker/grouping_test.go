@@ -14,6 +14,16 @@ type modelGrouping struct {
 	all     []*modelRecord
 	turns   map[string]int64
 	round   int64
+	// Ordered: what was sorted, and what came back to which group.
+	end     Offset
+	returns int
+	back    map[string]modelReturn
+}
+
+// modelReturn is when something came back to a group: behind what was sorted, and after how many others.
+type modelReturn struct {
+	behind Offset
+	came   int
 }
 
 type modelRecord struct {
@@ -38,9 +48,21 @@ func (m *modelGrouping) available() (out []*modelRecord) {
 		}
 	}
 	slices.SortFunc(out, func(a, b *modelRecord) int {
-		return cmp.Or(cmp.Compare(m.turns[a.group], m.turns[b.group]), cmp.Compare(a.off, b.off))
+		x, y := m.back[a.group], m.back[b.group]
+		return cmp.Or(cmp.Compare(m.turns[a.group], m.turns[b.group]),
+			cmp.Compare(max(a.off, x.behind), max(b.off, y.behind)), cmp.Compare(x.came, y.came))
 	})
 	return out
+}
+
+// giveBack puts a group that had nothing to hand out behind the others.
+func (m *modelGrouping) giveBack(r *modelRecord) {
+	ready := slices.ContainsFunc(m.available(), func(x *modelRecord) bool { return x.group == r.group })
+	if m.ordered && !ready {
+		m.returns++
+		m.back[r.group] = modelReturn{m.end, m.returns}
+	}
+	m.change(r.group, func() { r.inHands = false })
 }
 
 // waits says whether the model has a group in the line: from then on its turn counts.
@@ -59,6 +81,7 @@ func (m *modelGrouping) change(group string, do func()) {
 	}
 	if len(m.of(group)) == 0 {
 		delete(m.turns, group)
+		delete(m.back, group)
 	}
 }
 
@@ -98,7 +121,7 @@ func TestGroupingIsItsModel(t *testing.T) {
 	for seed := range seeds(t, "TIDINGS_GROUPING_SEEDS", 200) {
 		d := rand.New(rand.NewPCG(seed, 21))
 		g := newGrouping(d.IntN(2) == 0)
-		m := &modelGrouping{ordered: g.ordered, turns: map[string]int64{}}
+		m := &modelGrouping{ordered: g.ordered, turns: map[string]int64{}, back: map[string]modelReturn{}}
 		next := Offset(0)
 		for range 200 {
 			playGrouping(t, d, g, m, &next)
@@ -136,6 +159,7 @@ func playGrouping(t *testing.T, d *rand.Rand, g *grouping, m *modelGrouping, nex
 			g.addBack(returnedRecord{off: r.off, deliveries: 3}, g.groupOf([]byte(name)))
 		default:
 			g.add(r.off, g.groupOf([]byte(name)))
+			m.end = r.off + 1
 		}
 	case n < 65:
 		takeGrouping(t, g, m, 1+d.IntN(4))
@@ -148,7 +172,7 @@ func playGrouping(t *testing.T, d *rand.Rand, g *grouping, m *modelGrouping, nex
 	case n < 80:
 		if r := m.pick(d, inHands); r != nil {
 			r.deliveries++
-			m.change(r.group, func() { r.inHands = false })
+			m.giveBack(r)
 			g.giveBack(returnedRecord{off: r.off, deliveries: r.deliveries})
 		}
 	case n < 92:

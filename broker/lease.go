@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"container/heap"
 	"encoding/binary"
 	"errors"
@@ -359,11 +360,13 @@ func (q *Queue) recoverLeases(now int64) {
 	}
 }
 
-// leaseHeap has the lease on top that ends first.
+// leaseHeap has the lease on top that ends first, of those that end together the first record's.
 type leaseHeap []*receivedRecord
 
-func (h leaseHeap) Len() int           { return len(h) }
-func (h leaseHeap) Less(i, j int) bool { return h[i].ends < h[j].ends }
+func (h leaseHeap) Len() int { return len(h) }
+func (h leaseHeap) Less(i, j int) bool {
+	return cmp.Or(cmp.Compare(h[i].ends, h[j].ends), cmp.Compare(h[i].off, h[j].off)) < 0
+}
 func (h leaseHeap) Swap(i, j int) {
 	h[i], h[j] = h[j], h[i]
 	h[i].index, h[j].index = int32(i), int32(j)

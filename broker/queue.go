@@ -100,8 +100,9 @@ const (
 	FairGroups
 	// OrderedGroups: a record is handed out only while nothing of its group that was
 	// published before it is in somebody's hands. One Receive may take several of a group,
-	// in order; subscriptions and Get have one of a group at a time. Delay holds all
-	// records back where they are, those that wait already too, and nothing passes them.
+	// in order; subscriptions and Get have one of a group at a time. The group whose record was
+	// published first is served first, but one to which something is given back comes behind
+	// what waits then. Delay holds all records back where they are, those that wait already too, and nothing passes them.
 	OrderedGroups
 )
 

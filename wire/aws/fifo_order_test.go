@@ -71,3 +71,18 @@ func testPollForGroup(t *testing.T) {
 	x.remove(q, first)
 	x.wantGot("the poll", <-done, "2")
 }
+
+// testFailingGroup has the groups of a recorded test, and their order.
+func testFailingGroup(t *testing.T) {
+	x := start(t, Config{})
+	q := x.fifo("orders.fifo", attrVisibility, "0")
+	for _, body := range []string{"A1", "B1", "B2", "C1", "A2"} {
+		x.in(q, body[:1], body, body)
+	}
+	for _, c := range []struct {
+		most int
+		want string
+	}{{3, "A1 A2 B1"}, {10, "C1 A1 A2 B1 B2"}, {1, "A1"}, {1, "B1"}, {1, "C1"}, {1, "A1"}} {
+		x.wantGot(fmt.Sprint("at most ", c.most), x.get(q, "MaxNumberOfMessages", c.most), c.want)
+	}
+}

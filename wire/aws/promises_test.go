@@ -58,6 +58,7 @@ var promises = map[string]func(*testing.T){
 	"What a move task cannot move stays.":                                   testMoveFails,
 
 	"Messages of a group come in the order of sends.":                          testOrder,
+	"A group that fails lets the others go first.":                             testFailingGroup,
 	"While a message is invisible, those behind it in its group wait.":         testGroupWaits,
 	"A long poll ends when a group is free again.":                             testPollForGroup,
 	"A FIFO queue takes a message once in five minutes.":                       testOnce,
