@@ -5,6 +5,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -51,7 +52,7 @@ func (e *Event) SetAttribute(name, value string) error {
 		}
 		return nil
 	case "time":
-		at, err := time.Parse(time.RFC3339Nano, value)
+		at, err := time.Parse(time.RFC3339Nano, strings.ToUpper(value))
 		if err != nil {
 			return fmt.Errorf("attribute time: %w", err)
 		}

@@ -186,6 +186,17 @@ func TestEventsKeepTheirTimeInUTC(t *testing.T) {
 	equal(t, "time", e.Time, at.UTC())
 }
 
+// RFC 3339, section 5.6: T and Z may be in lower case.
+func TestTimesAreReadAsTheirStandardHasThem(t *testing.T) {
+	for _, text := range []string{"2026-03-01T12:00:00.5Z", "2026-03-01t13:00:00.5+01:00", "2026-03-01t12:00:00.5z"} {
+		var e tidings.Event
+		if err := e.SetAttribute("time", text); err != nil {
+			t.Error(err)
+		}
+		equal(t, text, e.Time, time.Date(2026, 3, 1, 12, 0, 0, 500_000_000, time.UTC))
+	}
+}
+
 func TestCheckRefusesWhatReadersWouldNotTakeForTheEvent(t *testing.T) {
 	good := tidings.Event{ID: "1", Source: "s", Type: "t", Extensions: map[string]string{"color": "red"}}
 	if err := good.Check(); err != nil {
