@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"slices"
 	"testing"
 	"time"
@@ -58,4 +59,27 @@ func TestWhatIsOverdueTakesNoRoomInTheWindow(t *testing.T) {
 	ack(t, again)
 	h.publish(t, event("orders", "k", 2)) // nor in that of topics
 	ack(t, receive(t, c, 1)...)
+}
+
+// What was committed does not come again, also where thousands before it are in hand.
+func TestACommitHoldsBehindAFullWindow(t *testing.T) {
+	fs := vfs.NewMem()
+	h := start(t, fs, Config{Partitions: 1})
+	sub := tidings.Subscription{Group: "g", Topics: []string{"orders"}, Window: 5000}
+	c := h.subscribe(t, sub)
+	var events []tidings.Event
+	for n := range 4000 {
+		events = append(events, event("orders", "k", n))
+	}
+	h.publish(t, events...)
+	got := receive(t, c, len(events))
+	last := got[len(got)-1]
+	ack(t, last)
+	if err := c.Commit(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	h2 := start(t, fs.Crash(rand.New(rand.NewPCG(1, 1))), Config{Partitions: 1})
+	c = h2.subscribe(t, sub)
+	receive(t, c, len(events)-1)
+	nothing(t, c)
 }

@@ -388,3 +388,29 @@ func TestAPartitionThatIsAddedIsReadFromItsStart(t *testing.T) {
 		t.Errorf("got %+v", d.Event)
 	}
 }
+
+// A commit waits for the broker, and not for what else is in hand, however much that is.
+func TestACommitDoesNotWaitForAFullWindow(t *testing.T) {
+	r := serve(t)
+	tr := r.transport(func(c *kafka.Config) { c.Partitions = 1 })
+	c := subscribe(t, tr, tidings.Subscription{Group: "billing", Topics: []string{"orders"}, Window: 5000})
+	var events []tidings.Event
+	for i := range 4000 {
+		events = append(events, tidings.Event{Topic: "orders", ID: fmt.Sprint(i), Source: "test", Type: "t"})
+	}
+	if err := tr.Publish(bounded(t), events...); err != nil {
+		t.Fatal(err)
+	}
+	held := receive(t, c, len(events))
+	if err := held[len(held)-1].Ack(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	if err := c.Commit(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := c.Close(bounded(t)); err != nil {
+		t.Error(err)
+	}
+}

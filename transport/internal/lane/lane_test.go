@@ -1,6 +1,8 @@
 package lane
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"math/rand/v2"
 	"slices"
 	"testing"
@@ -167,6 +169,36 @@ func TestTextSaysLessWhereThereIsNoRoom(t *testing.T) {
 		if want := p.Held[n]; n > 0 && got.Until != want {
 			t.Fatalf("limit %d: until %d, want %d", limit, got.Until, want)
 		}
+	}
+}
+
+// A reader with a large window may hold thousands that lie side by side, and settle some behind them.
+func TestTextHasRoomForThousandsSideBySide(t *testing.T) {
+	p := Position{Low: 1 << 40, Until: 1<<40 + 100_000}
+	for off := p.Low; off < p.Until-10; off++ {
+		if off%1000 != 7 {
+			p.Held = append(p.Held, off)
+		}
+	}
+	got := Parse(p.Low, p.Text(1000))
+	if got.Until != p.Until || !slices.Equal(got.Held, p.Held) {
+		t.Errorf("%d until %d, want %d until %d", len(got.Held), got.Until, len(p.Held), p.Until)
+	}
+	for limit := range 700 {
+		text := p.Text(limit)
+		got := Parse(p.Low, text)
+		n := len(got.Held)
+		if len(text) > limit || !slices.Equal(got.Held, p.Held[:n]) || n > 0 && n < len(p.Held) && got.Until != p.Held[n] {
+			t.Fatalf("limit %d: %d bytes, %d held until %d", limit, len(text), n, got.Until)
+		}
+	}
+}
+
+func TestATextCannotMakeAPositionOfAnySize(t *testing.T) {
+	raw := binary.AppendUvarint(nil, 1<<60)
+	raw = binary.AppendUvarint(append(raw, 0), 1<<59)
+	if p := Parse(5, prefix+base64.RawURLEncoding.EncodeToString(raw)); p.Until != 5 || len(p.Held) > 1 {
+		t.Errorf("got %d held until %d", len(p.Held), p.Until)
 	}
 }
 

@@ -35,7 +35,8 @@ const prefix = "settled:"
 // there is no room for all of Held, it says less of what is settled, and nothing that is not:
 //
 //	"settled:" and, in base64 (RFC 4648, section 5): Until - Low, and the distance of each of Held
-//	from the one before it, the first left out; all of them unsigned varints
+//	from the one before it, the first left out; for several with a distance of 1 also a 0 and how
+//	many these are; all of them unsigned varints
 func (p *Position) Text(limit int) string {
 	if len(p.Held) == 0 {
 		return ""
@@ -51,14 +52,30 @@ func (p *Position) Text(limit int) string {
 
 // distances is those of as many of Held as have room, and where the first is that has none.
 func (p *Position) distances(room int) (deltas []byte, until int64) {
-	for i, h := range p.Held[1:] {
-		with := binary.AppendUvarint(deltas, uint64(h-p.Held[i]))
-		if len(with) > room {
-			return deltas, h
+	for i := 1; i < len(p.Held); {
+		with, n := deltas, p.sideBySide(i)
+		if n < fewest {
+			with, n = binary.AppendUvarint(with, uint64(p.Held[i]-p.Held[i-1])), 1
+		} else {
+			with = binary.AppendUvarint(append(with, 0), uint64(n))
 		}
-		deltas = with
+		if len(with) > room {
+			return deltas, p.Held[i]
+		}
+		deltas, i = with, i+n
 	}
 	return deltas, p.Until
+}
+
+// fewest are written together: fewer take no more by themselves.
+const fewest = 3
+
+// sideBySide is how many of Held, from one on, have a distance of 1 to that before.
+func (p *Position) sideBySide(from int) (n int) {
+	for from+n < len(p.Held) && p.Held[from+n] == p.Held[from+n-1]+1 {
+		n++
+	}
+	return n
 }
 
 // Parse is the position that an offset is with the text beside it. A text that Text did not write
@@ -75,15 +92,39 @@ func Parse(low int64, text string) Position {
 		return plain
 	}
 	p := Position{Low: low, Until: low + int64(until), Held: []int64{low}}
-	for raw = raw[n:]; len(raw) > 0; raw = raw[n:] {
-		var delta uint64
-		if delta, n = binary.Uvarint(raw); n <= 0 || delta == 0 || delta > until {
+	for raw = raw[n:]; len(raw) > 0; {
+		if raw = p.hold(raw); raw == nil || len(p.Held) > mostHeld {
 			return plain
 		}
-		p.Held = append(p.Held, p.Held[len(p.Held)-1]+int64(delta))
 	}
 	if last := p.Held[len(p.Held)-1]; last >= p.Until {
 		return plain
 	}
 	return p
+}
+
+// mostHeld is more than any reader holds: what says more was not written by Text.
+const mostHeld = 1 << 20
+
+// hold reads a distance, or that there are several of 1, and returns what follows; nil: it is neither.
+func (p *Position) hold(raw []byte) (rest []byte) {
+	delta, n := binary.Uvarint(raw)
+	if n <= 0 {
+		return nil
+	}
+	times, raw := uint64(1), raw[n:]
+	if delta == 0 {
+		if times, n = binary.Uvarint(raw); n <= 0 || times == 0 || times > mostHeld {
+			return nil
+		}
+		delta, raw = 1, raw[n:]
+	}
+	last := p.Held[len(p.Held)-1]
+	if room := p.Until - last; room <= 0 || delta > uint64(room) || times > uint64(room) {
+		return nil
+	}
+	for i := range times {
+		p.Held = append(p.Held, last+int64(delta*(i+1)))
+	}
+	return raw
 }
