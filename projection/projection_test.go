@@ -134,6 +134,22 @@ func TestACatchUpWhoseCheckpointIsForgottenBeginsAgain(t *testing.T) {
 	}
 }
 
+// Somebody may have deleted a row of the store by hand: what is behind it is handled all the same.
+func TestAnEventThatIsGoneStopsNoProjection(t *testing.T) {
+	k := &kept{position: 2}
+	for _, position := range []int64{1, 2, 4} {
+		k.events = append(k.events, eventstore.Recorded{Event: Deposited.New(Deposit{}), Position: position})
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	p := projection.Define("p", 1, projection.On(Deposited,
+		func(context.Context, *embedded.Tx, Deposit, eventstore.Recorded) error { return nil }))
+	err := p.CatchUp(ctx, k, keep{kept: k}, projection.Options{})
+	if k.position != 4 || err != nil {
+		t.Errorf("reached %d, %v, want 4", k.position, err)
+	}
+}
+
 // counting is told of every warning.
 type counting struct {
 	slog.Handler

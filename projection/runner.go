@@ -108,7 +108,7 @@ func (r *runner[Tx]) commit(ctx context.Context, batch []eventstore.Recorded,
 	var reached int64
 	err := r.keep.Step(ctx, r.p.id, func(ctx context.Context, tx Tx, from int64) (int64, error) {
 		reached = from
-		if from < batch[0].Position-1 {
+		if from < r.position {
 			return from, nil // somebody has set it back: the batch does not follow on it
 		}
 		for i := range batch {
