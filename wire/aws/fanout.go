@@ -137,12 +137,16 @@ func (f *fanout) keyed(c content, key string) (broker.QueueRecord, properties) {
 		Format: broker.PropsSQS, Body: c.body}, p
 }
 
-// into is a content for a queue. A FIFO one takes it once, as those that are sent to it.
+// into is a content for a queue. A FIFO one takes it once, as those that are sent to it; to a standard one
+// the groups of a FIFO topic are nothing.
 func (f *fanout) into(q *broker.Queue, c content) broker.Relayed {
 	rec, p := f.keyed(c, q.Name().Name)
-	if r := rulesOf(q); r.fifo {
+	switch r := rulesOf(q); {
+	case r.fifo:
 		p.dedup = f.notice.dedup
 		rec.Once = r.once(rec.Group, &p)
+	case f.topic.fifo():
+		rec.Group = ""
 	}
 	rec.Props = p.append(nil)
 	return broker.Relayed{Queue: q, Record: rec}

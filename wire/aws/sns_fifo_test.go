@@ -161,3 +161,14 @@ func TestDeadLettersOfAFIFOTopicAreAllKept(t *testing.T) {
 	x.announceIn(topic, "g", "1", "hello")
 	x.wantDrained("dead letters", dead, "hello hello")
 }
+
+// TestAStandardQueueGetsNoGroupOfAFIFOTopic: as recorded of SNS, which hands on that of standard topics.
+func TestAStandardQueueGetsNoGroupOfAFIFOTopic(t *testing.T) {
+	x := start(t, Config{})
+	topic, q := x.fifoTopic("news.fifo"), x.queue("plain")
+	x.subscribe(topic, q)
+	x.announceIn(topic, "g", "1", "a")
+	if as := x.one(q, "AttributeNames", []string{"All"})["Attributes"].(object); as[sysGroup] != nil {
+		t.Errorf("attributes are %v", as)
+	}
+}
