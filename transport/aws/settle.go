@@ -58,7 +58,8 @@ func (s *settler) Ack(ctx context.Context) error {
 }
 
 // Nack waits until SQS has made the message visible again, or will do so in whole seconds. SQS
-// counts its 12 h from when the message was received: a delay that goes beyond is over then.
+// counts its 12 h from when the message was received: a delay that goes beyond is over then. Where it
+// fails the delivery is in hand as before, unless it is tidings.ErrLost.
 func (s *settler) Nack(ctx context.Context, delay time.Duration) error {
 	if delay > longestDelay {
 		return fmt.Errorf("aws: a delay of %v, at most %v: %w", delay, longestDelay,
@@ -68,8 +69,12 @@ func (s *settler) Nack(ctx context.Context, delay time.Duration) error {
 	if err != nil {
 		return err
 	}
-	return s.c.shows.ask(ctx, change{receipt: s.receipt, until: until,
+	err = s.c.shows.ask(ctx, change{receipt: s.receipt, until: until,
 		seconds: seconds(s.within(delay))})
+	if err != nil && !errors.Is(err, tidings.ErrLost) {
+		s.reopen()
+	}
+	return err
 }
 
 // Extend waits until SQS knows the new deadline, in whole seconds. 12 h after it was received a

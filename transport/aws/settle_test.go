@@ -89,6 +89,26 @@ func TestAnAckIsTriedAgainWhileTheNetworkIsDown(t *testing.T) {
 	}
 }
 
+// What could not be given back is in hand, and is done once it is acknowledged.
+func TestADeliveryCanBeSettledAfterANackThatFailed(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tr, n := r.transport(Config{})
+	c, ds := r.deliver(tr, "g", 1)
+	n.failNext("ChangeMessageVisibilityBatch", 1000)
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	if err := ds[0].Nack(ctx, time.Minute); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("Nack without a network: got %v, want %v", err, context.DeadlineExceeded)
+	}
+	n.failNext("ChangeMessageVisibilityBatch", 0)
+	r.check(ds[0].Ack(bounded(t)))
+	r.check(c.Commit(bounded(t)))
+	if hidden, visible := r.waiting(tr, "g"); hidden != "0" || visible != "0" {
+		t.Errorf("%s are in hand and %s wait, want none", hidden, visible)
+	}
+}
+
 func TestWhatWasTakenBackIsErrLost(t *testing.T) {
 	for _, fifo := range []bool{false, true} {
 		r := newRig(t)
