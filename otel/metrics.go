@@ -3,6 +3,7 @@ package otel
 import (
 	"context"
 	"errors"
+	"slices"
 	"time"
 
 	"go.opentelemetry.io/otel/attribute"
@@ -80,11 +81,27 @@ func (m *metrics) published(p tidings.Published) {
 		failed = []attribute.KeyValue{errorType(p.Err)}
 	}
 	m.client.Record(ctx, p.Took.Seconds(), opSend, m.system, failed...)
-	byTopic := map[string]int64{}
+	type kind struct {
+		topic  string
+		failed bool
+	}
+	count := map[kind]int64{}
 	for i := range p.Events {
-		byTopic[p.Events[i].Topic]++
+		count[kind{p.Events[i].Topic, hasFailed(p.Err, i)}]++
 	}
-	for topic, n := range byTopic {
-		m.sent.Add(ctx, n, opSend, m.system, append(failed[:len(failed):len(failed)], destination(topic))...)
+	for of, n := range count {
+		attributes := []attribute.KeyValue{destination(of.topic)}
+		if of.failed {
+			attributes = append(attributes, failed...)
+		}
+		m.sent.Add(ctx, n, opSend, m.system, attributes...)
 	}
+}
+
+// hasFailed says whether an event of a publish may not have been published.
+func hasFailed(err error, i int) bool {
+	if part, ok := errors.AsType[*tidings.PublishError](err); ok {
+		return slices.Contains(part.Failed, i)
+	}
+	return err != nil
 }

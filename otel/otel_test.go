@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -302,4 +303,32 @@ func TestTheSpanOfAPanicIsAnError(t *testing.T) {
 			}
 		}
 	})
+}
+
+// Of a publish that failed in part, what was published is counted as sent without an error.
+func TestSentMessagesHaveTheErrorOfTheirOwn(t *testing.T) {
+	w := newWorld(t)
+	broker := tidingstest.NewTransport(tidingstest.WithCapabilities(func(c *tidings.Capabilities) { c.MaxBytes = 1000 }))
+	s := tidings.NewService("shop", broker, w.Options()...)
+	err := s.Publish(t.Context(), placed.New(order{"o-1"}), placed.New(order{strings.Repeat("o", 1000)}), billed.New(order{"o-1"}))
+	if !errors.Is(err, tidings.ErrTooLarge) {
+		t.Fatalf("got %v", err)
+	}
+	var all metricdata.ResourceMetrics
+	if err := w.meters.Collect(t.Context(), &all); err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]int64{}
+	for _, m := range all.ScopeMetrics[0].Metrics {
+		if data, ok := m.Data.(metricdata.Sum[int64]); ok && m.Name == "messaging.client.sent.messages" {
+			for _, p := range data.DataPoints {
+				topic, _ := p.Attributes.Value("messaging.destination.name")
+				kind, _ := p.Attributes.Value("error.type")
+				got[topic.String()+" "+kind.String()] = p.Value
+			}
+		}
+	}
+	if want := map[string]int64{"orders ": 1, "orders too_large": 1, "bills ": 1}; !maps.Equal(got, want) {
+		t.Errorf("got %v, want %v", got, want)
+	}
 }
