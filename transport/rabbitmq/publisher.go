@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	amqp "github.com/rabbitmq/amqp091-go"
@@ -29,6 +30,7 @@ type publisher struct {
 	dead    chan struct{} // closed by the writer: nothing more is taken
 
 	returned map[int64]string // of the collector: by the mark of a publish, why it came back
+	forgot   sync.Once
 }
 
 // pending is a message on its way.
@@ -159,11 +161,18 @@ func (p *publisher) write() {
 	}
 }
 
-// mourn: where the broker closed the channel, mostly an exchange is gone.
 func (p *publisher) mourn(why *amqp.Error) {
 	if why != nil && !p.s.isLost() {
+		p.forget()
 		p.s.log.Warn("rabbitmq: the broker closed a channel", "error", why)
-		p.s.forget()
+	}
+}
+
+// forget has everything declared again where the broker closed the channel: mostly an exchange is gone.
+// It comes before anybody is told, since he may publish again at once.
+func (p *publisher) forget() {
+	if p.ch.IsClosed() && !p.s.isLost() {
+		p.forgot.Do(p.s.forget)
 	}
 }
 
@@ -180,6 +189,7 @@ func (p *publisher) writeOne(m *pending, mark int64) bool {
 	confirm, err := p.ch.PublishWithDeferredConfirm(m.exchange, m.key, m.mandatory, false, m.message)
 	m.confirm = confirm
 	if err != nil {
+		p.forget()
 		<-p.room
 		m.done <- fmt.Errorf("rabbitmq: publish: %w", err)
 		return !p.ch.IsClosed()
@@ -256,6 +266,7 @@ func (p *publisher) outcome(m *pending) error {
 	case m.confirm.Acked():
 		return nil
 	case p.ch.IsClosed(): // the library answers for the broker then
+		p.forget()
 		return p.s.gone("publish")
 	default:
 		return errRefused
