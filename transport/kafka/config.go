@@ -32,7 +32,8 @@ type Config struct {
 	// Compression of what is published: "snappy", "gzip", "lz4", "zstd" or "none"; "" is snappy.
 	Compression string
 	// MaxBytes bounds an event, with its attributes and key, and a batch of them; 0 is 1,000,000.
-	// A topic whose max.message.bytes is less has that bound.
+	// A topic whose max.message.bytes is less has that bound; those that the transport makes have
+	// more where this is more than a broker's default.
 	MaxBytes int
 	// MaxDelay bounds the delay of Nack; 0 is 24 h. Declare refuses an address whose topic keeps
 	// records for less than twice that.

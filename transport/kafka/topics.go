@@ -114,7 +114,7 @@ func (ts *topics) ensure(ctx context.Context, topic string) error {
 	}
 	there, err := ts.exists(ctx, topic)
 	if err == nil && !there {
-		err = ts.create(ctx, topic, ts.config.Partitions, nil)
+		err = ts.create(ctx, topic, ts.config.Partitions, map[string]*string{})
 	}
 	if err != nil && !errors.Is(err, kerr.TopicAlreadyExists) {
 		return err
@@ -158,10 +158,18 @@ func (ts *topics) look(
 	return detail, nil
 }
 
-// create makes a topic, and waits until brokers know it.
+// defaultBytes is max.message.bytes where nobody says otherwise.
+const defaultBytes = 1_048_588
+
+// create makes a topic, and waits until brokers know it. It takes what Config.MaxBytes lets through, so
+// that there is a dead letter of whatever a topic of others takes.
 func (ts *topics) create(
 	ctx context.Context, topic string, partitions int, settings map[string]*string,
 ) error {
+	if most := ts.config.MaxBytes + tidings.CopyBytes; most > defaultBytes {
+		text := strconv.Itoa(most)
+		settings["max.message.bytes"] = &text
+	}
 	_, err := ts.admin.CreateTopic(ctx, int32(partitions), int16(ts.config.ReplicationFactor),
 		settings, topic)
 	switch {

@@ -243,3 +243,22 @@ func wantIDs(t *testing.T, ds []*tidings.Delivery, from, to int) {
 		t.Errorf("got %v, want %d to %d", idsOf(ds), from, to-1)
 	}
 }
+
+// The addresses of dead letters take what topics of others take, which may be more than a broker's default.
+func TestAnEventOfALargeTopicHasADeadLetter(t *testing.T) {
+	r := serve(t)
+	large := "3000000"
+	if _, err := r.admin().CreateTopic(bounded(t), 1, 1, map[string]*string{"max.message.bytes": &large}, "orders"); err != nil {
+		t.Fatal(err)
+	}
+	tr := r.transport(func(c *kafka.Config) { c.MaxBytes, c.Compression = 2_000_000, "none" })
+	e := tidings.Event{Topic: "orders", ID: "1", Source: "test", Type: "t", Payload: make([]byte, 1_900_000)}
+	if err := tr.Publish(bounded(t), e); err != nil {
+		t.Fatal(err)
+	}
+	e.Kind, e.Topic = tidings.KindCommand, tidings.DeadLetters("billing")
+	e.Extensions = map[string]string{tidings.ExtDeadGroup: "billing", tidings.ExtDeadTopic: "orders"}
+	if err := tr.Publish(bounded(t), e); err != nil {
+		t.Error(err)
+	}
+}
