@@ -168,7 +168,7 @@ func (m *move[S]) undone() {
 func (m *move[S]) resume() {
 	if m.rec.Status == Stuck {
 		m.turn(m.rec.StuckIn, "resumed", nil)
-		m.rec.StuckIn = ""
+		m.rec.StuckIn, m.rec.Reason = "", m.rec.Cause
 	}
 }
 

@@ -56,7 +56,8 @@ func StartOn[S, T any](d *Definition[S], t tidings.Definition[T],
 	}})
 }
 
-// Compensated is what is published when the last compensation is done.
+// Compensated is what is published when the last compensation is done. reason is the error that the
+// saga failed with.
 func (d *Definition[S]) Compensated(fn func(s S, reason string) tidings.Event) *Definition[S] {
 	d.compensated = fn
 	return d

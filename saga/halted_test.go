@@ -70,3 +70,16 @@ func TestADeadlineEndsTheStepOfAnInstanceThatWasHaltedBySomethingElse(t *testing
 		equal(t, "after the deadline", w.now("o"), "compensating reserve 1")
 	})
 }
+
+// That it was stuck on the way is another matter.
+func TestWhatIsCompensatedSaysWhyTheSagaFailed(t *testing.T) {
+	bubble(t, func(t *testing.T) {
+		w := begun(t)
+		w.answer(reserved.New(order{"o"}))
+		w.answer(declined.New(order{"o"}))
+		w.wait(24 * time.Hour)
+		equal(t, "now", w.now("o"), "stuck reserve 11")
+		w.answer(released.New(order{"o"}))
+		equal(t, "published", string(w.last().Payload), `{"Order":"o: no money"}`)
+	})
+}

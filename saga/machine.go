@@ -121,7 +121,7 @@ func (m *move[S]) complete(st *StepDef[S]) {
 // end is the last transition of an instance.
 func (m *move[S]) end(s Status) {
 	if s == Compensated && m.d.compensated != nil {
-		m.emit(m.d.compensated(m.state, m.rec.Reason), purpose{})
+		m.emit(m.d.compensated(m.state, m.rec.Cause), purpose{})
 	}
 	m.turn(s, "ended", nil)
 	m.rec.Step, m.rec.Attempt, m.rec.Failed, m.rec.Undo = "", 0, 0, nil
@@ -155,7 +155,8 @@ func (m *move[S]) pastPivot() bool {
 
 // compensate begins to undo what was done, and the present step where it may have been.
 func (m *move[S]) compensate(cause error, present bool) {
-	m.rec.Reason, m.rec.Undo = reason(cause), nil
+	m.rec.Cause, m.rec.Undo = reason(cause), nil
+	m.rec.Reason = m.rec.Cause
 	names := m.rec.Done
 	if present {
 		names = append(names[:len(names):len(names)], m.rec.Step)

@@ -45,9 +45,11 @@ type Record struct {
 	// Done are the steps that were completed, Undo those yet to be compensated, the next one last.
 	Done []string
 	Undo []string
-	// StuckIn is what the instance was before it was stuck, Reason why it is compensating or stuck.
+	// StuckIn is what the instance was before it was stuck, Reason why it is compensating or stuck,
+	// Cause why it is, or was, compensating, whatever else happens.
 	StuckIn Status
 	Reason  string
+	Cause   string
 	State   json.RawMessage
 	// History has at most MaxHistory transitions, the latest ones; Forgotten counts the others.
 	History   []Transition

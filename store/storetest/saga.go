@@ -94,7 +94,7 @@ func (s *sagaTest) missing(id string) {
 func aRecordComesBack(t *testing.T, s *sagaTest) {
 	at := time.Date(2026, 2, 3, 4, 5, 6, 789000000, time.UTC)
 	want := saga.Record{Saga: "s", ID: "an id/with ü", Version: 3, Status: saga.Stuck, Step: "b", Attempt: 2,
-		Done: []string{"a"}, Undo: []string{"a", "b"}, StuckIn: saga.Running, Reason: "why",
+		Done: []string{"a"}, Undo: []string{"a", "b"}, StuckIn: saga.Running, Reason: "why", Cause: "what",
 		State: json.RawMessage(`{"N":1}`), Forgotten: 7, Started: at, Updated: at.Add(time.Hour),
 		Failed: 4, Wait: 9, Correlation: "c",
 		History: []saga.Transition{{At: at, Step: "a", From: saga.Running, To: saga.Stuck,
