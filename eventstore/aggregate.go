@@ -176,7 +176,9 @@ func (a *Aggregate[S]) step(f *fold[S], r Recorded) error {
 	if r.Time.After(f.latest) {
 		f.latest = r.Time
 	}
-	f.sealedBy(r.Sealed)
+	if !r.Erased { // or there is nothing of it in the state
+		f.sealedBy(r.Sealed)
+	}
 	return nil
 }
 

@@ -122,6 +122,9 @@ func TestASnapshotDoesNotOutliveItsSubjects(t *testing.T) {
 		t.Error("it was kept with bob in it")
 	}
 	equal(t, "without bob", load(), int64(5))
+	if snap, ok, _ = plain.LoadSnapshot(t.Context(), "account-1"); !ok || snap.Version != 3 || len(snap.Keys) != 2 {
+		t.Errorf("after the erasure of one the others have snapshots: %t %+v", ok, snap)
+	}
 	for i := range eventstore.MaxSnapshotKeys + 1 {
 		record(t, s, "account-2", of(fmt.Sprint("s", i), 1))
 	}
