@@ -53,7 +53,7 @@ type subscription struct {
 	DeadLetterQueue string  `json:"deadLetterQueue,omitempty"`
 	Pending         bool    `json:"pending"`
 	Queue           string  `json:"queue,omitempty"` // in which what it gets waits
-	Ready           int64   `json:"ready"`           // in that; -1: there is none
+	Ready           int64   `json:"ready"`           // in that, for an endpoint all; -1: there is none
 	OldestSeconds   float64 `json:"oldestSeconds"`
 }
 
@@ -194,11 +194,23 @@ func (c *apiClient) Subscriptions(ctx context.Context, topic string) ([]subscrip
 		}
 		if q, none := c.Queue(ctx, s.Queue); s.Queue != "" && none == nil {
 			s.Ready, s.OldestSeconds = q.Ready, q.OldestSeconds
+			if strings.HasPrefix(s.Protocol, "http") {
+				s.Ready, s.OldestSeconds = outboxWaits(q.Ready, q.Leased, q.OldestSeconds)
+			}
 		}
 		all = append(all, s)
 	}
 	slices.SortFunc(all, func(x, y subscription) int { return strings.Compare(x.To, y.To) })
 	return all, err
+}
+
+// outboxWaits is what waits for an endpoint, and for how long as far as that is known: what it could not take
+// yet is leased until it is tried again.
+func outboxWaits(ready, leased int64, oldest float64) (all int64, seconds float64) {
+	if ready == 0 && leased > 0 {
+		oldest = -1
+	}
+	return ready + leased, oldest
 }
 
 // outboxes says what queues that are not for everyone wait for, by their names. Where the server does not listen

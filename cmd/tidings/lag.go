@@ -153,12 +153,13 @@ func lagRows(doc lags) (rows []lagRow) {
 		rows = append(rows, lagRow{Lag: l})
 	}
 	for _, q := range doc.Queues {
-		reads := "queue/" + q.Queue
+		l := console.Lag{Topic: "queue/" + q.Queue, Members: q.Subscriptions, Lag: q.Ready,
+			LagSeconds: q.OldestSeconds}
 		if waits := doc.outboxes[q.Queue]; waits != "" {
-			reads = waits
+			l.Topic = waits
+			l.Lag, l.LagSeconds = outboxWaits(q.Ready, q.Leased, q.OldestSeconds)
 		}
-		rows = append(rows, lagRow{queue: &q, Lag: console.Lag{Topic: reads,
-			Members: q.Subscriptions, Lag: q.Ready, LagSeconds: q.OldestSeconds}})
+		rows = append(rows, lagRow{queue: &q, Lag: l})
 	}
 	return rows
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -159,6 +160,40 @@ func TestQueueOfAnEndpointSaysWhoseItIs(t *testing.T) {
 	}
 	if got := mustCommand(t, n, "lag", "sns/alerts"); !strings.HasPrefix(got, "-\t"+want+"\t") {
 		t.Errorf("got %q, want the lag of the endpoint", got)
+	}
+}
+
+// What an endpoint does not take waits for it, also while it is leased until the next try.
+func TestWhatAnEndpointRefusesWaits(t *testing.T) {
+	refused := make(chan struct{}, 100)
+	endpoint := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("x-amz-sns-message-type") == "Notification" {
+			w.WriteHeader(http.StatusServiceUnavailable)
+			refused <- struct{}{}
+			return
+		}
+		var doc struct{ SubscribeURL string }
+		_ = json.NewDecoder(r.Body).Decode(&doc)
+		if answer, err := http.Get(doc.SubscribeURL); err == nil {
+			answer.Body.Close()
+		}
+		refused <- struct{}{}
+	}))
+	defer endpoint.Close()
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sns", "alerts")
+	mustCommand(t, n, "bind", "sns/alerts", endpoint.URL+"/hook")
+	<-refused // it has confirmed
+	mustCommand(t, n, "pub", "sns/alerts", "fire")
+	<-refused
+	to := endpoint.URL + "/hook"
+	want := to + "\thttp\tconfirmed\tno\t1\t-\t"
+	if got := mustCommand(t, n, "show", "sns/alerts"); !strings.Contains(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	want = "-\t" + to + " of sns/alerts\t0\t1\t-\n"
+	if got := mustCommand(t, n, "lag", "sns/alerts"); got != want {
+		t.Errorf("got %q, want %q", got, want)
 	}
 }
 
