@@ -27,6 +27,7 @@ func TestAdministrationNeedsNoSignature(t *testing.T) {
 		{"/sts/GetCallerIdentity", ``, 200, "000000000000"},
 		{"/sqs/SendMessage", `{"QueueUrl":"/000000000000/none","MessageBody":"x"}`, 400, "QueueDoesNotExist"},
 		{"/sqs/SendMessage", `{`, 400, "SerializationException"},
+		{"/sqs/SendMessage", `[]`, 400, "The request is not a JSON object: array."},
 		{"/sqs/Fly", ``, 400, "InvalidAction"},
 		{"/ec2/RunInstances", ``, 400, "There is no service ec2."},
 	} {

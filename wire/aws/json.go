@@ -37,6 +37,8 @@ func decodeJSON(body []byte, into any) error {
 	err := json.Unmarshal(body, into)
 	var wrongType *json.UnmarshalTypeError
 	switch {
+	case errors.As(err, &wrongType) && wrongType.Field == "":
+		return errorf(serialization, "The request is not a JSON object: %s.", wrongType.Value)
 	case errors.As(err, &wrongType):
 		return errorf(serialization, "%s is of the wrong type: %s.", wrongType.Field, wrongType.Value)
 	case err != nil:

@@ -16,7 +16,7 @@ func (s *Server) serveReset(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("X-Amzn-Requestid", id)
 	switch {
 	case !s.config.Reset:
-		http.Error(w, "this server was not started with a reset", http.StatusNotFound)
+		http.Error(w, "there is no reset: start the server with --aws-reset, or aws.reset: true", http.StatusNotFound)
 		return
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)

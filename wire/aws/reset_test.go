@@ -73,8 +73,8 @@ func testNoReset(t *testing.T) {
 	x := start(t, Config{})
 	x.filled()
 	before := x.names()
-	if status, _ := x.resetBy("POST"); status != 404 {
-		t.Errorf("without the flag: got %d, want 404", status)
+	if status, said := x.resetBy("POST"); status != 404 || !strings.Contains(said, "--aws-reset") {
+		t.Errorf("without the flag: got %d %s, want 404 and the flag", status, said)
 	}
 	if got := x.names(); got != before {
 		t.Errorf("got %q, want %q", got, before)
