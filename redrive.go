@@ -46,7 +46,8 @@ func RedriveWait(d time.Duration) RedriveOption { return func(r *redrive) { r.wa
 // published; where the redrive fails in between it is both. It returns how many were published
 // when none has come for a while (see RedriveWait), with an error when ctx ends before. What
 // became a dead letter after the call, by the clock of the service that put it there, is left, and
-// so is what belongs to another group; where 10,000 of those are in the way, that is an error.
+// so is what belongs to another group; where 10,000 of those are in the way, that is an error. A group
+// that has none, as one whose name is misspelt, is no error: what takes its letters is made.
 func Redrive(ctx context.Context, t Transport, group string,
 	opts ...RedriveOption) (n int, err error) {
 	r := &redrive{transport: t, group: group, letters: DeadLetters(group), left: math.MaxInt,

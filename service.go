@@ -275,7 +275,7 @@ func (s *Service) serve(ctx context.Context) error {
 // plan makes groups of what was declared, and refuses what cannot be.
 func (s *Service) plan() ([]*group, error) {
 	if s.name == "" {
-		return nil, errors.New("it has no name")
+		return nil, errors.New("no name was given to NewService")
 	}
 	groups, err := s.arrange()
 	if err != nil {

@@ -75,7 +75,7 @@ func (a *app) noteDeadLetters(queues int, topics []string) {
 		a.note("dead letters of services that speak Kafka are in topics: %s. tidings.Redrive takes them back. "+
 			"Read them:  tidings sub %s --from start", strings.Join(topics, ", "), topics[0])
 	} else if queues == 0 {
-		a.note("no queue gets dead letters. Ask for them:  " +
+		a.note("no queue gets dead letters, and no service of the library has put any aside. Ask for them:  " +
 			"tidings create queue mail --dead-letter-queue dead")
 	}
 }
