@@ -283,12 +283,8 @@ func (x *letter) Nack(ctx context.Context, delay time.Duration) error {
 		return err
 	}
 	var s scratch
-	e := x.Event
-	if e.Topic == q.Name().Name && e.Kind == tidings.KindEvent {
-		e.Kind = tidings.KindCommand
-	}
 	tx := x.c.t.b.Begin()
-	if err := x.c.t.publishAt(tx, s.message(q.Name().Name, &e, x.Attempt), time.Now().Add(delay)); err != nil {
+	if err := x.c.t.publishAt(tx, s.message(q.Name().Name, &x.Event, x.Attempt), time.Now().Add(delay)); err != nil {
 		return err
 	}
 	tx.Discard(q, x.id)

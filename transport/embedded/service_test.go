@@ -16,10 +16,16 @@ import (
 
 // An event that steps aside gets each delay of the policy, however often it is tried at once.
 func TestWhatStepsAsideHasAllItsAttempts(t *testing.T) {
+	for _, group := range []string{"g", "orders"} { // which may have the name of a topic
+		t.Run(group, func(t *testing.T) { stepAside(t, group) })
+	}
+}
+
+func stepAside(t *testing.T, group string) {
 	h := start(t, vfs.NewMem(), Config{})
-	letters := h.subscribe(t, tidings.Subscription{Group: "g.dlq"})
+	letters := h.subscribe(t, tidings.Subscription{Group: tidings.DeadLetters(group)})
 	var tried []string // of one key: one after the other
-	s := tidings.NewService("g", h.t, tidings.WithLogger(slog.New(slog.DiscardHandler))).Subscribe(
+	s := tidings.NewService(group, h.t, tidings.WithLogger(slog.New(slog.DiscardHandler))).Subscribe(
 		tidings.Policy{StepAside: true, Immediate: 2, Delays: slices.Repeat([]time.Duration{time.Millisecond}, 3)},
 		tidings.OnAny("orders", func(_ context.Context, d *tidings.Delivery) error {
 			tried = append(tried, fmt.Sprintf("%s %d", d.Topic, d.Attempt))
