@@ -135,9 +135,10 @@ func (c *consumer) roomLocked(now time.Time) (room int, later time.Time) {
 	return c.window - len(c.held), later
 }
 
-// takeReadyLocked leaves out what has waited for too long.
+// takeReadyLocked leaves out what has waited for too long, which comes again when its time is over: whoever
+// gets a delivery extends it by the time that it has then, and should not have to do so all the time.
 func (c *consumer) takeReadyLocked(most int) (ds []*tidings.Delivery) {
-	now := time.Now()
+	now := time.Now().Add(c.t.config.VisibilityTimeout / 2)
 	for len(c.ready) > 0 && len(ds) < most {
 		d := c.ready[0]
 		c.ready = c.ready[1:]

@@ -89,6 +89,33 @@ func TestAnAckIsTriedAgainWhileTheNetworkIsDown(t *testing.T) {
 	}
 }
 
+// A delivery that has waited here for its reader is handed over with much of its time ahead, or not at
+// all: a service extends it by as much as it had, again and again.
+func TestWhatIsHandedOverHasTimeLeft(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	tr, _ := r.transport(Config{VisibilityTimeout: 2 * time.Second})
+	in := r.subscribe(tr, "g")
+	in.nothing(20 * time.Millisecond) // and a poll goes on
+	r.publish(tr, command("g", "", "1"))
+	c := in.Consumer.(*consumer)
+	patience := bounded(t)
+	for waited := false; !waited; {
+		r.check(patience.Err())
+		c.mu.Lock()
+		if waited = len(c.ready) == 1; waited {
+			c.ready[0].Deadline = time.Now().Add(500 * time.Millisecond)
+			c.ready[0].Settler.(*settler).deadline = c.ready[0].Deadline
+		}
+		c.mu.Unlock()
+	}
+	d := in.next(1)[0]
+	if left := time.Until(d.Deadline); left < time.Second {
+		t.Errorf("it has %v left, want at least 1s", left)
+	}
+	r.check(d.Ack(bounded(t)))
+}
+
 // What could not be given back is in hand, and is done once it is acknowledged.
 func TestADeliveryCanBeSettledAfterANackThatFailed(t *testing.T) {
 	t.Parallel()
