@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"maps"
 	"strconv"
 	"strings"
@@ -102,7 +103,36 @@ func (f *sqsFlags) create(ctx context.Context, do actions, name string) (url str
 	in := map[string]any{"QueueName": name, "Attributes": attributes, "tags": f.tags}
 	var out struct{ QueueUrl string }
 	err = do(ctx, "sqs", "CreateQueue", in, &out)
-	return out.QueueUrl, err
+	return out.QueueUrl, hintAttribute(err, name)
+}
+
+// attributeWords are the attributes that flags and configuration files have words for, and what SQS allows.
+var attributeWords = []struct{ attribute, allowed string }{
+	{"VisibilityTimeout", "visibility: 0 to 12h"},
+	{"DelaySeconds", "delay: 0 to 15m"},
+	{"ReceiveMessageWaitTimeSeconds", "wait: 0 to 20s"},
+	{"MessageRetentionPeriod", "retention: 1m to 14d"},
+	{"MaximumMessageSize", "max-size: 1,024 to 1,048,576 bytes"},
+	{"ContentBasedDeduplication", "content-dedup: of a queue whose name ends with .fifo"},
+	{"DeduplicationScope", "high-throughput: of a queue whose name ends with .fifo"},
+	{"FifoThroughputLimit", "high-throughput: of a queue whose name ends with .fifo"},
+}
+
+// hintAttribute says what is allowed where SQS names an attribute that it does not take.
+func hintAttribute(err error, name string) error {
+	var f *failure
+	if !errors.As(err, &f) {
+		return err
+	}
+	if f.exit == exitConflict {
+		return f.hint("see it", "tidings show queue/"+name)
+	}
+	for _, w := range attributeWords {
+		if strings.Contains(f.msg, w.attribute) {
+			return f.hint("allowed", w.allowed)
+		}
+	}
+	return err
 }
 
 const redriveAttribute = "RedrivePolicy"

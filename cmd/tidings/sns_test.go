@@ -97,6 +97,31 @@ func TestSubOfAFIFOTopicOfSNS(t *testing.T) {
 	}
 }
 
+// SQS names an attribute, the command line says what it may be.
+func TestCreateSQSSaysWhatIsAllowed(t *testing.T) {
+	n := startTestNode(t, devDefaults())
+	mustCommand(t, n, "create", "sqs", "there")
+	for _, test := range []struct {
+		args []string
+		exit int
+		want string
+	}{
+		{[]string{"jobs", "--visibility", "13h"}, exitUsage, "visibility: 0 to 12h"},
+		{[]string{"jobs", "--delay", "16m"}, exitUsage, "delay: 0 to 15m"},
+		{[]string{"jobs", "--wait", "21s"}, exitUsage, "wait: 0 to 20s"},
+		{[]string{"jobs", "--retention", "30s"}, exitUsage, "retention: 1m to 14d"},
+		{[]string{"jobs", "--max-size", "3"}, exitUsage, "max-size: 1,024 to 1,048,576 bytes"},
+		{[]string{"jobs", "--content-dedup"}, exitUsage, "content-dedup: of a queue whose name ends with .fifo"},
+		{[]string{"jobs", "--high-throughput"}, exitUsage, "high-throughput: of a queue whose name ends with .fifo"},
+		{[]string{"there", "--visibility", "1m"}, exitConflict, "see it:       tidings show queue/there"},
+	} {
+		exit, said := command(t, t.Context(), n, io.Discard, append([]string{"create", "sqs"}, test.args...)...)
+		if exit != test.exit || !strings.Contains(said, test.want) {
+			t.Errorf("create sqs %s: got %d and %q, want %d and %s", test.args, exit, said, test.exit, test.want)
+		}
+	}
+}
+
 // AWS names a parameter, the command line its flag.
 func TestPubSaysWhichFlagFIFOWants(t *testing.T) {
 	n := startTestNode(t, devDefaults())
