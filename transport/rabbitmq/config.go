@@ -43,6 +43,10 @@ type Config struct {
 	// QueueType is that of groups and of what waits for later; default Quorum. A queue that is
 	// there as another type is an error.
 	QueueType QueueType
+	// SingleActive says of which groups one consumer receives at a time, while the others stand by;
+	// nil: of none. It keeps the order of a group's events also while its consumers come, go and are
+	// killed, and gives up that they share the work. All programs must say the same of a group.
+	SingleActive func(group string) bool
 	// QueueArguments are further arguments of the queues of groups, or replace those that the
 	// transport sets; nil as a value leaves one out. They must equal those of a queue that is there.
 	QueueArguments amqp.Table

@@ -31,7 +31,8 @@
 //
 // Events of a queue are delivered in order, and at least once. What is given back without a delay,
 // or by the end of a consumer, comes again to its place; RabbitMQ says so for what other consumers
-// have not overtaken.
+// have not overtaken. One that begins before the broker knows the end of another overtakes what that
+// had: Config.SingleActive has the broker wait for it.
 //
 // Acknowledgements have no answer in AMQP. Commit asks the broker something on the same channel and
 // waits for the answer. Behind it the settlements before it have been seen by the broker: the end

@@ -28,7 +28,7 @@ func (s *session) group(ctx context.Context, group string) (queue string, err er
 		return "", err
 	}
 	return queue, s.once(ctx, "queue "+queue, func(ch *amqp.Channel) error {
-		return s.declareQueue(ch, queue)
+		return s.declareQueue(ch, queue, group)
 	})
 }
 
@@ -40,8 +40,8 @@ func declareExchange(ch *amqp.Channel, name string) error {
 	return nil
 }
 
-func (s *session) declareQueue(ch *amqp.Channel, name string) error {
-	_, err := ch.QueueDeclare(name, true, false, false, false, s.groupArguments())
+func (s *session) declareQueue(ch *amqp.Channel, name, group string) error {
+	_, err := ch.QueueDeclare(name, true, false, false, false, s.groupArguments(group))
 	return queueError(name, err)
 }
 
@@ -57,10 +57,13 @@ func declareTemporary(ch *amqp.Channel, name string) error {
 
 // groupArguments of a quorum queue lift the limit of deliveries, which would throw an event away
 // that came back 20 times: how often to try is the policy's.
-func (s *session) groupArguments() amqp.Table {
+func (s *session) groupArguments(group string) amqp.Table {
 	args := amqp.Table{"x-queue-type": string(s.config.QueueType)}
 	if s.config.QueueType == Quorum && s.majorVersion() >= 4 {
 		args["x-delivery-limit"] = int32(-1) // before 4.0 there is no limit, and -1 is refused
+	}
+	if s.config.SingleActive != nil && s.config.SingleActive(group) {
+		args["x-single-active-consumer"] = true
 	}
 	for name, value := range s.config.QueueArguments {
 		if args[name] = value; value == nil {
@@ -81,7 +84,7 @@ func (s *session) majorVersion() int {
 func queueError(queue string, err error) error {
 	if e, ok := errors.AsType[*amqp.Error](err); ok && e.Code == amqp.PreconditionFailed {
 		return fmt.Errorf("rabbitmq: queue %q is there with other arguments, "+
-			"see QueueType and QueueArguments: %w", queue, err)
+			"see QueueType, SingleActive and QueueArguments: %w", queue, err)
 	}
 	if err != nil {
 		return fmt.Errorf("rabbitmq: queue %q: %w", queue, err)
@@ -103,11 +106,13 @@ func (s *session) declare(ctx context.Context, sub tidings.Subscription) (
 		}
 	}
 	return queue, s.onControl(ctx, func(ch *amqp.Channel) error {
-		declare := s.declareQueue
+		var err error
 		if sub.Temporary {
-			declare = declareTemporary
+			err = declareTemporary(ch, queue)
+		} else {
+			err = s.declareQueue(ch, queue, sub.Group)
 		}
-		if err := declare(ch, queue); err != nil {
+		if err != nil {
 			return err
 		}
 		return bindAll(ch, queue, exchanges)

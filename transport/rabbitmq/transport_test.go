@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -295,5 +296,28 @@ func TestLogsGoWhereThoseOfServicesGo(t *testing.T) {
 	c, err := Config{URL: "amqp://localhost/"}.checked()
 	if err != nil || c.Logger != slog.Default() {
 		t.Errorf("got %v, %v, want the default of slog", c.Logger, err)
+	}
+}
+
+// Of a group that is single active one consumer has the events, and the next begins with what that had.
+func TestConsumersOfASingleActiveGroupStandBy(t *testing.T) {
+	r := serve(t)
+	single := func(c *Config) { c.SingleActive = func(group string) bool { return group == "a" } }
+	tr, other := r.open(single), r.open(single)
+	sub := tidings.Subscription{Group: "a", Topics: []string{"orders"}}
+	active := subscribe(t, tr, sub)
+	standby := subscribe(t, other, sub)
+	events, names := numbered(10)
+	publish(t, tr, events...)
+	equal(t, "in hand", ids(receive(t, active, 10)), names)
+	nothing(t, standby, 50*time.Millisecond)
+	closed(t, active)
+	ds := receive(t, standby, 10)
+	equal(t, "given back", ids(ds), names)
+	ack(t, standby, ds...)
+	closed(t, standby)
+	err := r.open().Publish(soon(t), command("a", "c1"))
+	if err == nil || !strings.Contains(err.Error(), "SingleActive") {
+		t.Errorf("got %v, want that the queue has other arguments", err)
 	}
 }

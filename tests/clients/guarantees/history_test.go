@@ -1,6 +1,7 @@
 package guarantees
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
@@ -10,8 +11,9 @@ import (
 // history is what became of everything in one place.
 type history struct {
 	place place
-	// kills of workers, those among them of receivers, and those of the broker.
-	kills, receivers, falls int
+	// kills of workers and of the broker, and how often a receiver lost by one or the other what it
+	// had in hand.
+	kills, falls, losses int
 
 	// News, by id: tried to publish once, acknowledged, handled by the group that acknowledges first (also
 	// before the broker was killed), done and put among the dead letters by the one that acknowledges last, read
@@ -37,6 +39,13 @@ type history struct {
 type order struct {
 	id, key string
 	seq     int64
+}
+
+// emptied counts that a worker lost what it had in hand.
+func (h *history) emptied(m *member) {
+	if slices.Contains(m.plan.Roles, worker.Receive) {
+		h.losses++
+	}
 }
 
 // read fills the history from what was said and what is in the databases.

@@ -32,8 +32,8 @@ func atMostOnce(h *history) (f faults) {
 			lost++
 		}
 	}
-	if most := h.receivers * worker.Window; lost > most {
-		f.add("%d kills lost %d news, more than the %d in hand", h.receivers, lost, most)
+	if most := h.losses * worker.Window; lost > most {
+		f.add("%d times what was in hand was lost, and %d news, more than the %d in hand", h.losses, lost, most)
 	}
 	return f
 }

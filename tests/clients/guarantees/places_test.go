@@ -13,8 +13,8 @@ import (
 type place struct {
 	name string
 	open func(t testing.TB) host
-	// alone: one consumer of a group at a time keeps its order. unordered: nobody does.
-	alone, unordered bool
+	// unordered: nothing keeps the order of a key.
+	unordered bool
 	// positions that only grow.
 	positions bool
 	// forgets: a kill of the broker may take back what it was told of settlements, or double a publish.
@@ -34,11 +34,11 @@ type host struct {
 var places = []place{
 	{name: "embedded", open: inside, positions: true, inside: true},
 	{name: "Tidings over Kafka", open: tidingsKafka, positions: true},
-	{name: "Tidings over AMQP", open: tidingsAMQP, alone: true},
+	{name: "Tidings over AMQP", open: tidingsAMQP},
 	{name: "Tidings over SQS", open: tidingsSQS, unordered: true, forgets: true},
 	{name: "Tidings over SQS FIFO", open: tidingsFIFO},
 	{name: "Apache Kafka", open: apacheKafka, positions: true},
-	{name: "RabbitMQ", open: rabbitMQ, alone: true, forgets: true},
+	{name: "RabbitMQ", open: rabbitMQ, forgets: true},
 }
 
 // files are databases of SQLite.

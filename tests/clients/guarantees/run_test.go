@@ -55,9 +55,6 @@ func (r *run) hire() {
 	crews := map[string][]worker.Role{
 		"receiver": {worker.Receive, worker.InOrder, worker.Hands}, "second": {worker.Receive, worker.InOrder},
 		"trips": {worker.Trips}, "sender": {worker.Send}}
-	if r.place.alone {
-		crews["second"] = []worker.Role{worker.Receive}
-	}
 	if r.place.inside {
 		crews = map[string][]worker.Role{
 			"all": {worker.Receive, worker.InOrder, worker.Hands, worker.Trips, worker.Send}}
@@ -81,6 +78,7 @@ func (r *run) fell() {
 	r.t.Helper()
 	for _, m := range r.members {
 		m.awaitReady()
+		r.history.emptied(m) // what it had in hand goes with the broker
 	}
 	if r.history.before == nil {
 		r.history.before = r.notes.counts("effect " + worker.AtMostOnce)
@@ -108,9 +106,7 @@ func (r *run) slay(m *member) {
 	r.t.Helper()
 	m.kill()
 	r.history.kills++
-	if m.plan.Roles[0] == worker.Receive {
-		r.history.receivers++
-	}
+	r.history.emptied(m)
 	m.start()
 }
 

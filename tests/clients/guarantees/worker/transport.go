@@ -45,7 +45,8 @@ func (w *worker) open(ctx context.Context) (end func(context.Context) error, err
 		w.transport = t
 		return t.Close, err
 	case "amqp":
-		t, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: w.Address, Logger: w.log})
+		t, err := rabbitmq.Open(ctx, rabbitmq.Config{URL: w.Address, Logger: w.log,
+			SingleActive: func(group string) bool { return group == Ordered }})
 		w.transport = t
 		return t.Close, err
 	case "http":
