@@ -19,18 +19,21 @@ import (
 )
 
 // TestWatermillsOwnTestsPass runs the suite of watermill-aws for SQS: publishers and subscribers that make
-// their queues, many at a time, with messages that are not acknowledged.
+// their queues, many at a time, with messages that are not acknowledged. All but one, which has ten
+// subscribers of a standard queue and wants what they receive in order: nothing keeps that from where the
+// messages come to where it collects them.
 func TestWatermillsOwnTestsPass(t *testing.T) {
-	watermillSuite(t, "sqs", 41)
+	watermillSuite(t, "sqs", 39, "-skip", "^TestPubSub$/^TestPublishSubscribeInOrder$")
 }
 
 // watermillSuite runs the suite of one of its packages, of which so many tests and parts of tests pass.
-func watermillSuite(t *testing.T, pkg string, want int) {
+func watermillSuite(t *testing.T, pkg string, want int, flags ...string) {
 	t.Helper()
 	const within = 4 * time.Minute
 	s := server.Start(t)
-	out, err := run(t, within, nil, "go", "test", "-modfile", movedSuite(t, pkg, strings.TrimPrefix(s.SQS, "http://")),
-		watermillAWS+"/"+pkg, "-count=1", "-v", "-timeout", within.String())
+	args := append([]string{"test", "-modfile", movedSuite(t, pkg, strings.TrimPrefix(s.SQS, "http://")),
+		watermillAWS + "/" + pkg, "-count=1", "-v", "-timeout", within.String()}, flags...)
+	out, err := run(t, within, nil, "go", args...)
 	passed := len(regexp.MustCompile(`(?m)^ *--- PASS: `).FindAll(out, -1))
 	t.Logf("watermill-aws/%s: %d tests passed", pkg, passed)
 	failed := regexp.MustCompile(`(?m)^ *--- FAIL: .*$`).FindAll(out, -1)
