@@ -57,6 +57,7 @@ type Subscription struct {
 
 	// Guarded by Queue.mu.
 	assigned assignments
+	stopped  bool // gets nothing more
 	ended    bool
 
 	// buf belongs to the one goroutine that takes, and so does buried: some of what it
@@ -170,6 +171,22 @@ func (s *Subscription) Ended() bool {
 	return s.ended
 }
 
+// Stop has nothing more assigned to the subscription, and what was not taken goes back. It keeps its
+// place until Close: of a queue that is SingleActive nobody else gets anything before. So what it has
+// can be given back before another one begins.
+func (s *Subscription) Stop() {
+	s.q.mu.Lock()
+	defer s.q.mu.Unlock()
+	if s.stopped || s.ended {
+		return
+	}
+	s.stopped = true
+	for _, a := range s.assigned.all() {
+		s.giveBackLocked(a)
+	}
+	s.q.dispatchLocked()
+}
+
 // Close ends the subscription. What was assigned and not taken goes to others;
 // what was taken stays leased until it is settled. The last one to go deletes a
 // queue that is AutoDelete: last reports that, and Broker.DeleteQueue does it.
@@ -219,7 +236,7 @@ func (s *Subscription) releaseCredit() {
 
 // acquire takes credit for one more record.
 func (s *Subscription) acquire() bool {
-	if s.assigned.len() >= assignWindow {
+	if s.stopped || s.assigned.len() >= assignWindow {
 		return false
 	}
 	if s.opts.AutoAccept {

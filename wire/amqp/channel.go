@@ -203,7 +203,8 @@ func (ch *channel) selectConfirms(m *confirmSelect) error {
 	return ch.answerUnless(m.noWait, &confirmSelectOk{})
 }
 
-// end stops the consumers and gives back what was not settled.
+// end stops the consumers, gives back what was not settled, and then lets others take their place: of
+// a single active consumer the next one begins with what this one had.
 func (ch *channel) end() {
 	ch.mute.Store(true)
 	ch.mu.Lock()
@@ -225,9 +226,12 @@ func (ch *channel) end() {
 	ch.mu.Unlock()
 	ch.c.s.replies.forget(ch)
 	for _, x := range ending {
-		ch.c.drop(x)
+		x.stop()
 	}
 	ch.c.giveBack(left)
+	for _, x := range ending {
+		ch.c.drop(x)
+	}
 }
 
 // giveBack requeues deliveries.

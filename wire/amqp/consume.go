@@ -2,6 +2,7 @@ package amqp
 
 import (
 	"errors"
+	"sync"
 	"time"
 
 	"github.com/tidings-io/tidings/broker"
@@ -15,14 +16,15 @@ type consumer struct {
 	src    source // nil: of direct replies
 	credit broker.Credit
 	room   []broker.Delivery // the write loop's
+	taking sync.Mutex        // held while the write loop takes; before the channel's
 	// timeout is how long a delivery may be kept; 0: for ever.
 	timeout time.Duration
 	info    ConsumerInfo
 }
 
 // source is where a consumer's deliveries come from: a queue, which gives each message to one
-// consumer, or a stream, which gives all of them to each. close ends it; all else but kick belongs
-// to the write loop.
+// consumer, or a stream, which gives all of them to each. close ends it; all else but kick and stop
+// belongs to the write loop.
 type source interface {
 	of() any // the *broker.Queue or *broker.Topic
 	name() broker.Name
@@ -34,6 +36,7 @@ type source interface {
 	props(d *broker.Delivery) []byte // that the client sees
 	unsettled(tag uint64, d *broker.Delivery) unacked
 	kick()         // shared credit may have room
+	stop()         // nothing more comes; nobody takes its place before close
 	close(c *conn) // and what goes with its last consumer
 }
 
@@ -66,6 +69,8 @@ func (s *queueSource) unsettled(tag uint64, d *broker.Delivery) unacked {
 }
 
 func (s *queueSource) kick() { s.sub.Kick() }
+
+func (s *queueSource) stop() { s.sub.Stop() }
 
 // close deletes with its last consumer a queue that wants that.
 func (s *queueSource) close(c *conn) {
@@ -254,12 +259,39 @@ func (c *conn) deliver(dst []byte, consumers []*consumer) []byte {
 	return dst
 }
 
+// takeSome takes what the consumer may have now, and returns the tag of the first. What comes for a
+// channel that has ended goes back.
+func (x *consumer) takeSome() (got []broker.Delivery, first uint64, err error) {
+	x.taking.Lock()
+	defer x.taking.Unlock()
+	got, err = x.src.take(x.room[:0], takeMost)
+	x.room = got[:0]
+	if len(got) == 0 || errors.Is(err, broker.NotFound) {
+		return got, 0, err
+	}
+	first, left := x.ch.hand(x, got)
+	if left != nil {
+		x.ch.c.giveBack(left)
+		return nil, 0, err
+	}
+	return got, first, err
+}
+
+// stop has nothing more come, and waits for what is under way.
+func (x *consumer) stop() {
+	if x.src == nil {
+		return
+	}
+	x.src.stop()
+	x.taking.Lock()
+	defer x.taking.Unlock()
+}
+
 func (x *consumer) deliver(dst []byte) []byte {
 	c := x.ch.c
 	defer x.src.rest()
 	for len(dst) < c.s.config.Limits.QueuedBytes {
-		got, err := x.src.take(x.room[:0], takeMost)
-		x.room = got[:0]
+		got, first, err := x.takeSome()
 		if errors.Is(err, broker.NotFound) {
 			return c.cancelled(dst, x)
 		}
@@ -270,11 +302,6 @@ func (x *consumer) deliver(dst []byte) []byte {
 			continue // behind what is damaged
 		}
 		if len(got) == 0 {
-			return dst
-		}
-		first, left := x.ch.hand(x, got)
-		if left != nil {
-			c.giveBack(left)
 			return dst
 		}
 		for i := range got {

@@ -1,6 +1,7 @@
 package amqp
 
 import (
+	"strconv"
 	"testing"
 	"time"
 
@@ -202,6 +203,37 @@ func TestSingleActiveConsumerIsFollowedByTheNext(t *testing.T) {
 	want[*basicCancelOk](c, 1)
 	c.put("q", "c")
 	equal(t, "active", want[*basicDeliver](c, 1).consumerTag, "second")
+}
+
+// The next one begins with what the one before had when its connection ended, and nothing overtakes that.
+func TestTheNextSingleActiveConsumerBeginsWithWhatTheLastOneHad(t *testing.T) {
+	r := serve(t)
+	p := r.dial()
+	p.queue(queueDeclare{queue: "q", arguments: Table{{"x-single-active-consumer", true}}})
+	var bodies []string
+	for i := range 100 {
+		bodies = append(bodies, strconv.Itoa(i))
+	}
+	p.put("q", bodies...)
+	active := r.dial()
+	active.qos(1, 40, false)
+	active.consume(1, basicConsume{queue: "q"})
+	for range 10 { // each was on the way when a consumer came to stand by
+		standby := r.dial()
+		standby.qos(1, 40, false)
+		standby.consume(1, basicConsume{queue: "q"})
+		active.deliveries(1, 3)
+		_ = active.nc.Close()
+		for i := range 40 {
+			if _, m := wantMessage[*basicDeliver](standby, 1); m.body != bodies[i] {
+				t.Fatalf("delivery %d is %s", i, m.body)
+			}
+		}
+		_ = standby.nc.Close()
+		active = r.dial()
+		active.qos(1, 40, false)
+		active.consume(1, basicConsume{queue: "q"})
+	}
 }
 
 func TestConsumersOfHigherPriorityComeFirst(t *testing.T) {

@@ -328,4 +328,6 @@ func (s *streamSource) unsettled(tag uint64, _ *broker.Delivery) unacked {
 
 func (s *streamSource) kick() { ring(s.x.ch.c.out.wake) }
 
+func (s *streamSource) stop() {} // what it has is nobody's who comes after it
+
 func (s *streamSource) close(*conn) { s.f.Close() }
