@@ -211,7 +211,12 @@ func TestADrainEndsThoughTheBrokerIsSilent(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				broker := silent{tidingstest.NewTransport()}
+				silence := func(ctx context.Context) error {
+					<-ctx.Done()
+					return ctx.Err()
+				}
+				broker := altered{tidingstest.NewTransport(),
+					func(d *tidings.Delivery) { d.Settler = nacking{d.Settler, silence} }, silence}
 				s := run(t, tidings.NewService("billing", broker, tidings.WithDrain(time.Minute)).Subscribe(policy,
 					tidings.On(orderPlaced, func(context.Context, tidings.Msg[placed]) error { return errFlaky })))
 				publish(t, s, order("a", 1))
@@ -222,34 +227,4 @@ func TestADrainEndsThoughTheBrokerIsSilent(t *testing.T) {
 			})
 		})
 	}
-}
-
-// silent is a transport that answers neither a Nack nor a Commit.
-type silent struct{ *tidingstest.Transport }
-
-func (s silent) Subscribe(ctx context.Context, sub tidings.Subscription) (tidings.Consumer, error) {
-	c, err := s.Transport.Subscribe(ctx, sub)
-	return silentConsumer{c}, err
-}
-
-type silentConsumer struct{ tidings.Consumer }
-
-func (c silentConsumer) Commit(ctx context.Context) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-
-func (c silentConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max)
-	for _, d := range ds {
-		d.Settler = silentSettler{d.Settler}
-	}
-	return ds, err
-}
-
-type silentSettler struct{ tidings.Settler }
-
-func (silentSettler) Nack(ctx context.Context, _ time.Duration) error {
-	<-ctx.Done()
-	return ctx.Err()
 }

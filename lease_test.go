@@ -40,7 +40,9 @@ func TestDeadlinesAreExtended(t *testing.T) {
 // handler ends with ErrLost, and what waits is not handled.
 func TestALostDeliveryIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost}
+		broker := altered{Transport: tidingstest.NewTransport(), deliver: func(d *tidings.Delivery) {
+			d.Settler = notExtended(d.Settler, tidings.ErrLost)
+		}}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
 			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
@@ -64,7 +66,9 @@ func TestALostDeliveryIsDropped(t *testing.T) {
 // the delivery is lost.
 func TestADeadlineThatCannotBeExtendedIsLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &grudging{Transport: tidingstest.NewTransport(), err: errFlaky}
+		broker := altered{Transport: tidingstest.NewTransport(), deliver: func(d *tidings.Delivery) {
+			d.Settler = notExtended(d.Settler, errFlaky)
+		}}
 		var done journal
 		begun := time.Now()
 		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
@@ -81,44 +85,14 @@ func TestADeadlineThatCannotBeExtendedIsLost(t *testing.T) {
 	})
 }
 
-// grudging is a transport that never extends.
-type grudging struct {
-	*tidingstest.Transport
-	err  error
-	once string // if set, the id of the one event whose first delivery is not extended
-}
-
-func (g *grudging) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
-	c, err := g.Transport.Subscribe(ctx, s)
-	return &grudgingConsumer{c, g}, err
-}
-
-type grudgingConsumer struct {
-	tidings.Consumer
-	of *grudging
-}
-
-func (c *grudgingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max)
-	for _, d := range ds {
-		if c.of.once == "" || c.of.once == d.ID && d.Attempt == 1 {
-			d.Settler = &grudgingSettler{d.Settler, c.of.err}
-		}
-	}
-	return ds, err
-}
-
-type grudgingSettler struct {
-	tidings.Settler
-	err error
-}
-
-func (s *grudgingSettler) Extend(context.Context, time.Duration) error { return s.err }
-
 // What is behind a lost delivery of its key does not pass it: both come again, in their order.
 func TestALostDeliveryTakesWithItWhatIsBehindIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost, once: "1"}
+		broker := altered{Transport: tidingstest.NewTransport(), deliver: func(d *tidings.Delivery) {
+			if d.ID == "1" && d.Attempt == 1 {
+				d.Settler = notExtended(d.Settler, tidings.ErrLost)
+			}
+		}}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{Timeout: tidings.NoTimeout},
 			tidings.On(orderPlaced, func(ctx context.Context, m tidings.Msg[placed]) error {
@@ -143,7 +117,13 @@ func TestALostDeliveryTakesWithItWhatIsBehindIt(t *testing.T) {
 // An event that could not step aside is held, and extended like any other.
 func TestWhatCouldNotStepAsideIsExtended(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &clinging{tidingstest.NewTransport(tidingstest.WithLease(30 * time.Second))}
+		broker := altered{Transport: tidingstest.NewTransport(tidingstest.WithLease(30 * time.Second)),
+			deliver: func(d *tidings.Delivery) {
+				d.Settler = nacking{d.Settler, func(context.Context) error {
+					time.Sleep(20 * time.Second) // it takes so long to find that it cannot
+					return errFlaky
+				}}
+			}}
 		var done journal
 		begun := time.Now()
 		s := run(t, tidings.NewService("billing", broker).Subscribe(
@@ -163,35 +143,12 @@ func TestWhatCouldNotStepAsideIsExtended(t *testing.T) {
 	})
 }
 
-// clinging is a transport that takes 20 s to find that it cannot take anything back.
-type clinging struct{ *tidingstest.Transport }
-
-func (c *clinging) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
-	in, err := c.Transport.Subscribe(ctx, s)
-	return clingingConsumer{in}, err
-}
-
-type clingingConsumer struct{ tidings.Consumer }
-
-func (c clingingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max)
-	for _, d := range ds {
-		d.Settler = clingingSettler{d.Settler}
-	}
-	return ds, err
-}
-
-type clingingSettler struct{ tidings.Settler }
-
-func (clingingSettler) Nack(context.Context, time.Duration) error {
-	time.Sleep(20 * time.Second)
-	return errFlaky
-}
-
 // What was acknowledged before it is handled has no deadline any more, and cannot be lost.
 func TestAnAcknowledgedEventCannotBeLost(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &grudging{Transport: tidingstest.NewTransport(), err: tidings.ErrLost}
+		broker := altered{Transport: tidingstest.NewTransport(), deliver: func(d *tidings.Delivery) {
+			d.Settler = notExtended(d.Settler, tidings.ErrLost)
+		}}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(
 			tidings.Policy{Ack: tidings.BeforeHandle, Timeout: tidings.NoTimeout},
@@ -236,7 +193,16 @@ func TestSettlementsAreCommittedSoon(t *testing.T) {
 // begun: it would come after what the other has handled.
 func TestWhatWentWithItsLaneIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		broker := &moving{Transport: tidingstest.NewTransport(tidingstest.WithLease(0))}
+		var moved atomic.Bool
+		broker := altered{Transport: tidingstest.NewTransport(tidingstest.WithLease(0)), deliver: func(d *tidings.Delivery) {
+			extend := d.Settler.Extend
+			d.Settler = extending{d.Settler, func(ctx context.Context, by time.Duration) error {
+				if moved.Load() {
+					return tidings.ErrLost
+				}
+				return extend(ctx, by)
+			}}
+		}}
 		var done journal
 		s := run(t, tidings.NewService("billing", broker).Subscribe(tidings.Policy{},
 			tidings.On(orderPlaced, func(_ context.Context, m tidings.Msg[placed]) error {
@@ -255,7 +221,7 @@ func TestWhatWentWithItsLaneIsNotBegun(t *testing.T) {
 			publish(t, s, order("a", i), orderShipped.New(placed{"b", i}))
 		}
 		time.Sleep(500 * time.Millisecond)
-		broker.moved.Store(true)
+		moved.Store(true)
 		time.Sleep(time.Minute)
 		equal(t, "handled", sorted(done.all()), []string{"0", "batch 0", "batch 1"})
 		h := s.Health().Subscriptions[0]
@@ -265,39 +231,3 @@ func TestWhatWentWithItsLaneIsNotBegun(t *testing.T) {
 }
 
 var orderShipped = tidings.Define("orders", "shop.order.shipped.v1", tidings.KeyBy(func(p placed) string { return p.Order }))
-
-// moving is a transport whose lanes go to another consumer at some time.
-type moving struct {
-	*tidingstest.Transport
-	moved atomic.Bool
-}
-
-func (m *moving) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
-	c, err := m.Transport.Subscribe(ctx, s)
-	return movingConsumer{c, m}, err
-}
-
-type movingConsumer struct {
-	tidings.Consumer
-	of *moving
-}
-
-func (c movingConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max)
-	for _, d := range ds {
-		d.Settler = movingSettler{d.Settler, c.of}
-	}
-	return ds, err
-}
-
-type movingSettler struct {
-	tidings.Settler
-	of *moving
-}
-
-func (s movingSettler) Extend(ctx context.Context, d time.Duration) error {
-	if s.of.moved.Load() {
-		return tidings.ErrLost
-	}
-	return s.Settler.Extend(ctx, d)
-}

@@ -207,7 +207,7 @@ func TestARedrivenForeignRecordHasNoType(t *testing.T) {
 		broker := tidingstest.NewTransport()
 		var done journal
 		broken := true
-		s := run(t, tidings.NewService("billing", foreigner{broker}).Subscribe(tidings.Policy{},
+		s := run(t, tidings.NewService("billing", altered{Transport: broker, deliver: typeless}).Subscribe(tidings.Policy{},
 			tidings.OnAny("orders", func(_ context.Context, d *tidings.Delivery) error {
 				if broken {
 					return tidings.Permanent(errFlaky)
@@ -226,22 +226,8 @@ func TestARedrivenForeignRecordHasNoType(t *testing.T) {
 	})
 }
 
-// foreigner delivers the events of topics without types.
-type foreigner struct{ *tidingstest.Transport }
-
-func (f foreigner) Subscribe(ctx context.Context, s tidings.Subscription) (tidings.Consumer, error) {
-	c, err := f.Transport.Subscribe(ctx, s)
-	return foreignConsumer{c}, err
-}
-
-type foreignConsumer struct{ tidings.Consumer }
-
-func (c foreignConsumer) Receive(ctx context.Context, max int) ([]*tidings.Delivery, error) {
-	ds, err := c.Consumer.Receive(ctx, max)
-	for _, d := range ds {
-		if d.Kind == tidings.KindEvent {
-			d.Type = ""
-		}
+func typeless(d *tidings.Delivery) {
+	if d.Kind == tidings.KindEvent {
+		d.Type = ""
 	}
-	return ds, err
 }
