@@ -217,6 +217,27 @@ func TestOneSubscriptionIsActiveAtATime(t *testing.T) {
 	}
 }
 
+// A subscription that is stopped gets nothing more and keeps its place, so that what it had goes back
+// before the next one begins.
+func TestAStoppedSubscriptionKeepsItsPlaceUntilItIsClosed(t *testing.T) {
+	p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{SingleActive: true}})
+	first, second := p.subscribe(SubscribeOptions{}), p.subscribe(SubscribeOptions{})
+	p.publish("a", "b", "c")
+	had := first.take(1)
+	first.s.Stop()
+	p.publish("d")
+	for name, s := range map[string]*Subscription{"first": first.s, "second": second.s} {
+		if ds, err := s.Take(nil, 10); len(ds) > 0 || err != nil {
+			t.Fatalf("the %s got %q, %v before the first was closed", name, bodies(ds), err)
+		}
+	}
+	first.settle(Requeue, had...)
+	first.s.Close()
+	if got := bodies(second.take(4)); got != "a* b c d" {
+		t.Errorf("the second got %q", got)
+	}
+}
+
 func TestQueueThatNobodyUsesExpires(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPool(t, QueueSpec{Durable: true, Settings: QueueSettings{Expires: time.Minute}})
